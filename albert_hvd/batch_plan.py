@@ -1,0 +1,70 @@
+"""The batch arithmetic: micro_batch_size x accumulation_steps x size = train_batch_size."""
+
+import dataclasses
+import os
+
+from albert_hvd.errors import InputError
+
+# Share of the node's memory that the activations of all its ranks may take; the rest is for
+# weights, gradients, moments and the page cache.
+_ACTIVATION_SHARE = 0.5
+
+
+@dataclasses.dataclass(frozen=True)
+class BatchPlan:
+    """How a global batch is cut into ranks and micro-batches."""
+
+    train_batch_size: int
+    size: int
+    accumulation_steps: int
+
+    @property
+    def micro_batch_size(self):
+        return self.train_batch_size // self.size // self.accumulation_steps
+
+
+def plan_batch(train_batch_size, size, accumulation_steps, row_bytes, memory_bytes):
+    """Cut the global batch.
+
+    Args:
+      train_batch_size: rows of an update, over all ranks.
+      size: number of ranks.
+      accumulation_steps: micro-batches per update and rank; 0 takes as few as `memory_bytes` allow.
+      row_bytes: activations of one row, in bytes.
+      memory_bytes: what one rank may use for activations; None for no limit.
+
+    Returns:
+      `BatchPlan`.
+
+    Raises:
+      InputError: the parts do not divide the whole.
+    """
+    if train_batch_size % size:
+        nearest = max(size, round(train_batch_size / size) * size)
+        raise InputError(f"--train_batch_size={train_batch_size} cannot be shared by {size} ranks; "
+                         f"use a multiple of {size}, such as {nearest}")
+    rows = train_batch_size // size
+    if accumulation_steps == 0:
+        wanted = 1 if memory_bytes is None else -(-rows * row_bytes // max(1, memory_bytes))
+        accumulation_steps = min((d for d in range(1, rows + 1) if rows % d == 0 and d >= wanted), default=rows)
+    if rows % accumulation_steps:
+        raise InputError(f"--accumulation_steps={accumulation_steps} does not divide the {rows} rows of a "
+                         f"rank (--train_batch_size={train_batch_size} / {size} ranks); choose a divisor of {rows}")
+    return BatchPlan(train_batch_size, size, accumulation_steps)
+
+
+def activation_bytes_per_row(config, max_seq_length, value_bytes=4):
+    """About what the backward pass needs from the forward pass of one row, in bytes.
+
+    Counted from the graph of `modeling.py`: 24 tensors of width H and 6 of width F for each layer,
+    3 of attention scores for each head, and twice as much while the gradients are made.
+    """
+    per_position = 24 * config.hidden_size + 6 * config.intermediate_size
+    scores = 3 * config.num_attention_heads * max_seq_length
+    return 2 * value_bytes * config.num_hidden_layers * max_seq_length * (per_position + scores)
+
+
+def cpu_memory_per_rank(local_size):
+    """Bytes of main memory that the activations of one rank may take."""
+    available = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return int(available * _ACTIVATION_SHARE / local_size)

@@ -1,0 +1,147 @@
+"""Cleaning steps for raw Malay text: small pure functions from a line to a line.
+
+`STEPS` gives their order, and the order matters: characters first, so that the later patterns see plain
+ones; then markup; `(dot)` before links, so that "contoh(dot)com" is seen as one; links before runs of
+letters and punctuation, which would damage them; long tokens last. What carries meaning in Malay
+stays: reduplication (kanak-kanak, 2x2 forms such as "rama2"), clitics (-nya, -lah), diacritics, Jawi.
+"""
+
+import html
+import re
+import unicodedata
+
+import ftfy
+
+# Zero-width characters, soft hyphen, byte order marks, directional marks. Not U+200C and U+200D, which
+# Jawi and emoji need.
+INVISIBLE = re.compile("[\u00ad\u180e\u200b\u200e\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff]")
+CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+MARKUP = re.compile(r"(?is)<(script|style)\b.*?</\1\s*>|<!--.*?-->|</?[a-z][^<>]*>")
+LINK = re.compile(r"(?i)\b(?:https?|ftp)://[^\s<>\"]+|\bwww\.[^\s<>\"]+|"
+                  r"\b[a-z0-9-]+(?:\.[a-z0-9-]+)*\.(?:com|net|org|gov|edu|my|ly|co|info|me|tv)(?:\.[a-z]{2})?"
+                  r"(?:/[^\s<>\"]*)?(?![\w@])")
+EMAIL = re.compile(r"(?i)\b[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
+MENTION = re.compile(r"(?<![\w@])@\w+")
+SPELT_DOT = re.compile(r"(?i)\s?[(\[]\s?dot\s?[)\]]\s?")
+# Runs of one symbol drawn as a line or a frame: =====, *****, ~~~~~, _____.
+SPAM_RUN = re.compile(r"([=*~_#+|^<>\\/•●■★☆─━═-])\1{3,}")
+REPEATED_STOP = re.compile(r"([!?,;:…])\1+")
+REPEATED_DOTS = re.compile(r"\.{4,}")
+REPEATED_SYMBOL = re.compile(r"([^\w\s.])\1{3,}")
+# No Malay word has a letter three times in a row; III in capitals is a number.
+REPEATED_LETTERS = re.compile(r"([^\W\d_])\1{3,}|([^\W\d_A-Z])\2{2,}")
+SPACES = re.compile(r"\s+")
+PLACEHOLDERS = {"links": "<url>", "emails": "<email>", "mentions": "<user>"}
+MAX_TOKEN_CHARACTERS = 30
+
+# The commonest function words that the two languages do not share.
+MALAY_WORDS = frozenset(
+    "yang dan di ini itu untuk dengan dari daripada pada kepada tidak tak akan ada adalah dalam oleh juga saya "
+    "kami kita mereka dia nya aku kau awak anda bukan boleh telah sudah dah lagi lebih sebagai bagi atau ke "
+    "kerana sebab apa nak je la lah pun kalau bila orang hari satu banyak macam sangat hanya".split())
+ENGLISH_WORDS = frozenset(
+    "the of and to in is that it for was on are as with his they be at this have from or had by not but what "
+    "all were we when your can said there an each which she do how their if will up about out many then them "
+    "these so some her would make like him into has you my me just".split())
+
+
+def fix_mojibake(line):
+    """Repair text that was decoded with the wrong encoding (ftfy): `â€œ` -> `“`."""
+    # ASCII cannot be mojibake; ftfy is by far the slowest step.
+    if line.isascii() or not ftfy.badness.is_bad(line):
+        return line
+    return ftfy.fix_encoding(line)
+
+
+def normalize_unicode(line):
+    """NFKC (full-width and styled letters to plain ones); control and invisible characters away."""
+    if not line.isascii():
+        line = INVISIBLE.sub("", unicodedata.normalize("NFKC", line))
+    return CONTROL.sub(" ", line)
+
+
+def remove_html(line):
+    """Drop tags, comments, scripts and styles; decode entities (`&amp;`)."""
+    if "<" in line:
+        line = MARKUP.sub(" ", line)
+    return html.unescape(line) if "&" in line else line
+
+
+def spell_dot(line):
+    """`contoh (dot) com` -> `contoh.com`."""
+    return SPELT_DOT.sub(".", line) if "dot" in line.lower() else line
+
+
+def replace_links(line, how="drop"):
+    """URLs and bare host names: `drop` or `placeholder` (`<url>`)."""
+    return _replace(LINK, "links", line, how) if "." in line or "://" in line else line
+
+
+def replace_emails(line, how="drop"):
+    """E-mail addresses: `drop` or `placeholder` (`<email>`)."""
+    return _replace(EMAIL, "emails", line, how) if "@" in line else line
+
+
+def replace_mentions(line, how="drop"):
+    """@mentions: `drop` or `placeholder` (`<user>`)."""
+    return _replace(MENTION, "mentions", line, how) if "@" in line else line
+
+
+def _replace(pattern, kind, line, how):
+    return pattern.sub(f" {PLACEHOLDERS[kind]} " if how == "placeholder" else " ", line)
+
+
+def remove_spam_runs(line):
+    """`=====` and other drawn lines away; four or more of any other symbol (emoji) become one."""
+    return REPEATED_SYMBOL.sub(r"\1", SPAM_RUN.sub(" ", line))
+
+
+def shorten_punctuation(line):
+    """`!!!` -> `!`, `.....` -> `...`."""
+    return REPEATED_DOTS.sub("...", REPEATED_STOP.sub(r"\1", line))
+
+
+def shorten_letters(line):
+    """Three or more of a letter -> two: `bestttt` -> `bestt`, `maaaaf` -> `maaf`; not `III`."""
+    return REPEATED_LETTERS.sub(lambda match: match.group(0)[:2], line)
+
+
+def split_long_tokens(line, max_characters=MAX_TOKEN_CHARACTERS):
+    """Cut tokens of more than `max_characters` at `_`, `/` and `-`, but never a reduplicated word."""
+    if len(line) <= max_characters:
+        return line
+    return " ".join(re.sub(r"[_/-]+", " ", token) if len(token) > max_characters and not _reduplicated(token)
+                    else token for token in line.split(" "))
+
+
+def _reduplicated(token):
+    """kanak-kanak, pertanggungjawaban-pertanggungjawaban, sekurang-kurangnya, beramai-ramai."""
+    first, hyphen, second = token.lower().partition("-")
+    return bool(hyphen) and "-" not in second and (first[-4:] in second or second[:4] in first)
+
+
+def collapse_spaces(line):
+    """One space between words, none at the ends."""
+    return SPACES.sub(" ", line).strip()
+
+
+# name of the flag that switches a step, function; in the order of application
+STEPS = (("fix_mojibake", fix_mojibake), ("normalize_unicode", normalize_unicode), ("remove_html", remove_html),
+         ("spell_dot", spell_dot), ("emails", replace_emails), ("links", replace_links),
+         ("mentions", replace_mentions), ("remove_spam_runs", remove_spam_runs),
+         ("shorten_punctuation", shorten_punctuation), ("shorten_letters", shorten_letters),
+         ("split_long_tokens", split_long_tokens))
+REPLACING_STEPS = ("emails", "links", "mentions")
+
+
+def looks_malay(text):
+    """False for text whose function words are mostly English; text without any of either passes."""
+    words = re.findall(r"[a-z]+", text.lower())
+    malay = sum(word in MALAY_WORDS for word in words)
+    english = sum(word in ENGLISH_WORDS for word in words)
+    return malay >= english
+
+
+def has_words(line, min_words=1):
+    """True when the line has at least `min_words` tokens with a letter or digit in them."""
+    return sum(any(map(str.isalnum, token)) for token in line.split()) >= min_words

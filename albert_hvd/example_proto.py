@@ -1,0 +1,182 @@
+"""`tf.train.Example` messages of the pre-training schema, to and from NumPy arrays, without TensorFlow.
+
+The schema is the old project's (see `FIELDS`). Encoding and decoding work on a whole batch of records
+at once: one vectorised pass per field, and per record only the cutting and joining of bytes. The bytes
+are an ordinary serialized Example, its map entries sorted by name (`tf.io.parse_single_example` reads
+them; a reader of protobuf maps may not rely on their order, and neither does `decode_examples`).
+"""
+
+import functools
+
+import numpy as np
+
+SEQUENCE_FIELDS = ("input_ids", "input_mask", "segment_ids")  # (max_seq_length,)
+PREDICTION_FIELDS = ("masked_lm_positions", "masked_lm_ids", "masked_lm_weights")  # (max_predictions,)
+LABEL_FIELD = "next_sentence_labels"  # (1,)
+FIELDS = tuple(sorted((*SEQUENCE_FIELDS, *PREDICTION_FIELDS, LABEL_FIELD)))
+
+FLOAT_LIST, INT64_LIST = 0x12, 0x1A  # the tags of a Feature's float_list and int64_list
+KEY, VALUE = 0x0A, 0x12  # the tags of a map entry
+_CUT_SHORT = "the record's message is cut short"
+
+
+class FieldError(ValueError):
+    """A record that does not fit the schema: `index` in the batch, `field`, `found` number of values."""
+
+    def __init__(self, index, field, found, message):
+        super().__init__(message)
+        self.index, self.field, self.found = index, field, found
+
+
+def encode_examples(batch):
+    """Serialize a batch.
+
+    Args: `batch`, the seven `FIELDS` as arrays (N, length), integers of 0 to 2**28 - 1 except
+      `masked_lm_weights`.
+    Returns: list of N bytes objects.
+    """
+    columns = []
+    for field in FIELDS:
+        values = np.asarray(batch[field])
+        tag = FLOAT_LIST if field == "masked_lm_weights" else INT64_LIST
+        if tag == FLOAT_LIST:
+            data = np.ascontiguousarray(values, dtype="<f4").tobytes()
+            ends = np.arange(1, len(values) + 1) * values.shape[1] * 4
+        else:
+            data, ends = _encode_varints(values)
+        ends = ends.tolist()
+        columns.append([(_field_head(field, tag, end - start), data[start:end])
+                        for start, end in zip([0, *ends], ends)])
+    examples = []
+    for parts in zip(*columns):
+        body = b"".join([piece for part in parts for piece in part])
+        examples.append(b"\x0a" + _varint(len(body)) + body)
+    return examples
+
+
+def _encode_varints(values):
+    """Bytes of all values in row order, and the end of each row in them; values are below 2**28."""
+    values = values.astype(np.uint32)
+    if values.size == 0 or values.max() < 128:
+        return values.astype(np.uint8).tobytes(), np.arange(1, len(values) + 1) * values.shape[1]
+    groups = (values & 127) | (values & 0x3F80) << 1 | (values & 0x1FC000) << 2 | (values & 0xFE00000) << 3
+    num_bytes = 1 + (values >= 1 << 7) + (values >= 1 << 14) + (values >= 1 << 21)
+    continued = np.array([0, 0, 0x80, 0x8080, 0x808080], np.uint32)  # the "more follows" bits
+    spread = (groups | continued[num_bytes]).astype("<u4").view(np.uint8).reshape(*values.shape, 4)
+    used = np.arange(4) < num_bytes[..., None]
+    return spread[used].tobytes(), np.cumsum(num_bytes.sum(axis=1))
+
+
+@functools.lru_cache(maxsize=65536)
+def _field_head(field, tag, num_bytes):
+    """What stands before a field's packed values: the map entry, its key, and the nested lengths."""
+    packed = b"\x0a" + _varint(num_bytes)
+    feature = bytes([tag]) + _varint(len(packed) + num_bytes) + packed
+    value = b"\x12" + _varint(len(feature) + num_bytes) + feature
+    key = b"\x0a" + _varint(len(field)) + field.encode("ascii")
+    return b"\x0a" + _varint(len(key) + len(value) + num_bytes) + key + value
+
+
+@functools.lru_cache(maxsize=65536)
+def _varint(value):
+    out = bytearray()
+    while value >= 128:
+        out.append(value & 127 | 128)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
+
+
+def decode_examples(records, max_seq_length, max_predictions_per_seq):
+    """Parse a batch of serialized Examples.
+
+    Returns: dict of the seven fields: int64 arrays (N, length) and float32 `masked_lm_weights`.
+    Raises: FieldError naming the first record that lacks a field or has another number of values.
+    """
+    parsed = [_field_slices(record, index) for index, record in enumerate(records)]
+    batch = {}
+    for field in FIELDS:
+        length = (1 if field == LABEL_FIELD
+                  else max_seq_length if field in SEQUENCE_FIELDS else max_predictions_per_seq)
+        chunks = []
+        for index, slices in enumerate(parsed):
+            if field not in slices:
+                raise FieldError(index, field, 0, f"has no field {field}")
+            tag, chunk = slices[field]
+            if (tag == FLOAT_LIST) != (field == "masked_lm_weights"):
+                raise FieldError(index, field, 0, f"has a field {field} of another type")
+            chunks.append(chunk)
+        decode = _decode_floats if field == "masked_lm_weights" else _decode_varints
+        batch[field] = decode(chunks, length, field)
+    return batch
+
+
+def _decode_floats(chunks, length, field):
+    for index, chunk in enumerate(chunks):
+        if len(chunk) != 4 * length:
+            raise FieldError(index, field, len(chunk) // 4, f"has {len(chunk) // 4} values in {field}")
+    return np.frombuffer(b"".join(chunks), "<f4").reshape(len(chunks), length).astype(np.float32)
+
+
+def _decode_varints(chunks, length, field):
+    data = np.frombuffer(b"".join(chunks), np.uint8)
+    last = data < 128  # the last byte of each value
+    ends = np.flatnonzero(last)
+    counts = np.diff(np.searchsorted(ends, np.cumsum([0, *map(len, chunks)])))
+    wrong = np.flatnonzero(counts != length)
+    if wrong.size:
+        index = int(wrong[0])
+        raise FieldError(index, field, int(counts[index]), f"has {counts[index]} values in {field}")
+    if len(ends) == len(data):
+        return data.astype(np.int64).reshape(len(chunks), length)
+    starts = np.concatenate([[0], ends[:-1] + 1])
+    num_bytes = ends - starts + 1
+    values = (data[starts] & 127).astype(np.int64)
+    for k in range(1, min(int(num_bytes.max()), 10)):
+        longer = np.flatnonzero(num_bytes > k)
+        values[longer] |= (data[starts[longer] + k].astype(np.int64) & 127) << (7 * k)
+    return values.reshape(len(chunks), length)
+
+
+def _field_slices(record, index):
+    """Where the packed values of each feature lie in one Example: {name: (list tag, bytes)}."""
+    slices = {}
+    try:
+        for _, features in _messages(record, 0, len(record)):
+            for _, entry in _messages(record, *features):
+                parts = dict(_messages(record, *entry))
+                name = record[slice(*parts.get(KEY, (0, 0)))].decode("utf-8", "replace")
+                if VALUE in parts:
+                    slices[name] = _packed_values(record, *parts[VALUE])
+    except IndexError:
+        raise FieldError(index, "", 0, f"is not a tf.train.Example ({_CUT_SHORT})") from None
+    except ValueError as error:
+        raise FieldError(index, "", 0, f"is not a tf.train.Example ({error})") from None
+    return slices
+
+
+def _packed_values(record, start, end):
+    for tag, (a, b) in _messages(record, start, end):
+        for _, (c, d) in _messages(record, a, b):
+            return tag, record[c:d]
+        return tag, b""
+    return INT64_LIST, b""
+
+
+def _messages(record, start, end):
+    """Yield (tag, (start, end)) of the length-delimited fields of record[start:end]."""
+    while start < end:
+        tag = record[start]
+        if tag & 7 != 2:
+            raise ValueError(f"unexpected field tag {tag}")
+        size, shift, start = 0, 0, start + 1
+        while True:
+            byte = record[start]
+            size |= (byte & 127) << shift
+            shift, start = shift + 7, start + 1
+            if byte < 128:
+                break
+        if start + size > end:
+            raise ValueError(_CUT_SHORT)
+        yield tag, (start, start + size)
+        start += size

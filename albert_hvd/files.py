@@ -1,0 +1,64 @@
+"""Input patterns, output folders, and files that appear under their name only when whole."""
+
+import contextlib
+import glob
+import os
+
+from albert_hvd.errors import InputError
+
+
+def expand_input_files(pattern, flag="--input_file"):
+    """The files of a comma list of paths and globs, each glob's in sorted order.
+
+    Raises: InputError naming `flag` for a missing file or a glob that matches nothing.
+    """
+    paths = []
+    for part in filter(None, (part.strip() for part in (pattern or "").split(","))):
+        if glob.has_magic(part):
+            found = sorted(path for path in glob.glob(part, recursive=True) if os.path.isfile(path))
+            # A glob such as data/* is not meant to take in what describes the shards.
+            found = [path for path in found if os.path.basename(path) != "manifest.json"]
+            if not found:
+                raise InputError(f"{flag}={part}: no file matches this pattern; check the folder and quote "
+                                 f"the pattern in the shell")
+            paths.extend(found)
+        elif os.path.isfile(part):
+            paths.append(part)
+        else:
+            what = "is a folder" if os.path.isdir(part) else "no such file"
+            raise InputError(f"{flag}={part}: {what}; give files, globs, or a comma list of them")
+    if not paths:
+        raise InputError(f"{flag} is empty; give files, globs, or a comma list of them")
+    return paths
+
+
+def make_folder(folder, flag):
+    """Create `folder`; InputError naming `flag` when it cannot be written."""
+    try:
+        os.makedirs(folder, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{flag}: cannot make the folder {folder} ({error.strerror}); "
+                         f"choose another place") from None
+    if not os.access(folder, os.W_OK):
+        raise InputError(f"{flag}: the folder {folder} is not writable; choose another place")
+
+
+@contextlib.contextmanager
+def whole_file(path, flag="--output_file"):
+    """A binary file to write that gets the name `path` only when the block ends without an error.
+
+    The temporary name begins with a dot, so that no glob of the user's takes a half-written file.
+    """
+    folder, name = os.path.split(os.path.abspath(path))
+    make_folder(folder, flag)
+    partial = os.path.join(folder, f".{name}.{os.getpid()}.partial")
+    try:
+        with open(partial, "wb") as file:
+            yield file
+        os.replace(partial, path)
+    except OSError as error:
+        raise InputError(f"{flag}={path}: cannot write it ({error.strerror}); "
+                         f"make room or choose another place") from error
+    finally:
+        if os.path.exists(partial):
+            os.remove(partial)

@@ -1,0 +1,164 @@
+"""Reading pre-training records by number, in any order, with every checksum verified.
+
+`RecordDataset` needs no TensorFlow: a training batch is a handful of reads at known offsets (see
+shards.py) and one vectorised decoding pass (see example_proto.py).
+"""
+
+import bisect
+import os
+import struct
+import threading
+
+import numpy as np
+
+from albert_hvd.errors import InputError
+from albert_hvd.example_proto import LABEL_FIELD, PREDICTION_FIELDS, SEQUENCE_FIELDS, FieldError, decode_examples
+from albert_hvd.files import expand_input_files  # noqa: F401 - part of this module's interface
+from albert_hvd.shards import FOOTER_BYTES, HEADER_BYTES, load_index, masked_crc, read_manifest
+from albert_hvd.shards import RecordWriter  # noqa: F401 - part of this module's interface
+
+MAX_OPEN_FILES = 256
+
+
+class RecordDataset:
+    """The records of a list of shards, numbered from 0 in the order of `paths`, read by number.
+
+    Attributes: `paths`; `num_records`; `num_skipped`, records that were damaged so far and given as rows
+    of weight 0 (only with `skip_corrupt`).
+    """
+
+    def __init__(self, paths, max_seq_length, max_predictions_per_seq, vocab_size=None,
+                 skip_corrupt=False, warn=print):
+        """Args: `vocab_size`, the model's (ids at or above it are refused); `warn`, called with a line."""
+        self.paths = list(paths)
+        self.max_seq_length, self.max_predictions_per_seq = max_seq_length, max_predictions_per_seq
+        self._vocab_size, self._skip_corrupt, self._warn = vocab_size, skip_corrupt, warn
+        self._indexes = [load_index(path, skip_corrupt, warn) for path in self.paths]
+        self._firsts = np.cumsum([0, *(len(rows) - 1 for rows in self._indexes)])
+        self.num_records, self.num_skipped = int(self._firsts[-1]), 0
+        self._files, self._lock = {}, threading.Lock()
+        if self.num_records == 0:
+            raise InputError(f"{','.join(self.paths)}: no record in it; make it again with "
+                             f"bin/create_pretraining_data")
+        self._check_manifest()
+        self.read(np.zeros(1, np.int64))  # a wrong --max_seq_length shows here, before any training
+
+    def _check_manifest(self):
+        manifests = {folder: read_manifest(folder).get("shards", {})
+                     for folder in {os.path.dirname(path) for path in self.paths}}
+        for path, rows in zip(self.paths, self._indexes):
+            entry = manifests[os.path.dirname(path)].get(os.path.basename(path))
+            if entry and entry["num_records"] != len(rows) - 1 and not self._skip_corrupt:
+                raise InputError(f"{path}: {len(rows) - 1} records, but manifest.json beside it says "
+                                 f"{entry['num_records']}; build the records again or delete the manifest")
+
+    def lengths(self):
+        """Tokens and predictions of every record: two int32 arrays (num_records,).
+
+        From the indexes; shards without one are read through once.
+        """
+        rows = [rows[:-1] for rows in self._indexes]
+        for shard, part in enumerate(rows):
+            for start in range(0, len(part) if len(part) and part["num_tokens"][0] < 0 else 0, 1024):
+                block = part[start:start + 1024]
+                batch = self.read(self._firsts[shard] + start + np.arange(len(block)))
+                block["num_tokens"] = batch["input_mask"].sum(axis=1)
+                block["num_predictions"] = (batch["masked_lm_weights"] > 0).sum(axis=1)
+        rows = np.concatenate(rows)
+        return rows["num_tokens"].astype(np.int32), rows["num_predictions"].astype(np.int32)
+
+    def read(self, record_numbers):
+        """Read a batch by random access; thread-safe.
+
+        Args: `record_numbers`, int64 (B,).
+        Returns: dict of int32 `input_ids input_mask segment_ids` (B, max_seq_length),
+          `masked_lm_positions masked_lm_ids` (B, max_predictions_per_seq), `next_sentence_labels` (B, 1),
+          and float32 `masked_lm_weights` (B, max_predictions_per_seq), `sentence_weights` (B, 1): ones,
+          or 0 for a damaged record that was skipped (whose masked_lm_weights are 0 too).
+        Raises: InputError naming file and byte offset of a damaged record, or the flag that does not
+          fit the file.
+        """
+        record_numbers = np.asarray(record_numbers, np.int64)
+        with self._lock:
+            records = [self._read_bytes(number) for number in record_numbers.tolist()]
+        intact = [i for i, record in enumerate(records) if record is not None]
+        batch = self._empty_batch(len(records))
+        if intact:
+            try:
+                decoded = decode_examples([records[i] for i in intact], self.max_seq_length,
+                                          self.max_predictions_per_seq)
+            except FieldError as error:
+                raise self._misfit(error, record_numbers[intact]) from None
+            self._check_ranges(decoded, record_numbers[intact])
+            for field, values in decoded.items():
+                batch[field][intact] = values
+            batch["sentence_weights"][intact] = 1.0
+        return batch
+
+    def _empty_batch(self, num_rows):
+        lengths = {**dict.fromkeys(SEQUENCE_FIELDS, self.max_seq_length),
+                   **dict.fromkeys(PREDICTION_FIELDS, self.max_predictions_per_seq),
+                   LABEL_FIELD: 1, "sentence_weights": 1}
+        return {field: np.zeros((num_rows, length), np.float32 if "weights" in field else np.int32)
+                for field, length in lengths.items()}
+
+    def _locate(self, number):
+        """(shard, offset, end) of a record."""
+        shard = bisect.bisect_right(self._firsts, number) - 1
+        row = number - self._firsts[shard]
+        offset, end = self._indexes[shard]["offset"][row:row + 2].tolist()
+        return shard, offset, end
+
+    def _read_bytes(self, number):
+        shard, offset, end = self._locate(number)
+        data = os.pread(self._open(shard), end - offset, offset)
+        record = data[HEADER_BYTES:-FOOTER_BYTES]
+        if (len(data) == end - offset and struct.unpack_from("<Q", data)[0] == len(record)
+                and struct.unpack_from("<I", data, len(data) - FOOTER_BYTES)[0] == masked_crc(record)):
+            return record
+        problem = "truncated" if len(data) < end - offset else "wrong data CRC"
+        problem = f"{self.paths[shard]}: {problem} in the record at byte {offset}"
+        if not self._skip_corrupt:
+            raise InputError(f"{problem}; make the file again, or pass --skip_corrupt to leave such records "
+                             f"out")
+        self.num_skipped += 1
+        self._warn(f"{problem}: left out ({self.num_skipped} so far)")
+        return None
+
+    def _open(self, shard):
+        if shard not in self._files:
+            if len(self._files) >= MAX_OPEN_FILES:
+                os.close(self._files.pop(next(iter(self._files))))
+            self._files[shard] = os.open(self.paths[shard], os.O_RDONLY)
+        return self._files[shard]
+
+    def close(self):
+        """Close the files."""
+        with self._lock:
+            while self._files:
+                os.close(self._files.popitem()[1])
+
+    def _place(self, number):
+        shard, offset, _ = self._locate(int(number))
+        return f"{self.paths[shard]} (record at byte {offset})"
+
+    def _misfit(self, error, numbers):
+        place = self._place(numbers[error.index])
+        for fields, flag, value in ((SEQUENCE_FIELDS, "--max_seq_length", self.max_seq_length),
+                                    (PREDICTION_FIELDS, "--max_predictions_per_seq", self.max_predictions_per_seq)):
+            if error.field in fields and error.found:
+                return InputError(f"{flag}={value}: {place} {error}; set {flag}={error.found} or make the "
+                                  f"records again")
+        return InputError(f"--input_file: {place} {error}; give TFRecords made by bin/create_pretraining_data")
+
+    def _check_ranges(self, batch, numbers):
+        limits = {"masked_lm_positions": (self.max_seq_length, "--max_seq_length", "the sequence length")}
+        if self._vocab_size is not None:
+            limits["input_ids"] = limits["masked_lm_ids"] = (
+                self._vocab_size, "--bert_config_file", "the config's vocab_size")
+        for field, (limit, flag, what) in limits.items():
+            values = batch[field]
+            if values.size and (values.max() >= limit or values.min() < 0):
+                row, column = np.argwhere((values >= limit) | (values < 0))[0]
+                raise InputError(f"{flag}: {self._place(numbers[row])} has {values[row, column]} in {field}, "
+                                 f"but {what} is {limit}; give the config or the records that belong together")

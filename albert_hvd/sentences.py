@@ -1,0 +1,43 @@
+"""Sentence splitting that knows Malay abbreviations, initials, list numbers, decimals and dates."""
+
+import re
+
+# Not the end of a sentence, whatever follows (lower case, without the last stop).
+TITLES = frozenset(
+    "dr drs prof datuk dato dato' datin dtk tan tuan tn puan pn encik en cik sdr sdri ust ustaz ustazah hj hjh "
+    "haji kapt kol lt mej jen sjn kpl insp asp supt dsp acp sac yb yab yabhg ybhg ym yam ydp st mr mrs ms "
+    "mohd md muhd muh abd ab sy syed sh no bil hlm ms jld jil ed bab rj fasal per vol fig cth spt sdn bhd kg jln "
+    "jl lrg tmn bdr kpg sg bt km tel faks ext r.a s.a.w s.w.t a.s w.p u.p s.u a.k.a i.e e.g viz vs dll dsb lwn "
+    "jan feb mac apr jun jul ogos sept sep okt nov dis".split())
+# These do end a sentence when an upper-case word follows, and are mostly followed by another word.
+CLOSING = "\"'”’)\\]»"
+BOUNDARY = re.compile(rf"([.!?…]+[{CLOSING}]*)\s+(?=[\"'“‘(\[«]*[A-Z0-9À-ÖØ-Þ])")
+LIST_NUMBER = re.compile(r"[(\[]?(?:\d{1,3}|[A-Za-z]|[ivxIVX]{1,4})")
+
+
+def split_sentences(line):
+    """Cut a line into sentences: list of str; nothing of the text is lost except the spaces between.
+
+    A boundary is `.`, `!`, `?` or `…` with its closing quotes, white space, and an upper-case letter,
+    a digit or an opening quote; unless the stop belongs to an abbreviation (Dr., hlm., s.a.w.), an
+    initial (M. Nasir), or the number of a list item at the beginning.
+    """
+    sentences, start = [], 0
+    for boundary in BOUNDARY.finditer(line):
+        if boundary.group(1).startswith(".") and _keeps_going(line, start, boundary):
+            continue
+        sentences.append(line[start:boundary.end(1)])
+        start = boundary.end()
+    return sentences + [line[start:]] if start < len(line) else sentences
+
+
+def _keeps_going(line, start, boundary):
+    """True when the stop that `boundary` found does not end the sentence that began at `start`."""
+    stop = boundary.start(1)
+    word = line[start:stop].rpartition(" ")[2].lstrip("(\"'“‘[")
+    if boundary.group(1) == "." and word.lower() in TITLES:
+        # "No." and the months need a number after them, or they are words: "Dia kata no. Saya ..."
+        return word.lower() not in ("no", "bil", "mac", "dis", "per", "km") or line[boundary.end()].isdigit()
+    is_initial = len(word) == 1 and word.isalpha() and word.isupper()
+    at_beginning = stop - start == len(word)
+    return boundary.group(1) == "." and (is_initial or at_beginning and bool(LIST_NUMBER.fullmatch(word)))

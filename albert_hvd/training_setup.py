@@ -1,0 +1,176 @@
+"""Model, optimizer, data and evaluator of one run, made anew or restored from a checkpoint."""
+
+import os
+import platform
+import time
+
+import tensorflow as tf
+
+from albert_hvd import __version__, checkpointing, distributed
+from albert_hvd.checkpointing import CheckpointFolder
+from albert_hvd.errors import InputError
+from albert_hvd.evaluation import Evaluator
+from albert_hvd.input_pipeline import TrainingBatches
+from albert_hvd.metrics_window import MetricsWindow
+from albert_hvd.modeling import named_variables
+from albert_hvd.optimization import OPTIMIZERS
+from albert_hvd.pretrainer import AlbertPretrainer
+from albert_hvd.records import RecordDataset, expand_input_files
+from albert_hvd.training_step import TrainingStep
+
+COMPUTE_DTYPES = {"float32": tf.float32, "bfloat16": tf.bfloat16}
+
+
+class Training:
+    """Everything that a step needs, with the state that a checkpoint holds.
+
+    Attributes:
+      step: updates made so far.
+      window: `MetricsWindow` of the steps since the last log record.
+    """
+
+    def __init__(self, options, config, dataset, plan, model, optimizer):
+        self.options, self.config, self.plan = options, config, plan
+        self._dataset = dataset
+        self._model, self._optimizer = model, optimizer
+        self._variables = named_variables(model)
+        self._checkpoints = CheckpointFolder(os.path.join(options.output_dir, "checkpoints"),
+                                             options.keep_checkpoints)
+        self.window = MetricsWindow(plan.train_batch_size)
+        self.step = 0
+        self._position = 0
+        self._origin = "new weights"
+        self._restore()
+        self._batches = TrainingBatches(dataset, plan.train_batch_size, distributed.rank(),
+                                        distributed.size(), options.seed, start_record=self._position)
+        self._training_step = TrainingStep(model, optimizer, plan.accumulation_steps, options.xla)
+        self._evaluator = None
+
+    def run_step(self, stop):
+        """Train on the next global batch; returns its `StepResult`."""
+        started, waited = time.monotonic(), self._batches.wait_seconds
+        batch = next(self._batches)
+        # The position in the data, not the step, numbers the dropout masks: a skipped update counts.
+        position = self._batches.position
+        result = self._training_step(batch, (self.options.seed, position + distributed.rank()), stop)
+        self._position = position
+        if not result.bad_steps:
+            self.step += 1
+            self.window.add(result, time.monotonic() - started, self._batches.wait_seconds - waited)
+        return result
+
+    def save(self):
+        """Write a checkpoint (rank 0)."""
+        if distributed.rank() == 0:
+            weights = {path: variable.numpy() for path, variable in self._variables.items()}
+            slots = {path: variable.numpy() for path, variable in self._slots().items()}
+            self._checkpoints.save(self.step, weights, slots, self._state())
+
+    def evaluate(self):
+        """Held-out results of the weights as they are; equal on all ranks."""
+        if self._evaluator is None:
+            options = self.options
+            dataset = RecordDataset(expand_input_files(options.eval_input_file, "--eval_input_file"),
+                                    options.max_seq_length, options.max_predictions_per_seq,
+                                    self.config.vocab_size)
+            self._evaluator = Evaluator(self._model, dataset, options.eval_batch_size, options.max_eval_steps)
+        return self._evaluator()
+
+    def close(self):
+        self._batches.close()
+
+    def description(self):
+        """The run in a few lines: where it starts, its size and its batch arithmetic."""
+        options, plan, config = self.options, self.plan, self.config
+        parameters = sum(int(tf.size(variable)) for variable in self._variables.values())
+        epochs = options.num_train_steps * plan.train_batch_size / self._dataset.num_records
+        device = "GPU" if tf.config.get_visible_devices("GPU") else "CPU"
+        return (
+            f"{self._origin}; {config.architecture}, {parameters / 1e6:.2f} M parameters, "
+            f"{options.optimizer} on {plan.size} rank{'s' * (plan.size > 1)} ({device}, {options.precision})\n"
+            f"train_batch_size {plan.train_batch_size} = micro_batch_size {plan.micro_batch_size} x "
+            f"accumulation_steps {plan.accumulation_steps} x ranks {plan.size}; "
+            f"{options.max_seq_length} positions\n"
+            f"{self._dataset.num_records} records, {options.num_train_steps} steps = {epochs:.2f} epochs; "
+            f"output in {options.output_dir}")
+
+    def _state(self):
+        return {
+            "records_read": self._position, "epoch": self._position // self._dataset.num_records,
+            "num_records": self._dataset.num_records, "seed": self.options.seed,
+            "optimizer": self.options.optimizer, "config": self.config.to_dict(),
+            "train_batch_size": self.plan.train_batch_size, "size": self.plan.size,
+            "versions": {"albert_hvd": __version__, "tensorflow": tf.__version__,
+                         "python": platform.python_version()},
+        }
+
+    def _slots(self):
+        moments = ("first_moment", "second_moment")
+        return {f"{path}/{moment}": slot for path, variable in self._variables.items()
+                for moment, slot in zip(moments, self._optimizer.slots_of(variable))}
+
+    def _restore(self):
+        """Take up the newest checkpoint, or `init_checkpoint`, on rank 0, and give it to all ranks."""
+        state = distributed.on_rank_0(self._restore_on_rank_0, "restore")
+        if state is not None:
+            self.step, self._position = state["step"], state["records_read"]
+            self._optimizer.step.assign(self.step)
+            self._origin = f"resuming at step {self.step}"
+        elif self.options.init_checkpoint:
+            self._origin = f"weights of {self.options.init_checkpoint}"
+        distributed.broadcast_variables([*self._variables.values(), *self._slots().values()])
+
+    def _restore_on_rank_0(self):
+        self._checkpoints.remove_unfinished()
+        state = self._checkpoints.newest_valid()
+        if state is None:
+            if self.options.init_checkpoint:
+                self.load_weights(self.options.init_checkpoint, "--init_checkpoint")
+            return None
+        self._check_state(state)
+        path = self._checkpoints.path(state["step"])
+        _assign(self._variables, path, checkpointing.WEIGHTS, f"--output_dir={self.options.output_dir}")
+        _assign(self._slots(), path, checkpointing.OPTIMIZER, f"--output_dir={self.options.output_dir}")
+        return state
+
+    def load_weights(self, path, flag):
+        """Read the model's weights from a checkpoint or a run's folder."""
+        _assign(self._variables, checkpointing.find_checkpoint(path, flag), checkpointing.WEIGHTS, f"{flag}={path}")
+
+    def _check_state(self, state):
+        """A resumed run must go on with the same model, data order and optimizer."""
+        options = self.options
+        now = {"config": self.config.to_dict(), "num_records": self._dataset.num_records,
+               "seed": options.seed, "optimizer": options.optimizer}
+        flags = {"config": "--bert_config_file", "num_records": "--input_file",
+                 "seed": "--seed", "optimizer": "--optimizer"}
+        for key, value in now.items():
+            if state[key] != value:
+                raise InputError(
+                    f"{flags[key]}: {key} is {_difference(value, state[key])} in the run that "
+                    f"--output_dir={options.output_dir} holds; set it back, or start a new folder with "
+                    f"--init_checkpoint={options.output_dir}")
+
+
+def _difference(now, before):
+    """"x now and y" for two values, or for the keys in which two dicts differ."""
+    if isinstance(now, dict):
+        keys = [key for key in now if now[key] != before.get(key)]
+        now, before = ({key: values.get(key) for key in keys} for values in (now, before))
+    return f"{now} now and {before}"
+
+
+def _assign(variables, path, name, source):
+    arrays = checkpointing.load_arrays(path, name, {key: v.shape for key, v in variables.items()}, source)
+    for key, variable in variables.items():
+        variable.assign(arrays[key])
+
+
+def build_training(options, config, dataset, plan):
+    """Make the `Training` of this rank."""
+    model = AlbertPretrainer(config, options.seed, COMPUTE_DTYPES[options.precision], static_shapes=options.xla)
+    optimizer = distributed.distributed_optimizer(OPTIMIZERS[options.optimizer](
+        options.learning_rate, options.num_train_steps, options.num_warmup_steps,
+        weight_decay=options.weight_decay, clip_norm=options.clip_norm), options.fp16_allreduce)
+    optimizer.build(named_variables(model))
+    return Training(options, config, dataset, plan, model, optimizer)

@@ -1,0 +1,118 @@
+"""What every command of `bin/` does before and after its own work.
+
+`use_project_environment` finds the Python that `bin/setup` made; `run` parses the flags and turns
+exceptions into the exit codes 0, 1, 2 and 75. Neither imports TensorFlow.
+"""
+
+import importlib.util
+import os
+import sys
+import time
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
+# How long a rank above 0 waits for rank 0 to report the same bad input before it speaks itself.
+RANK_0_SPEAKS_FIRST_SEC = 5.0
+
+
+def use_project_environment():
+    """Go on under `.venv`'s Python when this one lacks the dependencies; exit 2 when there is none."""
+    if ROOT not in sys.path:
+        sys.path.append(ROOT)
+    if importlib.util.find_spec("tensorflow") and importlib.util.find_spec("absl"):
+        return
+    environment = os.path.join(ROOT, ".venv")
+    python = os.path.join(environment, "bin", "python")
+    if os.path.realpath(sys.prefix) != os.path.realpath(environment) and os.path.exists(python):
+        os.execv(python, [python, *sys.argv])
+    sys.exit(_report("TensorFlow is not installed: run bin/setup first (it makes .venv), "
+                     "or activate the environment that has it"))
+
+
+def launched_rank():
+    """The rank as the launcher's environment tells it, before MPI is initialised; 0 without one."""
+    for name in ("OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK", "SLURM_PROCID"):
+        if os.environ.get(name, "").isdigit():
+            return int(os.environ[name])
+    return 0
+
+
+def launched_size():
+    """The number of ranks as the launcher's environment tells it; 1 without one."""
+    for name in ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS"):
+        if os.environ.get(name, "").isdigit():
+            return int(os.environ[name])
+    return 1
+
+
+def run(main):
+    """Parse the flags, call `main()`, and exit as the contract says.
+
+    0: done. 2: bad flags or input, one line on stderr. 75: stopped by a signal after saving.
+    1: anything else, with a traceback.
+    """
+    from absl import app, flags
+
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+    def parse_flags(argv):
+        try:
+            extra = flags.FLAGS(argv)[1:]
+            if extra:
+                raise flags.Error(f"unexpected argument {extra[0]!r}: every option is a --flag=value "
+                                  f"(see --help)")
+        except flags.Error as error:
+            _leave(2, str(error))
+        return argv[:1]
+
+    app.run(lambda _: _call(main), flags_parser=parse_flags)
+
+
+def _call(main):
+    from albert_hvd.errors import EXIT_BAD_INPUT, EXIT_STOPPED, InputError, StoppedBySignal, RunFailed
+
+    try:
+        main()
+    except InputError as error:
+        _leave(EXIT_BAD_INPUT, str(error))
+    except RunFailed as error:
+        _leave(1, str(error))
+    except StoppedBySignal:
+        sys.exit(EXIT_STOPPED)
+    except KeyboardInterrupt:
+        _leave(130, "interrupted")
+    except Exception:  # noqa: BLE001 - the traceback is printed, then the other ranks must go as well
+        if launched_size() == 1:
+            raise
+        import traceback
+        traceback.print_exc()
+        sys.stderr.write(f"(rank {launched_rank()} of {launched_size()} failed; the launcher stops the others)\n")
+        _exit_now(1)
+
+
+def _leave(code, message):
+    """Print `message` once over all ranks and exit with `code`.
+
+    All ranks usually find the same bad input. The launcher kills the others as soon as one exits
+    with an error, so ranks above 0 hold back: they are either killed after rank 0 has spoken, or
+    they are the only ones who know, and say it themselves.
+    """
+    if launched_rank() != 0:
+        time.sleep(RANK_0_SPEAKS_FIRST_SEC)
+    _report(message)
+    if launched_size() == 1:
+        sys.exit(code)
+    _exit_now(code)
+
+
+def _report(message):
+    """Write `message` as one line on stderr under the command's name; return exit code 2."""
+    sys.stderr.write(f"{os.path.basename(sys.argv[0])}: {' '.join(message.split())}\n")
+    return 2
+
+
+def _exit_now(code):
+    """Leave without MPI_Finalize, which would wait for ranks that are still in a collective."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)

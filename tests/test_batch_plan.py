@@ -1,0 +1,25 @@
+"""The batch arithmetic."""
+
+import pytest
+from hypothesis import given, strategies as st
+
+from albert_hvd.batch_plan import plan_batch
+from albert_hvd.errors import InputError
+
+
+@given(rows=st.integers(1, 200), size=st.integers(1, 8), row_bytes=st.integers(1, 100), memory=st.integers(1, 2000))
+def test_parts_make_the_whole_and_fit_when_one_row_does(rows, size, row_bytes, memory):
+    plan = plan_batch(rows * size, size, 0, row_bytes, memory)
+    assert plan.micro_batch_size * plan.accumulation_steps * plan.size == rows * size
+    assert plan.micro_batch_size * row_bytes <= memory or plan.micro_batch_size == 1
+
+
+def test_without_a_limit_the_rank_takes_its_rows_at_once():
+    assert plan_batch(120, 3, 0, 10**9, None).micro_batch_size == 40
+
+
+@pytest.mark.parametrize("batch, size, accumulation, named", [
+    (10, 3, 1, "--train_batch_size=10"), (2, 3, 0, "such as 3"), (12, 3, 3, "--accumulation_steps=3")])
+def test_what_does_not_divide_is_refused(batch, size, accumulation, named):
+    with pytest.raises(InputError, match=named):
+        plan_batch(batch, size, accumulation, 1, None)

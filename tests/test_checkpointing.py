@@ -1,0 +1,111 @@
+"""Checkpoints: whole or not there, verified, kept by number."""
+
+import json
+import os
+
+import numpy as np
+import pytest
+
+from albert_hvd import checkpointing
+from albert_hvd.checkpointing import CheckpointFolder, find_checkpoint, load_arrays
+from albert_hvd.errors import InputError
+
+WEIGHTS = {"encoder/kernel": np.arange(6, dtype=np.float32).reshape(2, 3), "bias": np.zeros(3, np.float32)}
+SHAPES = {name: array.shape for name, array in WEIGHTS.items()}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return CheckpointFolder(str(tmp_path / "checkpoints"), keep=2)
+
+
+def save(folder, step):
+    folder.save(step, {**WEIGHTS, "bias": np.full(3, step, np.float32)}, {"m": np.ones(2)}, {"records_read": 10 * step})
+
+
+def flip_a_bit(path):
+    with open(path, "r+b") as file:
+        file.seek(-1, os.SEEK_END)
+        last = file.read(1)[0]
+        file.seek(-1, os.SEEK_END)
+        file.write(bytes([last ^ 1]))
+
+
+def test_what_is_saved_is_loaded(folder):
+    save(folder, 7)
+    state = folder.newest_valid()
+    assert (state["step"], state["records_read"]) == (7, 70)
+    arrays = load_arrays(folder.path(7), checkpointing.WEIGHTS, SHAPES, "here")
+    np.testing.assert_array_equal(arrays["encoder/kernel"], WEIGHTS["encoder/kernel"])
+    np.testing.assert_array_equal(arrays["bias"], [7, 7, 7])
+
+
+def test_the_newest_are_kept(folder):
+    for step in (1, 2, 30):
+        save(folder, step)
+    assert folder.steps() == [2, 30]
+
+
+@pytest.mark.parametrize("name", [checkpointing.WEIGHTS, checkpointing.OPTIMIZER, checkpointing.STATE])
+@pytest.mark.parametrize("damage", [flip_a_bit, os.remove, lambda path: os.truncate(path, 10)])
+def test_a_damaged_checkpoint_falls_back_with_a_warning(folder, name, damage, capsys):
+    save(folder, 1)
+    save(folder, 2)
+    damage(os.path.join(folder.path(2), name))
+    assert folder.newest_valid()["step"] == 1
+    assert "step_00000002" in capsys.readouterr().err
+    save(folder, 2)
+    assert folder.newest_valid()["step"] == 2
+
+
+def test_all_damaged_is_an_error_not_a_new_start(folder):
+    save(folder, 1)
+    os.remove(os.path.join(folder.path(1), checkpointing.WEIGHTS))
+    with pytest.raises(InputError, match="all 1 checkpoints"):
+        folder.newest_valid()
+
+
+def test_an_interrupted_save_leaves_nothing_that_is_read(folder, monkeypatch):
+    save(folder, 1)
+    monkeypatch.setattr(checkpointing.os, "rename", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        save(folder, 2)
+    monkeypatch.undo()
+    assert folder.newest_valid()["step"] == 1
+    folder.remove_unfinished()
+    assert os.listdir(folder.folder) == ["step_00000001"]
+
+
+def test_a_full_disk_is_reported_and_cleaned_up(folder, monkeypatch):
+    save(folder, 1)
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(checkpointing, "save_file", full)
+    with pytest.raises(InputError, match="No space left"):
+        save(folder, 2)
+    assert os.listdir(folder.folder) == ["step_00000001"]
+
+
+def test_every_array_that_does_not_fit_is_named(folder):
+    save(folder, 1)
+    shapes = {"encoder/kernel": (2, 4), "missing": (1,)}
+    with pytest.raises(InputError) as error:
+        load_arrays(folder.path(1), checkpointing.WEIGHTS, shapes, "--init_checkpoint=x")
+    for part in ("--init_checkpoint=x", "encoder/kernel has shape (2, 3)", "missing is missing", "bias is unknown"):
+        assert part in str(error.value)
+
+
+def test_a_checkpoint_is_found_from_each_folder_a_user_may_name(folder):
+    save(folder, 5)
+    run = os.path.dirname(folder.folder)
+    assert {find_checkpoint(path, "--x") for path in (run, folder.folder, folder.path(5))} == {folder.path(5)}
+    with pytest.raises(InputError, match="--x="):
+        find_checkpoint(os.path.join(run, "nothing"), "--x")
+
+
+def test_state_is_readable_json_with_checksums(folder):
+    save(folder, 3)
+    with open(os.path.join(folder.path(3), checkpointing.STATE), encoding="utf-8") as file:
+        assert set(json.load(file)["sha256"]) == {checkpointing.WEIGHTS, checkpointing.OPTIMIZER}
