@@ -30,6 +30,7 @@ REPEATED_DOTS = re.compile(r"\.{4,}")
 REPEATED_SYMBOL = re.compile(r"([^\w\s.])\1{3,}")
 # No Malay word has a letter three times in a row; III in capitals is a number.
 REPEATED_LETTERS = re.compile(r"([^\W\d_])\1{3,}|([^\W\d_A-Z])\2{2,}")
+LETTER_OR_DIGIT = re.compile(r"[^\W_]")
 SPACES = re.compile(r"\s+")
 PLACEHOLDERS = {"links": "<url>", "emails": "<email>", "mentions": "<user>"}
 MAX_TOKEN_CHARACTERS = 30
@@ -108,10 +109,8 @@ def shorten_letters(line):
 
 def split_long_tokens(line, max_characters=MAX_TOKEN_CHARACTERS):
     """Cut tokens of more than `max_characters` at `_`, `/` and `-`, but never a reduplicated word."""
-    if len(line) <= max_characters:
-        return line
-    return " ".join(re.sub(r"[_/-]+", " ", token) if len(token) > max_characters and not _reduplicated(token)
-                    else token for token in line.split(" "))
+    long_token = re.compile(rf"\S{{{max_characters + 1},}}")  # compiled once: re keeps it
+    return long_token.sub(lambda match: match[0] if _reduplicated(match[0]) else re.sub(r"[_/-]+", " ", match[0]), line)
 
 
 def _reduplicated(token):
@@ -143,5 +142,8 @@ def looks_malay(text):
 
 
 def has_words(line, min_words=1):
-    """True when the line has at least `min_words` tokens with a letter or digit in them."""
-    return sum(any(map(str.isalnum, token)) for token in line.split()) >= min_words
+    """True when the line has at least `min_words` tokens with a letter, a digit or a pictograph in them."""
+    if min_words == 1 and LETTER_OR_DIGIT.search(line):
+        return True
+    return sum(any(character.isalnum() or unicodedata.category(character) == "So" for character in token)
+               for token in line.split()) >= min_words

@@ -8,136 +8,35 @@ command goes on where it was interrupted; it is deleted when all is done.
 
 import collections
 import concurrent.futures
-from dataclasses import asdict, dataclass
 import functools
-import hashlib
-import json
+import glob
 import multiprocessing
 import os
-import re
 import shutil
+from dataclasses import asdict
 
-from albert_hvd import corpus, instances, masking
+from albert_hvd.data_plan import load_note, load_tokenizer, make_plan, save_note
 from albert_hvd.data_report import statistics_table
 from albert_hvd.errors import InputError
-from albert_hvd.example_stages import ExampleOptions, bucket_records, sort_block
-from albert_hvd.files import expand_input_files, make_folder, whole_file
+from albert_hvd.example_stages import ExampleOptions, bucket_records, sort_block  # noqa: F401 - for callers
+from albert_hvd.files import make_folder
 from albert_hvd.shards import RecordWriter, read_manifest, write_manifest
-from albert_hvd.tokenization import Tokenizer
-
-FORMAT_VERSION = 1  # raise it when the same options give other bytes
-BUCKET_BYTES = 16 << 20  # tokens of a bucket, which stage 2 holds in memory
-
-
-@dataclass(frozen=True)
-class Plan:
-    """The work: read by every process, and the same for any number of them."""
-
-    blocks: list
-    outputs: list
-    buckets_per_shard: int
-    tokenizer: str
-    options: ExampleOptions
-    scratch: str
-    fingerprint: str
-
-    @property
-    def num_buckets(self):
-        return self.buckets_per_shard * len(self.outputs)
-
-    def buckets_of(self, shard):
-        return range(shard * self.buckets_per_shard, (shard + 1) * self.buckets_per_shard)
-
-    def block_path(self, number):
-        return os.path.join(self.scratch, f"block-{number:06d}")
-
-    def shard_note(self, shard):
-        return os.path.join(self.scratch, f"shard-{shard:05d}.json")
-
-    def part_path(self, bucket):
-        return os.path.join(self.scratch, f"part-{bucket:06d}")
-
-
-def expand_outputs(output_file):
-    """`a,b` -> [a, b]; `name@4` -> name-00000-of-00004 ... name-00003-of-00004."""
-    outputs = []
-    for part in filter(None, (part.strip() for part in output_file.split(","))):
-        sharded = re.fullmatch(r"(.+)@(\d+)", part)
-        number = int(sharded.group(2)) if sharded else 1
-        if sharded and not 1 <= number <= 99999:
-            raise InputError(f"--output_file={part}: the number of shards after @ must be 1 to 99999")
-        outputs += ([f"{sharded.group(1)}-{i:05d}-of-{number:05d}" for i in range(number)] if sharded else [part])
-    if not outputs or len(set(map(os.path.abspath, outputs))) < len(outputs):
-        raise InputError(f"--output_file={output_file}: give one or more different names, or name@16 for 16 shards")
-    return outputs
-
-
-def check_options(options):
-    """InputError for a setting with which no record can be made."""
-    limits = [("max_seq_length", 8, 65535), ("max_predictions_per_seq", 1, options.max_seq_length),
-              ("dupe_factor", 1, 1000), ("masked_lm_prob", 0.0, 1.0), ("short_seq_prob", 0.0, 1.0),
-              ("min_fill", 0.0, 1.0), ("random_seed", 0, 2**63)]
-    for name, least, most in limits:
-        value = getattr(options, name)
-        if not least <= value <= most:
-            raise InputError(f"--{name}={value}: must be from {least} to {most}")
-    for name, choices in (("sentence_objective", instances.OBJECTIVES), ("masking", masking.MASKINGS)):
-        if getattr(options, name) not in choices:
-            raise InputError(f"--{name}={getattr(options, name)}: must be one of {', '.join(choices)}")
-
-
-def make_plan(input_file, tokenizer_path, output_file, options):
-    """Lay the work out; InputError for whatever is wrong with the arguments."""
-    check_options(options)
-    paths = expand_input_files(input_file)
-    tokenizer = Tokenizer.from_file(tokenizer_path)
-    outputs = expand_outputs(output_file)
-    for output in outputs:
-        make_folder(os.path.dirname(os.path.abspath(output)), "--output_file")
-    blocks = corpus.plan_blocks(paths)
-    if not blocks:
-        raise InputError(f"--input_file={input_file}: no text in it; give files with at least one sentence")
-    # A text byte makes at most about a quarter of a token of two bytes, dupe_factor times.
-    num_buckets = -(-sum(block.end - block.start for block in blocks) * options.dupe_factor // (2 * BUCKET_BYTES))
-    files = [(path, os.path.getsize(path), os.stat(path).st_mtime_ns) for path in paths]
-    described = json.dumps([FORMAT_VERSION, files, tokenizer.sha256, outputs, asdict(options)])
-    folder, name = os.path.split(os.path.abspath(outputs[0]))
-    return Plan(blocks, outputs, -(-num_buckets // len(outputs)), tokenizer_path, options,
-                os.path.join(folder, f".{name}.building"), hashlib.sha256(described.encode()).hexdigest())
-
-
-@functools.lru_cache(maxsize=1)
-def _tokenizer(path):
-    return Tokenizer.from_file(path)
-
-
-def _load_note(path):
-    try:
-        with open(path, encoding="utf-8") as file:
-            return json.load(file)
-    except FileNotFoundError:
-        return None
-
-
-def _save_note(path, note):
-    with whole_file(path) as file:
-        file.write(json.dumps(note).encode())
 
 
 def _do_block(plan, number):
     """Stage 1 of a block, unless an earlier run has done it; returns its counts."""
     path = plan.block_path(number)
-    counts = _load_note(path + ".json")
+    counts = load_note(path + ".json")
     if counts is None:
-        counts = sort_block(number, plan.blocks[number], plan.num_buckets, _tokenizer(plan.tokenizer),
+        counts = sort_block(number, plan.blocks[number], plan.num_buckets, load_tokenizer(plan.tokenizer),
                             plan.options, path)
-        _save_note(path + ".json", counts)
+        save_note(path + ".json", counts)
     return counts
 
 
 def _bucket(plan, bucket):
     paths = [plan.block_path(number) for number in range(len(plan.blocks))]
-    return bucket_records(bucket, plan.num_buckets, paths, _tokenizer(plan.tokenizer), plan.options)
+    return bucket_records(bucket, plan.num_buckets, paths, load_tokenizer(plan.tokenizer), plan.options)
 
 
 def _do_part(plan, bucket):
@@ -151,7 +50,7 @@ def _do_part(plan, bucket):
 
 
 def _finished_shard(plan, shard):
-    note = _load_note(plan.shard_note(shard))
+    note = load_note(plan.shard_note(shard))
     return note if note and os.path.exists(plan.outputs[shard]) else None
 
 
@@ -171,7 +70,7 @@ def _do_shard(plan, shard):
 
 def _note_shard(plan, shard, writer, counts):
     note = {"num_bytes": writer.num_bytes, "sha256": writer.sha256, **counts}
-    _save_note(plan.shard_note(shard), note)
+    save_note(plan.shard_note(shard), note)
     return note
 
 
@@ -266,6 +165,8 @@ def build(input_file, tokenizer, output_file, options, num_workers=1, use_mpi=Fa
                        text_mb, team):
         pass
     team.barrier()
+    if team.rank == 0:
+        _check_text(plan, input_file)
     for _ in _progress(team.write_shards(plan), len(plan.outputs), "write", text_mb, team):
         pass
     team.barrier()
@@ -277,13 +178,24 @@ def build(input_file, tokenizer, output_file, options, num_workers=1, use_mpi=Fa
     return totals
 
 
+def _check_text(plan, input_file):
+    """InputError when stage 1 found no token in the whole input."""
+    if not any(load_note(plan.block_path(number) + ".json")["tokens"] for number in range(len(plan.blocks))):
+        shutil.rmtree(plan.scratch)
+        raise InputError(f"--input_file={input_file}: no text in it; give files with at least one sentence")
+
+
 def _open_scratch(plan):
-    """The scratch folder: kept when it is of the same build, else emptied."""
+    """The scratch folder: kept when it is of the same build, else emptied; and away with half shards."""
+    for output in plan.outputs:
+        folder, name = os.path.split(os.path.abspath(output))
+        for partial in glob.glob(os.path.join(glob.escape(folder), f".{glob.escape(name)}*.partial")):
+            os.remove(partial)
     path = os.path.join(plan.scratch, "plan.json")
-    if _load_note(path) != plan.fingerprint:
+    if load_note(path) != plan.fingerprint:
         shutil.rmtree(plan.scratch, ignore_errors=True)
         make_folder(plan.scratch, "--output_file")
-        _save_note(path, plan.fingerprint)
+        save_note(path, plan.fingerprint)
 
 
 def _progress(results, total, what, text_mb, team):
@@ -313,14 +225,14 @@ def _already_built(plan):
 
 def _finish(plan, output_file):
     """Write the manifest of each output folder, delete the scratch folder; returns the totals."""
-    notes = [_load_note(plan.shard_note(shard)) for shard in range(len(plan.outputs))]
+    notes = [load_note(plan.shard_note(shard)) for shard in range(len(plan.outputs))]
     totals = collections.Counter()
     for number in range(len(plan.blocks)):
-        totals.update(_load_note(plan.block_path(number) + ".json"))
+        totals.update(load_note(plan.block_path(number) + ".json"))
     for note in notes:
         totals.update({name: value for name, value in note.items() if name not in ("sha256", "num_bytes")})
     totals = dict(totals)
-    tokenizer = _tokenizer(plan.tokenizer)
+    tokenizer = load_tokenizer(plan.tokenizer)
     build = {"fingerprint": plan.fingerprint, "options": asdict(plan.options), "statistics": totals,
              "input_files": sorted({block.path for block in plan.blocks}), "num_shards": len(plan.outputs),
              "tokenizer": {"path": plan.tokenizer, "sha256": tokenizer.sha256, "vocab_size": tokenizer.vocab_size,

@@ -7,7 +7,8 @@ import subprocess
 import time
 
 from albert_hvd.errors import EXIT_BAD_INPUT, InputError, RunFailed
-from albert_hvd.metrics_log import prepare_output_dir, read_log
+from albert_hvd.files import make_folder
+from albert_hvd.metrics_log import read_log
 from albert_hvd.sample_run import (MAX_PREDICTIONS_PER_SEQ, MAX_SEQ_LENGTH, SAMPLE_EVAL, SAMPLE_TRAIN,
                                    split_documents, vocab_size_for, write_tiny_config)
 
@@ -35,7 +36,7 @@ class Demo:
           InputError: an input file is missing, or a stage refused its input.
         """
         started = time.monotonic()
-        prepare_output_dir(self._folder, "--output_dir")
+        make_folder(self._folder, "--output_dir")
         train_text, eval_text = self._texts()
         config = self._build_data(train_text, eval_text)
         model, untrained = self._path("model"), self._path("untrained")

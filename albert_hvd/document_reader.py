@@ -112,15 +112,15 @@ def _read_table(file, path, text_field):
 
 def _read_json(file, path, text_field):
     keys, found = set(), False
-    for value in _json_values(file, path):
+    for value, alone in _json_values(file, path):
         text = value
         if isinstance(value, dict):
             keys.update(value)
             for key in text_field.split("."):
                 text = text.get(key) if isinstance(text, dict) else None
         found = found or text is not None
-        # {"text": [[...], [...]]}: an object of columns holds many documents.
-        many = isinstance(value, dict) and isinstance(text, list) and any(isinstance(item, list) for item in text)
+        # {"text": ["...", "..."]}: one object of columns holds many documents.
+        many = isinstance(value, dict) and isinstance(text, list) and alone
         for item in text if many else [text]:
             yield from _as_document(item)
     if keys and not found:
@@ -137,7 +137,10 @@ def _as_document(value):
 
 
 def _json_values(file, path):
-    """Yield the elements of one top-level array, or the top-level values one after the other."""
+    """Yield the elements of one top-level array, or the top-level values one after the other.
+
+    With each comes whether it stands alone: a top-level value of a .json file, not in an array.
+    """
     # In JSON Lines a list is a document, not the list of all documents.
     outside = False if _format(path) == ".jsonl" else None
     decoder, buffer, place, ended, in_array = json.JSONDecoder(), "", 0, False, outside
@@ -161,7 +164,7 @@ def _json_values(file, path):
         # A number at the end of the buffer may go on in the next part of the file.
         if end is not None and (end < len(buffer) or ended):
             place = end
-            yield value
+            yield value, outside is None and not in_array
             continue
         if ended:
             if in_array:

@@ -51,23 +51,34 @@ def results_of(sums):
     return {"loss": results["masked_lm_loss"] + results["next_sentence_loss"], **results}
 
 
-def unigram_loss(train_dataset, dataset, vocab_size, batch_rows=512):
+def unigram_loss(train_dataset, dataset, vocab_size):
     """Cross-entropy in nats of predicting masked pieces by their frequency in the training records.
 
-    The floor of what a model must beat: it looks at no context. Frequencies are counted with one
-    added to each piece, so that a piece not seen in training has a finite loss.
+    What a model must beat: it looks at no context.
     """
-    train_counts = _masked_piece_counts(train_dataset, vocab_size, batch_rows) + 1.0
-    counts = _masked_piece_counts(dataset, vocab_size, batch_rows)
-    log_probs = np.log(train_counts) - np.log(train_counts.sum())
+    counts = masked_piece_counts(dataset, vocab_size, np.arange(dataset.num_records))
+    log_probs = unigram_log_probs(train_dataset, vocab_size)
     return float(-(counts * log_probs).sum() / max(counts.sum(), 1.0))
 
 
-def _masked_piece_counts(dataset, vocab_size, batch_rows):
-    """How often each piece is a masked label: float64 (V,)."""
+def unigram_log_probs(dataset, vocab_size, max_records=None):
+    """Log frequencies of the masked pieces: float64 (V,).
+
+    One is added to each count, so that a piece that was not seen has a finite loss.
+
+    Args:
+      max_records: look at so many records only, evenly spread over the data; None: at all.
+    """
+    num_records = min(max_records or dataset.num_records, dataset.num_records)
+    numbers = np.linspace(0, dataset.num_records - 1, num_records).astype(np.int64)
+    counts = masked_piece_counts(dataset, vocab_size, numbers) + 1.0
+    return np.log(counts) - np.log(counts.sum())
+
+
+def masked_piece_counts(dataset, vocab_size, record_numbers, rows_at_once=512):
+    """How often each piece is a masked label in these records: float64 (V,)."""
     counts = np.zeros(vocab_size, np.float64)
-    for start in range(0, dataset.num_records, batch_rows):
-        rows = np.arange(start, min(start + batch_rows, dataset.num_records))
-        batch = dataset.read(rows)
+    for start in range(0, len(record_numbers), rows_at_once):
+        batch = dataset.read(record_numbers[start:start + rows_at_once])
         counts += np.bincount(batch["masked_lm_ids"].ravel(), batch["masked_lm_weights"].ravel(), vocab_size)
     return counts

@@ -28,43 +28,61 @@ class FieldError(ValueError):
         self.index, self.field, self.found = index, field, found
 
 
-def encode_examples(batch):
+def encode_examples(batch, num_padding=0, pad_id=0):
     """Serialize a batch.
 
-    Args: `batch`, the seven `FIELDS` as arrays (N, length), integers of 0 to 2**28 - 1 except
-      `masked_lm_weights`.
+    Args:
+      batch: the seven `FIELDS` as arrays (N, length), integers of 0 to 2**21 - 1 except
+        `masked_lm_weights`.
+      num_padding: positions to add at the end of each sequence field, `pad_id` in input_ids and 0 in
+        the others (so that the caller need not lay out rows that are mostly padding).
     Returns: list of N bytes objects.
     """
     columns = []
     for field in FIELDS:
         values = np.asarray(batch[field])
-        tag = FLOAT_LIST if field == "masked_lm_weights" else INT64_LIST
-        if tag == FLOAT_LIST:
-            data = np.ascontiguousarray(values, dtype="<f4").tobytes()
-            ends = np.arange(1, len(values) + 1) * values.shape[1] * 4
+        if field == "masked_lm_weights":
+            tag, chunks = FLOAT_LIST, _rows(np.ascontiguousarray(values, "<f4").view(np.uint8))
         else:
-            data, ends = _encode_varints(values)
-        ends = ends.tolist()
-        columns.append([(_field_head(field, tag, end - start), data[start:end])
-                        for start, end in zip([0, *ends], ends)])
+            tail = _varint(pad_id if field == "input_ids" else 0) * num_padding
+            tag, chunks = INT64_LIST, _encode_varints(values, tail if field in SEQUENCE_FIELDS else b"")
+        columns.append([_field_head(field, tag, len(chunk)) for chunk in chunks])
+        columns.append(chunks)
     examples = []
     for parts in zip(*columns):
-        body = b"".join([piece for part in parts for piece in part])
+        body = b"".join(parts)
         examples.append(b"\x0a" + _varint(len(body)) + body)
     return examples
 
 
-def _encode_varints(values):
-    """Bytes of all values in row order, and the end of each row in them; values are below 2**28."""
-    values = values.astype(np.uint32)
-    if values.size == 0 or values.max() < 128:
-        return values.astype(np.uint8).tobytes(), np.arange(1, len(values) + 1) * values.shape[1]
-    groups = (values & 127) | (values & 0x3F80) << 1 | (values & 0x1FC000) << 2 | (values & 0xFE00000) << 3
-    num_bytes = 1 + (values >= 1 << 7) + (values >= 1 << 14) + (values >= 1 << 21)
-    continued = np.array([0, 0, 0x80, 0x8080, 0x808080], np.uint32)  # the "more follows" bits
-    spread = (groups | continued[num_bytes]).astype("<u4").view(np.uint8).reshape(*values.shape, 4)
-    used = np.arange(4) < num_bytes[..., None]
-    return spread[used].tobytes(), np.cumsum(num_bytes.sum(axis=1))
+def _rows(array, tail=b""):
+    """Each row of a uint8 array (N, length) as bytes, with `tail` after it."""
+    if tail:
+        array = np.concatenate([array, np.broadcast_to(np.frombuffer(tail, np.uint8), (len(array), len(tail)))], 1)
+    data, length = array.tobytes(), array.shape[1]
+    return [data[start:start + length] for start in range(0, len(data), length)]
+
+
+def _encode_varints(values, tail):
+    """The packed varints of each row, and `tail`: list of N bytes objects."""
+    largest = int(values.max(initial=0))
+    if largest < 128:
+        return _rows(values.astype(np.uint8), tail)
+    spread, used, num_bytes = _varint_table(1 << largest.bit_length())
+    data = spread[values].view(np.uint8)[used[values].view(bool)].tobytes()
+    ends = np.cumsum(num_bytes[values].sum(axis=1)).tolist()
+    return [data[start:end] + tail for start, end in zip([0, *ends], ends)]
+
+
+@functools.lru_cache(maxsize=4)
+def _varint_table(size):
+    """Varints of 0 ... size - 1: the bytes and a mask of those in use, each four in a uint32; the lengths."""
+    values = np.arange(size, dtype=np.uint32)
+    num_bytes = 1 + (values >= 1 << 7).astype(np.uint8) + (values >= 1 << 14)
+    continued = np.array([0, 0, 0x80, 0x8080], np.uint32)[num_bytes]  # the "more follows" bits
+    spread = (values & 127) | (values & 0x3F80) << 1 | (values & 0x1FC000) << 2 | continued
+    used = np.array([0, 0x1, 0x101, 0x10101], np.uint32)[num_bytes]
+    return spread.astype("<u4"), used.astype("<u4"), num_bytes
 
 
 @functools.lru_cache(maxsize=65536)

@@ -14,6 +14,7 @@ import time
 import numpy as np
 
 from albert_hvd.errors import InputError
+from albert_hvd.masking import draw_bits, mask_batch, unmask
 
 
 def epoch_order(seed, epoch, num_records):
@@ -79,6 +80,30 @@ class Prefetched:
         self._executor.shutdown(wait=True, cancel_futures=True)
 
 
+class DynamicMasking:
+    """The `transform` that draws each record's masks anew in each epoch.
+
+    A mask depends on the seed, the epoch and the record's number alone: not on the batch, nor on the
+    number of ranks.
+    """
+
+    def __init__(self, tokenizer, seed, masking="whole_word", masked_lm_prob=0.15):
+        self._tokenizer, self._seed = tokenizer, seed
+        self._masking, self._masked_lm_prob = masking, masked_lm_prob
+
+    def __call__(self, batch, epochs, record_numbers):
+        """The batch with other masks; the unmasked text is put together from its labels."""
+        most, seq = batch["masked_lm_ids"].shape[1], batch["input_ids"].shape[1]
+        original = unmask(*(batch[field] for field in ("input_ids", "masked_lm_positions", "masked_lm_ids",
+                                                       "masked_lm_weights")))
+        bits = [draw_bits(np.random.Generator(np.random.PCG64([self._seed, epoch, number])), 1, seq, most)
+                for epoch, number in zip(epochs.tolist(), record_numbers.tolist())]
+        masked = mask_batch(original, batch["input_mask"].sum(axis=1), self._tokenizer, np.concatenate(bits),
+                            self._masking, self._masked_lm_prob, most)
+        return {**batch, "input_ids": masked.input_ids, "masked_lm_positions": masked.positions,
+                "masked_lm_ids": masked.ids, "masked_lm_weights": masked.weights}
+
+
 class TrainingBatches:
     """Iterator of this rank's part of each global batch, without end.
 
@@ -93,7 +118,7 @@ class TrainingBatches:
           train_batch_size: rows of the global batch; `size` must divide it (InputError).
           prefetch: batches read ahead by a background thread.
           transform: optional function (batch, epochs (B,), record_numbers (B,)) -> batch, called in that
-            thread (dynamic masking).
+            thread (`DynamicMasking`).
         """
         rows_per_rank(train_batch_size, size, "--train_batch_size")
         self._dataset, self._transform = dataset, transform

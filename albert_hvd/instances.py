@@ -181,20 +181,21 @@ def lay_out(tokens, first_lengths, second_lengths, tokenizer, max_seq_length):
     """Rows `<cls> first <sep> second <sep>`, padded with the vocabulary's own pad id.
 
     Args: `tokens` (T,), first and second segment of each row one after the other; lengths (N,).
-    Returns: `input_ids input_mask segment_ids` int32 (N, S), and the rows' `lengths` int64 (N,).
+    Returns: `input_ids` int32, `input_mask segment_ids` bool (N, S), and the rows' `lengths` int64 (N,).
     """
     first, both = first_lengths.astype(np.int64)[:, None], (first_lengths + second_lengths).astype(np.int64)
     lengths = both + NUM_SPECIAL_TOKENS
-    rows = np.repeat(np.arange(len(both)), both)
-    place = np.arange(len(tokens)) - np.repeat(np.cumsum(both) - both, both)  # 0 .. within the row
-    place += 1 + (place >= first[rows, 0])  # after <cls>, and after the first <sep>
-    input_ids = np.full((len(both), max_seq_length), tokenizer.pad_id, np.int32)
-    input_ids[rows, place] = tokens
-    everyone = np.arange(len(both))
-    input_ids[:, 0] = tokenizer.cls_id
-    input_ids[everyone, first[:, 0] + 1] = tokenizer.sep_id
-    input_ids[everyone, lengths - 1] = tokenizer.sep_id
     columns = np.arange(max_seq_length)
     input_mask = columns < lengths[:, None]
     segment_ids = input_mask & (columns >= first + 2)
-    return input_ids, input_mask.astype(np.int32), segment_ids.astype(np.int32), lengths
+    # The tokens go, in order, to what is neither <cls> nor <sep> nor padding.
+    free = columns < lengths[:, None] - 1
+    free[:, 0] = False
+    everyone = np.arange(len(both))
+    free[everyone, first[:, 0] + 1] = False
+    input_ids = np.full((len(both), max_seq_length), tokenizer.pad_id, np.int32)
+    input_ids[free] = tokens
+    input_ids[:, 0] = tokenizer.cls_id
+    input_ids[everyone, first[:, 0] + 1] = tokenizer.sep_id
+    input_ids[everyone, lengths - 1] = tokenizer.sep_id
+    return input_ids, input_mask, segment_ids, lengths

@@ -51,17 +51,18 @@ def mask_batch(input_ids, lengths, tokenizer, bits, masking, masked_lm_prob, max
     num_rows, seq = input_ids.shape
     key_bits, ngram_bits = bits[:, :seq], bits[:, seq:2 * seq]
     action_bits, id_bits = np.split(bits[:, 2 * seq:], 2, axis=1)
-    special = tokenizer.is_special[input_ids]
+    pieces = input_ids.astype(np.intp)  # as indices: NumPy would convert them at each use
+    special = tokenizer.is_special[pieces]
     maskable = ~special & (np.arange(seq) < np.asarray(lengths)[:, None])
-    starts = _unit_starts(input_ids, special, tokenizer, masking, ngram_bits)
-    unit_of = np.cumsum(starts, axis=1, dtype=np.int32) - 1  # (N, S); position 0 is always a start
-    sizes = _unit_sizes(unit_of, maskable)  # (N, U)
+    starts = _unit_starts(pieces, special, tokenizer, masking, ngram_bits)
+    unit_of, width = _number_units(starts)
+    sizes = np.bincount(unit_of[maskable], minlength=num_rows * width).reshape(num_rows, width).astype(np.int32)
     budget = np.clip(np.rint(np.asarray(lengths) * masked_lm_prob), 1, max_predictions_per_seq)
     chosen = _choose_units(sizes, budget.astype(np.int32), key_bits, max_predictions_per_seq)  # (N, U)
-    selected = np.take_along_axis(chosen, unit_of, axis=1) & maskable
+    selected = chosen.ravel()[unit_of] & maskable
 
-    rows, columns = np.nonzero(selected)
-    counts = selected.sum(axis=1)
+    rows, columns = np.divmod(np.flatnonzero(selected), seq)
+    counts = np.bincount(rows, minlength=num_rows)
     rank = np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts)
     shape = (num_rows, max_predictions_per_seq)
     positions, ids, weights = np.zeros(shape, np.int32), np.zeros(shape, np.int32), np.zeros(shape, np.float32)
@@ -105,12 +106,12 @@ def _unit_starts(input_ids, special, tokenizer, masking, ngram_bits):
     return starts & (forced | np.take_along_axis(run_starts, word_of, axis=1))
 
 
-def _unit_sizes(unit_of, maskable):
-    """Maskable tokens of each unit (N, U); U is the largest number of units in a row."""
-    num_rows = len(unit_of)
-    width = int(unit_of.max()) + 1
-    flat = (unit_of + np.arange(num_rows, dtype=np.int64)[:, None] * width)[maskable]
-    return np.bincount(flat, minlength=num_rows * width).reshape(num_rows, width).astype(np.int32)
+def _number_units(starts):
+    """Each position's unit (N, S), numbered row * U + 0, 1, ...; and U, the most units of a row."""
+    unit_of = np.cumsum(starts, axis=1) - 1  # position 0 is always a start
+    width = int(unit_of[:, -1].max()) + 1
+    unit_of += np.arange(len(starts))[:, None] * width
+    return unit_of, width
 
 
 def _choose_units(sizes, budget, key_bits, max_predictions_per_seq):

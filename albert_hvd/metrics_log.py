@@ -10,7 +10,7 @@ import time
 
 from tqdm import tqdm
 
-from albert_hvd.errors import InputError
+from albert_hvd.files import whole_file
 
 _ON_TENSORBOARD = ("loss", "masked_lm_loss", "sentence_loss", "masked_lm_accuracy", "learning_rate",
                    "grad_norm", "sequences_per_sec", "real_tokens_per_sec", "data_wait_fraction")
@@ -50,10 +50,20 @@ class TrainLog:
                 self._scalar(name, record[name])
         self._events.flush()
         if self._bar.disable:
-            print(_console_line(record, self._bar.total), flush=True)
+            print(self._console_line(record), flush=True)
         else:
             self._bar.set_postfix_str(f"loss {record['loss']:.3f} mlm acc {record['masked_lm_accuracy']:.3f} "
                                       f"{record['real_tokens_per_sec']:.0f} real tok/s")
+
+    def _console_line(self, record):
+        """A line with a progress bar, for output that is not a terminal (as under mpirun)."""
+        state = self._bar.format_dict
+        bar = self._bar.format_meter(record["step"], state["total"], state["elapsed"], ncols=56, unit="step", ascii=True,
+                                     initial=state["initial"], bar_format="{percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} <{remaining}")
+        return (f"{bar}  loss {record['loss']:.4f}  mlm {record['masked_lm_loss']:.4f} acc {record['masked_lm_accuracy']:.4f}  "
+                f"sentence {record['sentence_loss']:.4f}  lr {record['learning_rate']:.3g}  "
+                f"{record['sequences_per_sec']:.1f} seq/s  {record['real_tokens_per_sec']:.0f} real tok/s  "
+                f"data wait {100 * record['data_wait_fraction']:.1f}%")
 
     def write_evaluation(self, step, results):
         """Show held-out results under their step: on TensorBoard and the console."""
@@ -72,14 +82,6 @@ class TrainLog:
         self._bar.close()
         self._events.close()
         self._file.close()
-
-
-def _console_line(record, num_train_steps):
-    return (f"step {record['step']}/{num_train_steps}  loss {record['loss']:.4f}  "
-            f"mlm {record['masked_lm_loss']:.4f} acc {record['masked_lm_accuracy']:.4f}  "
-            f"sentence {record['sentence_loss']:.4f}  lr {record['learning_rate']:.3g}  "
-            f"{record['sequences_per_sec']:.1f} seq/s  {record['real_tokens_per_sec']:.0f} real tok/s  "
-            f"data wait {100 * record['data_wait_fraction']:.1f}%")
 
 
 def _cut_log(path, last_step):
@@ -110,26 +112,5 @@ def write_status(output_dir, state, step, reason=""):
 
 def write_atomically(path, text):
     """Write a small text file so that readers see the old one or the new one, never a part."""
-    unfinished = f"{path}.unfinished"
-    with open(unfinished, "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(unfinished, path)
-
-
-def prepare_output_dir(path, flag="--output_dir"):
-    """Make the folder and prove that it can be written.
-
-    Raises:
-      InputError: naming the folder and the reason.
-    """
-    probe = os.path.join(path, f".writable-{os.getpid()}")
-    try:
-        os.makedirs(path, exist_ok=True)
-        with open(probe, "w", encoding="utf-8"):
-            pass
-        os.remove(probe)
-    except OSError as error:
-        raise InputError(f"{flag}={path} cannot be written ({error.strerror}); choose another folder "
-                         f"or mend its permissions") from None
+    with whole_file(path, "--output_dir") as file:
+        file.write(text.encode("utf-8"))

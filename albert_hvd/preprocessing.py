@@ -9,7 +9,6 @@ import concurrent.futures
 import functools
 import multiprocessing
 import os
-import unicodedata
 from dataclasses import dataclass, field
 
 from albert_hvd import cleaning, deduplication
@@ -52,7 +51,7 @@ def clean_document(lines, options, counts):
         # Half of a surrogate pair, which JSON can hold, has no UTF-8 form.
         line = cleaning.collapse_spaces(line.encode("utf-8", "replace").decode("utf-8"))
         for sentence in split_sentences(line) if options.split_sentences else [line]:
-            if _has_content(sentence) and cleaning.has_words(sentence, options.min_words):
+            if sentence and cleaning.has_words(sentence, options.min_words):
                 sentences.append(sentence)
             else:
                 counts["lines_too_short"] += 1
@@ -61,10 +60,6 @@ def clean_document(lines, options, counts):
         return []
     counts["empty_after_cleaning"] += not sentences
     return sentences
-
-
-def _has_content(sentence):
-    return any(unicodedata.category(character)[0] in "LNS" for character in sentence)
 
 
 def clean_batch(documents, options):

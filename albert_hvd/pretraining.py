@@ -18,8 +18,9 @@ from albert_hvd import checkpointing, distributed
 from albert_hvd.batch_plan import activation_bytes_per_row, cpu_memory_per_rank, plan_batch
 from albert_hvd.config import AlbertConfig
 from albert_hvd.errors import InputError, StoppedBySignal, RunFailed
-from albert_hvd.metrics_log import TrainLog, prepare_output_dir, write_atomically, write_status
-from albert_hvd.records import RecordDataset, expand_input_files
+from albert_hvd.files import expand_input_files, make_folder
+from albert_hvd.metrics_log import TrainLog, write_atomically, write_status
+from albert_hvd.records import RecordDataset
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,6 +33,7 @@ class PretrainingOptions:
     init_checkpoint: str = None
     max_seq_length: int = 512
     max_predictions_per_seq: int = 51
+    pack_sequences: bool = False
     train_batch_size: int = 60
     accumulation_steps: int = 0
     optimizer: str = "lamb"
@@ -106,7 +108,7 @@ def _check(options):
     for flag in ("input_file", "eval_input_file"):
         if getattr(options, flag):
             open_dataset(getattr(options, flag), f"--{flag}", config, options)
-    prepare_output_dir(options.output_dir)
+    make_folder(options.output_dir, "--output_dir")
     return config
 
 

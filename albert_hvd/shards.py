@@ -1,12 +1,15 @@
 """TFRecord shards of pre-training examples: framing, indexes, the manifest, and the writer.
 
-A shard is an ordinary TFRecord file. Beside `train.tfrecord` lies `.train.tfrecord.index`, a NumPy
-array with the byte offset, the number of tokens and the number of predictions of every record, so that
-any record is found at once and packing can be planned without reading the text. It is made again in
-memory when it is missing (files of the old project have none) or does not fit the shard. The dot keeps
-it out of the user's globs. `manifest.json` describes all shards of a folder.
+A shard is an ordinary TFRecord file. Beside `train.tfrecord` lies `.train.tfrecord.index`: the byte
+offset, the number of tokens and the number of predictions of every record (`INDEX_DTYPE`, one after the
+other), and a last entry whose offset is the size of the shard. So any record is found at once, and packing
+can be planned without reading the text. The index is made again in memory when it is missing (files of
+the old project have none) or does not fit the shard. The dot keeps it out of the user's globs.
+`manifest.json` describes all shards of a folder.
 """
 
+import contextlib
+import functools
 import hashlib
 import json
 import mmap
@@ -32,10 +35,15 @@ def masked_crc(data):
     return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
 
 
+@functools.lru_cache(maxsize=65536)
+def _frame_header(length):
+    packed = struct.pack("<Q", length)
+    return packed + struct.pack("<I", masked_crc(packed))
+
+
 def frame(data):
     """One serialized record as it stands in a TFRecord file."""
-    length = struct.pack("<Q", len(data))
-    return b"".join((length, struct.pack("<I", masked_crc(length)), data, struct.pack("<I", masked_crc(data))))
+    return b"".join((_frame_header(len(data)), data, struct.pack("<I", masked_crc(data))))
 
 
 def index_path(path):
@@ -44,21 +52,12 @@ def index_path(path):
     return os.path.join(folder, f".{name}.index")
 
 
-def index_rows(batch, frames):
-    """The index entries of a batch written one after the other; offsets count from its first byte."""
+def index_rows(frames, num_tokens, num_predictions):
+    """The index entries of records written one after the other; offsets count from the first."""
     rows = np.zeros(len(frames), INDEX_DTYPE)
     rows["offset"][1:] = np.cumsum([len(data) for data in frames[:-1]])
-    rows["num_tokens"] = np.asarray(batch["input_mask"]).sum(axis=1)
-    rows["num_predictions"] = (np.asarray(batch["masked_lm_weights"]) > 0).sum(axis=1)
+    rows["num_tokens"], rows["num_predictions"] = num_tokens, num_predictions
     return rows
-
-
-def save_index(path, rows, num_bytes):
-    """Write the index of the shard at `path`: its rows and a last one that holds the file's size."""
-    end = np.zeros(1, INDEX_DTYPE)
-    end["offset"] = num_bytes
-    with whole_file(index_path(path)) as file:
-        np.save(file, np.concatenate([rows, end]))
 
 
 class RecordWriter:
@@ -68,19 +67,20 @@ class RecordWriter:
     """
 
     def __init__(self, path, flag="--output_file"):
-        self.path, self.num_bytes = path, 0
-        self._whole = whole_file(path, flag)
-        self._rows, self._digest = [np.zeros(0, INDEX_DTYPE)], hashlib.sha256()
+        self.num_bytes, self._digest = 0, hashlib.sha256()
+        self._path, self._flag = path, flag
+        self._files = contextlib.ExitStack()
 
     def __enter__(self):
-        self._file = self._whole.__enter__()
+        # On leaving, the index gets its name first: a new shard never stands beside an older one's.
+        self._file = self._files.enter_context(whole_file(self._path, self._flag))
+        self._index = self._files.enter_context(whole_file(index_path(self._path), self._flag))
         return self
 
     def __exit__(self, *error):
         if error[0] is None:
-            # The index first: a new shard never stands beside the index of an older one.
-            save_index(self.path, np.concatenate(self._rows), self.num_bytes)
-        return self._whole.__exit__(*error)
+            self._append_rows(np.zeros(1, INDEX_DTYPE))
+        return self._files.__exit__(*error)
 
     @property
     def sha256(self):
@@ -93,22 +93,25 @@ class RecordWriter:
     def write_batch(self, batch):
         """Append N records: a dict of the seven fields as arrays (N, length)."""
         frames = [frame(example) for example in encode_examples(batch)]
-        self.append(b"".join(frames), index_rows(batch, frames))
+        rows = index_rows(frames, np.asarray(batch["input_mask"]).sum(axis=1),
+                          (np.asarray(batch["masked_lm_weights"]) > 0).sum(axis=1))
+        self.append(b"".join(frames), rows)
 
     def append(self, data, rows):
         """Append framed records: their bytes, and their index entries with offsets from 0."""
-        self._rows.append(rows.copy())
-        self._rows[-1]["offset"] += self.num_bytes
+        self._append_rows(rows.copy())
         self._append_bytes(data)
 
     def append_shard(self, path):
         """Append all records of another shard, which has an index."""
-        rows = load_index(path)[:-1]
-        rows["offset"] += self.num_bytes
-        self._rows.append(rows)
+        self._append_rows(load_index(path)[:-1])
         with open(path, "rb") as file:
             while data := file.read(COPY_BYTES):
                 self._append_bytes(data)
+
+    def _append_rows(self, rows):
+        rows["offset"] += self.num_bytes
+        self._index.write(rows.tobytes())
 
     def _append_bytes(self, data):
         self._file.write(data)
@@ -156,10 +159,10 @@ def load_index(path, skip_corrupt=False, warn=None):
     """
     size = os.path.getsize(path)
     try:
-        rows = np.load(index_path(path), allow_pickle=False)
-        if rows.dtype == INDEX_DTYPE and len(rows) and rows["offset"][-1] == size:
+        rows = np.fromfile(index_path(path), INDEX_DTYPE)
+        if len(rows) and rows["offset"][-1] == size:
             return rows
-    except (OSError, ValueError, EOFError):
+    except OSError:
         pass
     offsets, problem = _scan(path, size)
     if problem and not skip_corrupt:

@@ -5,15 +5,14 @@ here unchanged. Special pieces are looked up by name, never by a fixed id: that 
 """
 
 import hashlib
+import io
 import os
 import re
-import shutil
-import tempfile
 
 import numpy as np
 
 from albert_hvd.errors import InputError
-from albert_hvd.files import make_folder
+from albert_hvd.files import make_folder, whole_file
 
 WORD_START = "\u2581"  # SentencePiece's mark for "a space stood here"
 SPECIAL_PIECE = re.compile(r"<[^<>\s]+>|\[[A-Z]+\]")  # <cls>, <eop>; [CLS] in Google's vocabularies
@@ -63,9 +62,10 @@ class Tokenizer:
         self.mask_id = self._special_id(flag, "<mask>", "[MASK]")
         self.pad_id = self._ids.get("<pad>", self._ids.get("[PAD]", 0))
         self.starts_word = np.array([piece.startswith(WORD_START) for piece in self._pieces])
-        self.is_special = np.array([
-            processor.is_control(i) or processor.is_unknown(i) or processor.is_unused(i)
-            or SPECIAL_PIECE.fullmatch(piece) is not None for i, piece in enumerate(self._pieces)])
+        everyone = list(range(self.vocab_size))
+        self.is_special = np.array([processor.is_control(everyone), processor.is_unknown(everyone),
+                                    processor.is_unused(everyone)]).any(axis=0)
+        self.is_special[[i for piece, i in self._ids.items() if SPECIAL_PIECE.fullmatch(piece)]] = True
         self.is_special[self.pad_id] = True
 
     def _special_id(self, flag, *names):
@@ -124,24 +124,24 @@ def train_tokenizer(lines, model_prefix, vocab_size=32000, model_type="unigram",
     """
     import sentencepiece
 
-    folder = os.path.dirname(os.path.abspath(model_prefix))
-    make_folder(folder, "--model_prefix")
-    scratch = tempfile.mkdtemp(prefix=".tokenizer-", dir=folder)
+    make_folder(os.path.dirname(os.path.abspath(model_prefix)), "--model_prefix")
     sentencepiece.set_random_generator_seed(random_seed)
-    counted = _NonEmpty(lines)
+    counted, model = _NonEmpty(lines), io.BytesIO()
     try:
+        # Into memory: a file name would become part of the model, and of its hash.
         sentencepiece.SentencePieceTrainer.train(
-            sentence_iterator=iter(counted), model_prefix=os.path.join(scratch, "new"),
-            vocab_size=vocab_size, model_type=model_type, character_coverage=character_coverage,
-            control_symbols=list(control_symbols), user_defined_symbols=list(user_defined_symbols),
-            input_sentence_size=input_sentence_size, shuffle_input_sentence=True,
-            max_sentence_length=MAX_SENTENCE_BYTES + 1, num_threads=16, minloglevel=2)
-        for ending in (".model", ".vocab"):
-            os.replace(os.path.join(scratch, "new" + ending), model_prefix + ending)
+            sentence_iterator=iter(counted), model_writer=model, vocab_size=vocab_size, model_type=model_type,
+            character_coverage=character_coverage, control_symbols=list(control_symbols),
+            user_defined_symbols=list(user_defined_symbols), input_sentence_size=input_sentence_size,
+            shuffle_input_sentence=True, max_sentence_length=MAX_SENTENCE_BYTES + 1, num_threads=16, minloglevel=2)
     except (RuntimeError, OSError) as error:
         raise _training_error(str(error), counted, vocab_size) from error
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+    processor = sentencepiece.SentencePieceProcessor(model_proto=model.getvalue())
+    vocabulary = "".join(f"{processor.id_to_piece(i)}\t{processor.get_score(i):g}\n"
+                         for i in range(processor.get_piece_size()))
+    for ending, data in ((".model", model.getvalue()), (".vocab", vocabulary.encode("utf-8"))):
+        with whole_file(model_prefix + ending, "--model_prefix") as file:
+            file.write(data)
     return Tokenizer.from_file(model_prefix + ".model", "--model_prefix")
 
 

@@ -9,14 +9,19 @@ import tensorflow as tf
 from albert_hvd import __version__, checkpointing, distributed
 from albert_hvd.checkpointing import CheckpointFolder
 from albert_hvd.errors import InputError
-from albert_hvd.evaluation import Evaluator
+from albert_hvd.evaluation import Evaluator, unigram_log_probs
+from albert_hvd.files import expand_input_files
 from albert_hvd.input_pipeline import TrainingBatches
 from albert_hvd.metrics_window import MetricsWindow
 from albert_hvd.modeling import named_variables
 from albert_hvd.optimization import OPTIMIZERS
+from albert_hvd.packing import PackedTrainingBatches
 from albert_hvd.pretrainer import AlbertPretrainer
-from albert_hvd.records import RecordDataset, expand_input_files
+from albert_hvd.records import RecordDataset
 from albert_hvd.training_step import TrainingStep
+
+# Enough records to know the frequencies of the pieces to within a few per cent.
+_FREQUENCY_RECORDS = 20000
 
 COMPUTE_DTYPES = {"float32": tf.float32, "bfloat16": tf.bfloat16}
 
@@ -41,8 +46,9 @@ class Training:
         self._position = 0
         self._origin = "new weights"
         self._restore()
-        self._batches = TrainingBatches(dataset, plan.train_batch_size, distributed.rank(),
-                                        distributed.size(), options.seed, start_record=self._position)
+        batches = PackedTrainingBatches if options.pack_sequences else TrainingBatches
+        self._batches = batches(dataset, plan.train_batch_size, distributed.rank(), distributed.size(),
+                                options.seed, start_record=self._position)
         self._training_step = TrainingStep(model, optimizer, plan.accumulation_steps, options.xla)
         self._evaluator = None
 
@@ -83,22 +89,28 @@ class Training:
         """The run in a few lines: where it starts, its size and its batch arithmetic."""
         options, plan, config = self.options, self.plan, self.config
         parameters = sum(int(tf.size(variable)) for variable in self._variables.values())
-        epochs = options.num_train_steps * plan.train_batch_size / self._dataset.num_records
+        rows = "packed rows" if options.pack_sequences else "rows"
         device = "GPU" if tf.config.get_visible_devices("GPU") else "CPU"
         return (
             f"{self._origin}; {config.architecture}, {parameters / 1e6:.2f} M parameters, "
             f"{options.optimizer} on {plan.size} rank{'s' * (plan.size > 1)} ({device}, {options.precision})\n"
             f"train_batch_size {plan.train_batch_size} = micro_batch_size {plan.micro_batch_size} x "
             f"accumulation_steps {plan.accumulation_steps} x ranks {plan.size}; "
-            f"{options.max_seq_length} positions\n"
-            f"{self._dataset.num_records} records, {options.num_train_steps} steps = {epochs:.2f} epochs; "
-            f"output in {options.output_dir}")
+            f"{rows} of {options.max_seq_length} positions\n"
+            f"{self._dataset.num_records} records{self._epochs()}; output in {options.output_dir}")
+
+    def _epochs(self):
+        """", N steps = M epochs", unless packing lets the number of records in a batch vary."""
+        if self.options.pack_sequences:
+            return f", {self.options.num_train_steps} steps"
+        epochs = self.options.num_train_steps * self.plan.train_batch_size / self._dataset.num_records
+        return f", {self.options.num_train_steps} steps = {epochs:.2f} epochs"
 
     def _state(self):
         return {
             "records_read": self._position, "epoch": self._position // self._dataset.num_records,
             "num_records": self._dataset.num_records, "seed": self.options.seed,
-            "optimizer": self.options.optimizer, "config": self.config.to_dict(),
+            "optimizer": self.options.optimizer, "pack_sequences": self.options.pack_sequences, "config": self.config.to_dict(),
             "train_batch_size": self.plan.train_batch_size, "size": self.plan.size,
             "versions": {"albert_hvd": __version__, "tensorflow": tf.__version__,
                          "python": platform.python_version()},
@@ -126,6 +138,8 @@ class Training:
         if state is None:
             if self.options.init_checkpoint:
                 self.load_weights(self.options.init_checkpoint, "--init_checkpoint")
+            else:
+                self._start_from_frequencies()
             return None
         self._check_state(state)
         path = self._checkpoints.path(state["step"])
@@ -137,13 +151,22 @@ class Training:
         """Read the model's weights from a checkpoint or a run's folder."""
         _assign(self._variables, checkpointing.find_checkpoint(path, flag), checkpointing.WEIGHTS, f"{flag}={path}")
 
+    def _start_from_frequencies(self):
+        """Set the output bias of new weights to the log frequencies of the pieces.
+
+        Otherwise the first hundreds of updates are spent on learning them, with gradients that drown
+        those of the context (README, "Learning").
+        """
+        log_probs = unigram_log_probs(self._dataset, self.config.vocab_size, _FREQUENCY_RECORDS)
+        self._variables["masked_lm_head/output_bias"].assign(log_probs.astype("float32"))
+
     def _check_state(self, state):
         """A resumed run must go on with the same model, data order and optimizer."""
         options = self.options
         now = {"config": self.config.to_dict(), "num_records": self._dataset.num_records,
-               "seed": options.seed, "optimizer": options.optimizer}
+               "seed": options.seed, "optimizer": options.optimizer, "pack_sequences": options.pack_sequences}
         flags = {"config": "--bert_config_file", "num_records": "--input_file",
-                 "seed": "--seed", "optimizer": "--optimizer"}
+                 "seed": "--seed", "optimizer": "--optimizer", "pack_sequences": "--pack_sequences"}
         for key, value in now.items():
             if state[key] != value:
                 raise InputError(

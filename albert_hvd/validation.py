@@ -8,8 +8,9 @@ from albert_hvd import distributed
 from albert_hvd.checkpointing import WEIGHTS, find_checkpoint, load_arrays, verified_state
 from albert_hvd.config import AlbertConfig
 from albert_hvd.errors import InputError
-from albert_hvd.metrics_log import prepare_output_dir, write_atomically
-from albert_hvd.records import RecordDataset, expand_input_files
+from albert_hvd.files import expand_input_files, make_folder
+from albert_hvd.metrics_log import write_atomically
+from albert_hvd.records import RecordDataset
 
 # The lines of eval_results.txt, in the old project's order.
 _KEYS = ("global_step", "loss", "masked_lm_accuracy", "masked_lm_loss", "next_sentence_accuracy",
@@ -77,7 +78,7 @@ def _check(options):
     _open(options.input_file, "--input_file", config, options)
     if options.baseline_input_file:
         _open(options.baseline_input_file, "--baseline_input_file", config, options)
-    prepare_output_dir(options.output_dir)
+    make_folder(options.output_dir, "--output_dir")
     if options.untrained:
         return config, None, 0
     path, flag = ((options.init_checkpoint, "--init_checkpoint") if options.init_checkpoint

@@ -6,10 +6,14 @@ exceptions into the exit codes 0, 1, 2 and 75. Neither imports TensorFlow.
 
 import importlib.util
 import os
+import subprocess
 import sys
 import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
+ENVIRONMENT = os.path.join(ROOT, ".venv")
+PYTHON = os.path.join(ENVIRONMENT, "bin", "python")
 
 # How long a rank above 0 waits for rank 0 to report the same bad input before it speaks itself.
 RANK_0_SPEAKS_FIRST_SEC = 5.0
@@ -21,12 +25,22 @@ def use_project_environment():
         sys.path.append(ROOT)
     if importlib.util.find_spec("tensorflow") and importlib.util.find_spec("absl"):
         return
-    environment = os.path.join(ROOT, ".venv")
-    python = os.path.join(environment, "bin", "python")
-    if os.path.realpath(sys.prefix) != os.path.realpath(environment) and os.path.exists(python):
-        os.execv(python, [python, *sys.argv])
+    if os.path.realpath(sys.prefix) != os.path.realpath(ENVIRONMENT) and os.path.exists(PYTHON):
+        os.execv(PYTHON, [PYTHON, *sys.argv])
     sys.exit(_report("TensorFlow is not installed: run bin/setup first (it makes .venv), "
                      "or activate the environment that has it"))
+
+
+def set_up_project_environment():
+    """Run `bin/setup` once, then go on under `.venv`'s Python with its commands on PATH."""
+    if os.environ.pop("ALBERT_HVD_IS_SET_UP", None):
+        return
+    code = subprocess.call([os.path.join(ROOT, "bin", "setup")])
+    if code:
+        sys.exit(code)
+    os.environ["PATH"] = os.path.dirname(PYTHON) + os.pathsep + os.environ["PATH"]
+    os.environ["ALBERT_HVD_IS_SET_UP"] = "1"
+    os.execv(PYTHON, [PYTHON, *sys.argv])
 
 
 def launched_rank():

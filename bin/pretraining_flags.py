@@ -30,6 +30,7 @@ def define_training():
     flags.DEFINE_bool("do_train", True, "Train.")
     flags.DEFINE_bool("do_eval", False, "After training, validate on --eval_input_file, or on --input_file without one.")
     flags.DEFINE_float("masked_lm_prob", 0.15, "Accepted for old command lines: masking is done by bin/create_pretraining_data.")
+    flags.DEFINE_bool("pack_sequences", False, "Several records in one row, each for itself; --train_batch_size counts rows.")
     flags.DEFINE_integer("train_batch_size", 60, "Rows of an update, over all ranks.", lower_bound=1)
     flags.DEFINE_integer("accumulation_steps", 0, "Micro-batches of an update on each rank; 0: as few as memory allows.", lower_bound=0)
     flags.DEFINE_enum("optimizer", "lamb", ["lamb", "adamw"], "The optimizer.")

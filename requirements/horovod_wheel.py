@@ -79,8 +79,8 @@ def mpi_on_path(path):
         if not shutil.which(name, path=path):
             raise Refused(f"--system-mpi needs mpicxx, mpicc and mpirun on PATH, and {name} is not there: load the "
                           f"cluster's MPI module (or apt-get install libopenmpi-dev openmpi-bin), or use --cpu")
-    compiler = shutil.which("mpicxx", path=path)
-    return " | ".join([compiler, _first_line(compiler, "-show"), _first_line(shutil.which("mpirun", path=path), "--version")])
+    compiler, launcher = (shutil.which(name, path=path) for name in ("mpicxx", "mpirun"))
+    return " | ".join([compiler, _first_line(compiler, "-show"), _first_line(launcher, "--version")])
 
 
 def cuda_home():

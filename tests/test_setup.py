@@ -1,6 +1,8 @@
 """bin/setup without a network or a compiler: its pins, its cache key, its mending and its refusals."""
 
 import configparser
+import dataclasses
+import json
 import pathlib
 import re
 import shutil
@@ -110,9 +112,9 @@ def test_cache_key_changes_with_each_input():
 
 def test_cache_key_tells_cpu_from_gpu_and_one_mpi_from_another():
     cpu, gpu = ((ROOT / f"requirements/{name}.txt").read_text() for name in ("cpu", "gpu"))
-    keys = [horovod_wheel.cache_key(horovod_wheel.wheel_facts(*arguments)) for arguments in [
-        (cpu, "cpu", "wheel"), (gpu, "gpu", "wheel"), (cpu, "cpu", "/a/mpicxx | 4.1.4"), (cpu, "cpu", "/a/mpicxx | 5.0.1")]]
-    assert len(set(keys)) == 4
+    kinds = [(cpu, "cpu", "wheel"), (gpu, "gpu", "wheel"),
+             (cpu, "cpu", "/a/mpicxx | 4.1.4"), (cpu, "cpu", "/a/mpicxx | 5.0.1")]
+    assert len({horovod_wheel.cache_key(horovod_wheel.wheel_facts(*kind)) for kind in kinds}) == 4
 
 
 def test_mending_takes_out_one_source_and_adds_the_properties():
@@ -246,6 +248,18 @@ def test_stamp_changes_with_the_plan():
     assert build_environment.stamp_of(build_environment.Plan("cpu", "other")) not in stamps
 
 
+def test_another_plan_or_a_broken_environment_is_made_anew(tmp_path, monkeypatch):
+    monkeypatch.setattr(build_environment, "VENV", tmp_path)
+    assert "incomplete" in build_environment.why_anew(PLAN)
+    stub(tmp_path / "bin/python", "")
+    assert "incomplete" in build_environment.why_anew(PLAN)
+    stub(tmp_path / "lib/python3.12/site-packages/pip-25.0.dist-info/RECORD", "")
+    assert "not made by bin/setup" in build_environment.why_anew(PLAN)
+    (tmp_path / "setup.json").write_text(json.dumps(dataclasses.asdict(PLAN)))
+    assert build_environment.why_anew(PLAN) is None
+    assert build_environment.why_anew(build_environment.Plan("gpu", "wheel")) == "compute was cpu, is gpu"
+
+
 def test_without_flags_an_environment_stays_what_it_is():
     before = {"compute": "gpu", "mpi": "/opt/mpi/bin/mpicxx | 4.1"}
     assert build_environment.wanted_plan([], before) == build_environment.Plan("gpu", before["mpi"])
@@ -261,15 +275,23 @@ def test_commands_do_not_see_the_settings_of_other_environments(monkeypatch):
     assert environment["PATH"].split(":")[0] == environment["OPAL_PREFIX"] + "/bin"
 
 
+def test_mpirun_does_without_ssh(tmp_path):
+    parameters = tmp_path / "etc/openmpi-mca-params.conf"
+    for _ in range(2):  # a second bin/setup adds nothing
+        build_environment.let_mpirun_do_without_ssh(parameters)
+    assert parameters.read_text().count("plm_rsh_agent = ssh : rsh : false\n") == 1
+
+
 # Stages
 
 
 def test_a_failed_command_shows_its_first_error_and_its_end(tmp_path, capfd):
+    script = "echo 'a.cc:1: error: first'; for i in $(/usr/bin/seq 40); do echo $i; done; exit 3"
     with open(tmp_path / "lock", "w") as lock:
         stages = Stages(tmp_path / "log", {}, lock.fileno())
-        with pytest.raises(Failed, match=r"compiling failed \(exit code 3\): do this; .*/log"), stages.stage("compiling"):
-            stages.run(["/bin/sh", "-c", "echo 'a.cc:1: error: first'; for i in $(/usr/bin/seq 40); do echo $i; done; exit 3"],
-                       "do this")
+        message = r"compiling failed \(exit code 3\): do this; .*/log"
+        with pytest.raises(Failed, match=message), stages.stage("compiling"):
+            stages.run(["/bin/sh", "-c", script], "do this")
     shown = capfd.readouterr().err.split("\n")
     assert "a.cc:1: error: first" in shown and "40" in shown and "20" not in shown
     assert "\n20\n" in (tmp_path / "log").read_text()
