@@ -79,6 +79,12 @@ class _Serial:
 
     rank, size = 0, 1
 
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        pass
+
     def map(self, function, plan, numbers):
         return (function(plan, number) for number in numbers)
 
@@ -96,6 +102,9 @@ class _Pool(_Serial):
         self._num_workers = num_workers
         # Not fork: the parent may have threads (SentencePiece, NumPy), whose locks a child would inherit.
         self._executor = concurrent.futures.ProcessPoolExecutor(num_workers, multiprocessing.get_context("spawn"))
+
+    def __exit__(self, *error):
+        self._executor.shutdown(cancel_futures=True)
 
     def map(self, function, plan, numbers):
         return self._executor.map(functools.partial(function, plan), numbers)
@@ -151,12 +160,17 @@ def build(input_file, tokenizer, output_file, options, num_workers=1, use_mpi=Fa
     """
     plan = make_plan(input_file, tokenizer, output_file, options)
     num_workers = num_workers or len(os.sched_getaffinity(0))
-    team = _Ranks() if use_mpi else _Pool(num_workers) if num_workers > 1 else _Serial()
-    report = report if team.rank == 0 else lambda line: None
-    totals = _already_built(plan)
-    if totals:
-        report(f"{output_file}: already complete, nothing to do (delete it to build it again)")
-        return totals
+    with _Ranks() if use_mpi else _Pool(num_workers) if num_workers > 1 else _Serial() as team:
+        report = report if team.rank == 0 else lambda line: None
+        totals = _already_built(plan)
+        if totals:
+            report(f"{output_file}: already complete, nothing to do (delete it to build it again)")
+            return totals
+        return _build(plan, team, input_file, output_file, report)
+
+
+def _build(plan, team, input_file, output_file, report):
+    """Both stages by `team`, then the manifest and the table by rank 0; returns the totals there."""
     if team.rank == 0:
         _open_scratch(plan)
     team.barrier()
@@ -170,9 +184,10 @@ def build(input_file, tokenizer, output_file, options, num_workers=1, use_mpi=Fa
     for _ in _progress(team.write_shards(plan), len(plan.outputs), "write", text_mb, team):
         pass
     team.barrier()
+    totals = None
     if team.rank == 0:
         totals = _finish(plan, output_file)
-        for line in statistics_table(totals, options):
+        for line in statistics_table(totals, plan.options):
             report(line)
     team.barrier()
     return totals

@@ -46,7 +46,8 @@ class Demo:
         self._command("validate", **held_out, output_dir=untrained, untrained=True,
                       baseline_input_file=train_records)
         self._command("pretrain", ranks=self._ranks, input_file=train_records, bert_config_file=config, **rows,
-                      output_dir=model, train_batch_size=12 * self._ranks, learning_rate=2e-3,
+                      output_dir=model, pack_sequences=True, train_batch_size=12 * self._ranks,
+                      optimizer="adamw", learning_rate=1e-3,
                       num_train_steps=self._num_train_steps, num_warmup_steps=self._num_train_steps // 10,
                       save_checkpoints_steps=100, log_every_steps=20)
         self._command("validate", **held_out, output_dir=model)

@@ -42,12 +42,14 @@ def encode_examples(batch, num_padding=0, pad_id=0):
     for field in FIELDS:
         values = np.asarray(batch[field])
         if field == "masked_lm_weights":
-            tag, chunks = FLOAT_LIST, _rows(np.ascontiguousarray(values, "<f4").view(np.uint8))
+            columns.append(_fixed_rows(field, FLOAT_LIST, np.ascontiguousarray(values, "<f4").view(np.uint8)))
+            continue
+        tail = _varint(pad_id if field == "input_ids" else 0) * num_padding if field in SEQUENCE_FIELDS else b""
+        if values.max(initial=0) < 128:
+            columns.append(_fixed_rows(field, INT64_LIST, values.astype(np.uint8), tail))
         else:
-            tail = _varint(pad_id if field == "input_ids" else 0) * num_padding
-            tag, chunks = INT64_LIST, _encode_varints(values, tail if field in SEQUENCE_FIELDS else b"")
-        columns.append([_field_head(field, tag, len(chunk)) for chunk in chunks])
-        columns.append(chunks)
+            chunks = _varint_rows(values, tail)
+            columns += [[_field_head(field, INT64_LIST, len(chunk)) for chunk in chunks], chunks]
     examples = []
     for parts in zip(*columns):
         body = b"".join(parts)
@@ -55,22 +57,21 @@ def encode_examples(batch, num_padding=0, pad_id=0):
     return examples
 
 
-def _rows(array, tail=b""):
-    """Each row of a uint8 array (N, length) as bytes, with `tail` after it."""
-    if tail:
-        array = np.concatenate([array, np.broadcast_to(np.frombuffer(tail, np.uint8), (len(array), len(tail)))], 1)
+def _fixed_rows(field, tag, array, tail=b""):
+    """Each row of a uint8 array (N, length), and `tail`, as one field: list of N bytes objects."""
+    head = _field_head(field, tag, array.shape[1] + len(tail))
+    around = [np.broadcast_to(np.frombuffer(part, np.uint8), (len(array), len(part))) for part in (head, tail)]
+    array = np.concatenate([around[0], array, around[1]], axis=1)
     data, length = array.tobytes(), array.shape[1]
     return [data[start:start + length] for start in range(0, len(data), length)]
 
 
-def _encode_varints(values, tail):
+def _varint_rows(values, tail):
     """The packed varints of each row, and `tail`: list of N bytes objects."""
-    largest = int(values.max(initial=0))
-    if largest < 128:
-        return _rows(values.astype(np.uint8), tail)
-    spread, used, num_bytes = _varint_table(1 << largest.bit_length())
-    data = spread[values].view(np.uint8)[used[values].view(bool)].tobytes()
-    ends = np.cumsum(num_bytes[values].sum(axis=1)).tolist()
+    spread, used, num_bytes = _varint_table(1 << int(values.max()).bit_length())
+    indices = values.astype(np.intp)  # NumPy would convert them at each use
+    data = spread[indices].view(np.uint8)[used[indices].view(bool)].tobytes()
+    ends = np.cumsum(num_bytes[indices].sum(axis=1)).tolist()
     return [data[start:end] + tail for start, end in zip([0, *ends], ends)]
 
 

@@ -102,7 +102,7 @@ def _read_bucket(path, bucket, num_buckets, dtype):
 
 
 def bucket_records(bucket, num_buckets, block_paths, tokenizer, options):
-    """Stage 2: yield a bucket's records in their final order, some hundred at once.
+    """Stage 2: yield a bucket's records in their final order, `ROWS_AT_ONCE` at a time.
 
     Yields: (bytes of framed records, their index entries with offsets from 0, dict of counts).
     """
@@ -138,10 +138,9 @@ def _masked_batch(rows, segments, tokenizer, options, generator):
     first, second = rows["first_length"].astype(np.int64), rows["second_length"].astype(np.int64)
     width = int((first + second).max()) + instances.NUM_SPECIAL_TOKENS
     input_ids, input_mask, segment_ids, lengths = instances.lay_out(segments, first, second, tokenizer, width)
-    bits = masking.draw_bits(generator, len(rows), width, options.max_predictions_per_seq)
+    bits = masking.draw_bits(generator, len(rows), width, options.max_predictions_per_seq, options.masking)
     masked = masking.mask_batch(input_ids, lengths, tokenizer, bits, options.masking, options.masked_lm_prob,
                                 options.max_predictions_per_seq)
-
     return {"input_ids": masked.input_ids, "input_mask": input_mask, "segment_ids": segment_ids,
             "masked_lm_positions": masked.positions, "masked_lm_ids": masked.ids,
             "masked_lm_weights": masked.weights, "next_sentence_labels": rows["label"][:, None]}, masked.num_units

@@ -96,8 +96,9 @@ class DynamicMasking:
         most, seq = batch["masked_lm_ids"].shape[1], batch["input_ids"].shape[1]
         original = unmask(*(batch[field] for field in ("input_ids", "masked_lm_positions", "masked_lm_ids",
                                                        "masked_lm_weights")))
-        bits = [draw_bits(np.random.Generator(np.random.PCG64([self._seed, epoch, number])), 1, seq, most)
-                for epoch, number in zip(epochs.tolist(), record_numbers.tolist())]
+        generators = [np.random.Generator(np.random.PCG64([self._seed, epoch, number]))
+                      for epoch, number in zip(epochs.tolist(), record_numbers.tolist())]
+        bits = [draw_bits(generator, 1, seq, most, self._masking) for generator in generators]
         masked = mask_batch(original, batch["input_mask"].sum(axis=1), self._tokenizer, np.concatenate(bits),
                             self._masking, self._masked_lm_prob, most)
         return {**batch, "input_ids": masked.input_ids, "masked_lm_positions": masked.positions,

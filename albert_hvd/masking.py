@@ -26,13 +26,13 @@ class Masked(NamedTuple):
     num_units: np.ndarray
 
 
-def draw_bits(generator, num_rows, max_seq_length, max_predictions_per_seq):
-    """The random bits that `mask_batch` uses up: uint32 (num_rows, 2 S + 2 P).
+def draw_bits(generator, num_rows, max_seq_length, max_predictions_per_seq, masking):
+    """The random bits that `mask_batch` uses up: uint32 (num_rows, 2 P + S), or 2 P + 2 S for n-grams.
 
     They are drawn apart from the masking so that a caller can take each row's from a generator of its
     own (masks that depend on the record alone, not on its batch).
     """
-    width = 2 * max_seq_length + 2 * max_predictions_per_seq
+    width = 2 * max_predictions_per_seq + (2 if masking == "ngram" else 1) * max_seq_length
     return generator.integers(0, 1 << 32, (num_rows, width), dtype=np.uint32)
 
 
@@ -43,14 +43,14 @@ def mask_batch(input_ids, lengths, tokenizer, bits, masking, masked_lm_prob, max
       input_ids: int32 (N, S), `<cls> A <sep> B <sep>` and padding; special ids are never chosen.
       lengths: int (N,), tokens of each row with its special ones.
       tokenizer: gives `is_special`, `starts_word`, `mask_id`, `unk_id`.
-      bits: uint32 (N, 2 S + 2 P) from `draw_bits`.
+      bits: from `draw_bits`.
       masking: one of `MASKINGS`.
     Returns: `Masked`. A row whose budget is smaller than each of its units gets its smallest one, if
       that has at most P tokens: a short tweet of long words would else never be predicted.
     """
     num_rows, seq = input_ids.shape
-    key_bits, ngram_bits = bits[:, :seq], bits[:, seq:2 * seq]
-    action_bits, id_bits = np.split(bits[:, 2 * seq:], 2, axis=1)
+    most = max_predictions_per_seq
+    action_bits, id_bits, key_bits, ngram_bits = np.split(bits, [most, 2 * most, 2 * most + seq], axis=1)
     pieces = input_ids.astype(np.intp)  # as indices: NumPy would convert them at each use
     special = tokenizer.is_special[pieces]
     maskable = ~special & (np.arange(seq) < np.asarray(lengths)[:, None])
@@ -123,8 +123,8 @@ def _choose_units(sizes, budget, key_bits, max_predictions_per_seq):
     numbers = np.arange(width, dtype=np.uint32)
     keys = np.where(sizes > 0, key_bits[:, :width], np.uint32(0xFFFFFFFF)) & ~low | numbers
     keys.sort(axis=1)
-    order = (keys & low).astype(np.int64)
-    in_order = np.take_along_axis(sizes, order, axis=1)
+    order = (keys & low).astype(np.intp) + np.arange(num_rows)[:, None] * width  # as in `_number_units`
+    in_order = sizes.ravel()[order]
     columns = np.ascontiguousarray(in_order.T)  # (U, N): the loop below walks along units
     taken = np.zeros(columns.shape, bool)
     remaining = budget.copy()
@@ -138,7 +138,7 @@ def _choose_units(sizes, budget, key_bits, max_predictions_per_seq):
     taken = np.ascontiguousarray(taken.T)
     _give_smallest(taken, in_order, max_predictions_per_seq)
     chosen = np.zeros((num_rows, width), bool)
-    np.put_along_axis(chosen, order, taken, axis=1)
+    chosen.ravel()[order[taken]] = True
     return chosen
 
 

@@ -29,6 +29,7 @@ class TrainLog:
     def __init__(self, output_dir, first_step, num_train_steps):
         import tensorflow as tf
 
+        self._first_step = first_step
         self._path = os.path.join(output_dir, "train_log.jsonl")
         _cut_log(self._path, first_step)
         self._file = open(self._path, "a", encoding="utf-8")
@@ -57,9 +58,9 @@ class TrainLog:
 
     def _console_line(self, record):
         """A line with a progress bar, for output that is not a terminal (as under mpirun)."""
-        state = self._bar.format_dict
-        bar = self._bar.format_meter(record["step"], state["total"], state["elapsed"], ncols=56, unit="step", ascii=True,
-                                     initial=state["initial"], bar_format="{percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} <{remaining}")
+        bar = tqdm.format_meter(record["step"], self._bar.total, record["elapsed_sec"], ncols=56, ascii=True,
+                                initial=self._first_step,
+                                bar_format="{percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} <{remaining}")
         return (f"{bar}  loss {record['loss']:.4f}  mlm {record['masked_lm_loss']:.4f} acc {record['masked_lm_accuracy']:.4f}  "
                 f"sentence {record['sentence_loss']:.4f}  lr {record['learning_rate']:.3g}  "
                 f"{record['sequences_per_sec']:.1f} seq/s  {record['real_tokens_per_sec']:.0f} real tok/s  "

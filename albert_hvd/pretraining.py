@@ -12,6 +12,7 @@ import json
 import os
 import platform
 import signal
+import sys
 import time
 
 from albert_hvd import checkpointing, distributed
@@ -37,7 +38,7 @@ class PretrainingOptions:
     train_batch_size: int = 60
     accumulation_steps: int = 0
     optimizer: str = "lamb"
-    learning_rate: float = 2e-5
+    learning_rate: float = 1.76e-3
     num_train_steps: int = 100000
     num_warmup_steps: int = 10
     weight_decay: float = 0.01
@@ -97,7 +98,10 @@ def _check(options):
     if options.max_seq_length > config.max_position_embeddings:
         raise InputError(f"--max_seq_length={options.max_seq_length} is longer than the config's "
                          f"max_position_embeddings = {config.max_position_embeddings}; shorten it or raise that")
-    if options.num_gpu_cores and options.num_gpu_cores != distributed.size():
+    if options.num_gpu_cores > 1 and distributed.size() == 1:
+        sys.stderr.write(f"warning: --num_gpu_cores={options.num_gpu_cores}, but this is one rank: start "
+                         f"horovodrun -np {options.num_gpu_cores} bin/pretrain ... to use them all\n")
+    elif options.num_gpu_cores and options.num_gpu_cores != distributed.size():
         raise InputError(f"--num_gpu_cores={options.num_gpu_cores}, but {distributed.size()} ranks were "
                          f"started; start that many (horovodrun -np {options.num_gpu_cores} ...) or leave it out")
     if options.num_warmup_steps > options.num_train_steps:

@@ -70,6 +70,8 @@ def run(main):
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
     def parse_flags(argv):
+        if {"--help", "-h", "-help"} & set(argv[1:]):
+            app.usage(shorthelp=True, writeto_stdout=True, exitcode=0)  # absl's own --help exits with 1
         try:
             extra = flags.FLAGS(argv)[1:]
             if extra:

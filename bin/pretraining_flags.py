@@ -20,7 +20,7 @@ def define_shared():
     flags.DEFINE_integer("eval_batch_size", 60, "Rows of an evaluation batch, over all ranks.", lower_bound=1)
     flags.DEFINE_integer("max_eval_steps", 0, "Evaluation batches at most; 0: the whole file.", lower_bound=0)
     flags.DEFINE_bool("use_gpu", None, "True: GPUs (a warning when there is none); False: the CPU; unset: GPUs when there are.")
-    flags.DEFINE_integer("num_gpu_cores", 0, "Accepted for old command lines: must equal the number of ranks when set.", lower_bound=0)
+    flags.DEFINE_integer("num_gpu_cores", 0, "Accepted for old command lines: the number of ranks that horovodrun starts.", lower_bound=0)
     flags.DEFINE_bool("untrained", False, "bin/validate: evaluate first weights, without a checkpoint.")
     flags.DEFINE_string("baseline_input_file", None, "bin/validate: training records; adds the loss of predicting their piece frequencies.")
 
@@ -34,7 +34,7 @@ def define_training():
     flags.DEFINE_integer("train_batch_size", 60, "Rows of an update, over all ranks.", lower_bound=1)
     flags.DEFINE_integer("accumulation_steps", 0, "Micro-batches of an update on each rank; 0: as few as memory allows.", lower_bound=0)
     flags.DEFINE_enum("optimizer", "lamb", ["lamb", "adamw"], "The optimizer.")
-    flags.DEFINE_float("learning_rate", 2e-5, "Peak learning rate.", lower_bound=0.0)
+    flags.DEFINE_float("learning_rate", 1.76e-3, "Peak learning rate; ALBERT's for LAMB.", lower_bound=0.0)
     flags.DEFINE_integer("num_train_steps", 100000, "Updates of the whole run.", lower_bound=1)
     flags.DEFINE_integer("num_warmup_steps", 10, "Updates of linear warmup.", lower_bound=0)
     flags.DEFINE_float("weight_decay", 0.01, "Decoupled weight decay; biases and layer norms have none.", lower_bound=0.0)

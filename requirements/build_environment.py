@@ -93,7 +93,8 @@ def make(plan, lock):
     check_machine(plan, compiles=not horovod_wheel.cached_wheel(facts), disk_gb=DISK_GB[plan.compute] if anew else 1)
     print(f"setup: {plan.title}; details in .venv/setup.log")
     if anew:
-        print(f"setup: making .venv anew: {anew}")
+        if VENV.exists():
+            print(f"setup: making .venv anew: {anew}")
         _clear(plan)
     (VENV / "setup.stamp").unlink(missing_ok=True)
     stages = Stages(VENV / "setup.log", child_environment(plan), lock)
@@ -126,6 +127,9 @@ def check_machine(plan, compiles, disk_gb):
     if sys.platform != "linux" or platform.machine() != "x86_64":
         raise Refused(f"this is {platform.system()} on {platform.machine()}, and TensorFlow's and Open MPI's wheels "
                       f"are here pinned for Linux on x86_64: use such a machine")
+    if " " in plan.root:
+        raise Refused(f"there is a space in the path {plan.root}, which Horovod's build and mpirun do not support: "
+                      f"move the checkout")
     if not (importlib.util.find_spec("venv") and importlib.util.find_spec("ensurepip")):
         raise Refused(f"{sys.executable} lacks the modules venv and ensurepip: install them (Debian, Ubuntu: apt-get "
                       f"install python3.{sys.version_info[1]}-venv) or pass another Python with --python=PYTHON")
@@ -205,7 +209,7 @@ def why_anew(plan):
     """Why .venv cannot be gone on with, or None: it is broken, or was made for another plan."""
     # A package's RECORD is written last: without pip's, the making of .venv was interrupted.
     if not (VENV / "bin/python").exists() or not any(VENV.glob("lib/python3*/site-packages/pip-*.dist-info/RECORD")):
-        return "it is not there, or incomplete"
+        return "it is incomplete"
     before, now = _read_settings(), dataclasses.asdict(plan)
     if not before:
         return "it was not made by bin/setup"

@@ -3,6 +3,7 @@
 import contextlib
 import fcntl
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -88,8 +89,8 @@ class Stages:
                 timer.cancel()
         if code:
             # The end of a compilation's output tells of pip's trouble, the first errors of ours.
-            first = [line for line in lines[:-TAIL_LINES] if "error:" in line.lower()][:FIRST_ERRORS]
-            sys.stderr.write("\n" + "".join(first + lines[-TAIL_LINES:]))
+            errors = [line for line in lines[:-TAIL_LINES] if re.search("error: (?!subprocess)|CMake Error", line)]
+            sys.stderr.write("\n" + "".join(errors[:FIRST_ERRORS] + lines[-TAIL_LINES:]))
             raise Failed(f"{self.title} failed (exit code {code}): {mend}; all of its output is in {self.log}")
         return "".join(lines)
 

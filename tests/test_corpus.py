@@ -27,7 +27,8 @@ def test_blocks_lose_and_repeat_nothing(tmp_path_factory, block_bytes, seed):
 
 
 @pytest.mark.parametrize("text, documents", [
-    ("", []), ("\n\n \n", []), ("satu", [["satu"]]), ("satu\n", [["satu"]]), ("\n\nsatu\n\n\n \t\ndua\n", [["satu"], ["dua"]]),
+    ("", []), ("\n\n \n", []), ("satu", [["satu"]]), ("satu\n", [["satu"]]),
+    ("\n\nsatu\n\n\n \t\ndua\n", [["satu"], ["dua"]]),
     ("satu\r\n\r\ndua\r\n", [["satu"], ["dua"]]), ("a\u2028b\x0cc\n", [["a\u2028b\x0cc"]]), ("a\0b", [["a b"]])])
 def test_what_separates_documents(tmp_path, text, documents):
     (tmp_path / "a.txt").write_bytes(text.encode())

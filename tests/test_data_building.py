@@ -122,7 +122,8 @@ def test_min_fill_joins_short_documents(files, tmp_path):
 
 
 def test_output_names():
-    assert expand_outputs("a,b") == ["a", "b"] and expand_outputs("d/x@2") == ["d/x-00000-of-00002", "d/x-00001-of-00002"]
+    assert expand_outputs("a,b") == ["a", "b"]
+    assert expand_outputs("d/x@2") == ["d/x-00000-of-00002", "d/x-00001-of-00002"]
     for bad in ("", "a,a", "x@0"):
         with pytest.raises(InputError, match="--output_file"):
             expand_outputs(bad)

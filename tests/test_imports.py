@@ -9,13 +9,15 @@ import pytest
 from conftest import ROOT
 
 LEVELS = {
-    0: ["errors", "config", "tokenization", "records", "distributed", "files", "example_proto"],
-    1: ["modeling", "optimization", "masking", "instances", "cleaning"],
-    2: ["pretrainer", "input_pipeline", "packing", "checkpointing", "metrics_log", "evaluation", "batch_plan",
-        "training_step", "metrics_window", "training_setup", "interop", "corpus"],
-    3: ["pretraining", "validation", "preprocessing", "data_building", "sample_run"],
+    "ground": ["errors", "config", "files", "corpus", "tokenization", "example_proto", "shards", "records", "distributed"],
+    "maths": ["modeling", "optimization", "masking", "instances", "cleaning", "sentences", "deduplication"],
+    "parts": ["pretrainer", "training_step", "training_setup", "checkpointing", "evaluation", "input_pipeline", "packing",
+              "batch_plan", "metrics_window", "metrics_log", "interop", "document_reader",
+              "example_stages", "data_report"],
+    "jobs": ["pretraining", "validation", "demo", "sample_run", "preprocessing", "tokenizer_training", "data_plan",
+             "data_building"],
 }
-LEVEL_OF = {name: level for level, names in LEVELS.items() for name in names}
+LEVEL_OF = {name: level for level, names in enumerate(LEVELS.values()) for name in names}
 MODULES = sorted(path for path in (ROOT / "albert_hvd").rglob("*.py"))
 
 

@@ -32,7 +32,7 @@ def batches(draw):
 
 
 def mask(ids, lengths, seed, how="whole_word", probability=0.15, most=MOST):
-    bits = masking.draw_bits(np.random.default_rng(seed), len(ids), ids.shape[1], most)
+    bits = masking.draw_bits(np.random.default_rng(seed), len(ids), ids.shape[1], most, how)
     return masking.mask_batch(ids, lengths, TOKENIZER, bits, how, probability, most)
 
 
@@ -98,7 +98,7 @@ def test_shares_are_80_10_10_and_independent_of_the_other_rows(how):
     ids = generator.integers(5, VOCAB, (2000, 64)).astype(np.int32)
     ids[:, 0], ids[:, 30], ids[:, -1] = CLS, SEP, SEP
     lengths = np.full(2000, 64)
-    bits = masking.draw_bits(generator, 2000, 64, 20)
+    bits = masking.draw_bits(generator, 2000, 64, 20, how)
     masked = masking.mask_batch(ids, lengths, TOKENIZER, bits, how, 0.15, 20)
     rows, columns = np.nonzero(masked.weights)
     new = masked.input_ids[rows, masked.positions[rows, columns]]

@@ -4,11 +4,14 @@ import itertools
 
 import numpy as np
 import pytest
+from conftest import SHARED
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from albert_hvd import packing
+from albert_hvd.data_building import ExampleOptions, build
 from albert_hvd.errors import InputError
+from albert_hvd.records import RecordDataset
 
 SEQ = 32
 
@@ -133,3 +136,20 @@ def test_at_least_95_percent_are_real_tokens(name, lengths):
     predictions = np.minimum(np.maximum(np.rint(lengths * 0.15), 1), 51).astype(int)
     rows = packing.pack(lengths, predictions, 512, 96, 64)
     assert lengths.sum() / (512 * len(rows)) > 0.95
+
+
+@pytest.mark.parametrize("sources", [["twitter-natural"], ["twitter-natural", "news-majoriti", "subtitle-local-film"]])
+def test_real_corpora_fill_95_percent(tmp_path, sources):
+    data = SHARED / "data"
+    if not data.is_dir():
+        pytest.skip("the development corpus is not on this machine (../shared/data)")
+    for name in sources:
+        text = (data / "pretrain" / "train" / f"{name}.txt").read_bytes()[:250_000]
+        (tmp_path / f"{name}.txt").write_bytes(text.rpartition(b"\n\n")[0])
+    build(f"{tmp_path}/*.txt", str(data / "tokenizer" / "sp10m.cased.v8.model"), str(tmp_path / "a.tfrecord"),
+          ExampleOptions(dupe_factor=1), report=lambda line: None)
+    dataset = RecordDataset([str(tmp_path / "a.tfrecord")], 512, 51)
+    batches = packing.PackedTrainingBatches(dataset, 4, 0, 1, seed=0)
+    filled = [(next(batches)["input_mask"] > 0).mean() for _ in range(12)]
+    batches.close()
+    assert np.mean(filled) > 0.95

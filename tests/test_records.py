@@ -21,7 +21,8 @@ def make_batch(num_rows, seed=0, largest=40_000):
     lengths = generator.integers(5, SEQ + 1, num_rows)
     mask = np.arange(SEQ) < lengths[:, None]
     return {"input_ids": generator.integers(0, largest, (num_rows, SEQ)) * mask, "input_mask": mask.astype(np.int32),
-            "segment_ids": (mask & (np.arange(SEQ) > 3)).astype(np.int32), "masked_lm_positions": generator.integers(0, 5, (num_rows, 4)),
+            "segment_ids": (mask & (np.arange(SEQ) > 3)).astype(np.int32),
+            "masked_lm_positions": generator.integers(0, 5, (num_rows, PREDICTIONS)),
             "masked_lm_ids": generator.integers(0, largest, (num_rows, PREDICTIONS)),
             "masked_lm_weights": np.tile(np.float32([1, 1, 0.5, 0]), (num_rows, 1)),
             "next_sentence_labels": generator.integers(0, 2, (num_rows, 1))}
@@ -117,7 +118,8 @@ def test_damaged_data_is_named_with_file_and_offset(shard):
     dataset = open_dataset(path, skip_corrupt=True, warn=warnings.append)
     read = dataset.read(np.arange(20))
     assert dataset.num_skipped == 1 and len(warnings) == 1
-    assert not read["masked_lm_weights"][5].any() and read["sentence_weights"][:, 0].tolist() == [1] * 5 + [0] + [1] * 14
+    assert not read["masked_lm_weights"][5].any()
+    assert read["sentence_weights"][:, 0].tolist() == [1] * 5 + [0] + [1] * 14
 
 
 @pytest.mark.parametrize("cut", [3, 14, 100])

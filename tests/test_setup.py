@@ -62,9 +62,6 @@ def assert_refused(result, checkout, *words):
     assert not (checkout / ".venv").exists()
 
 
-# The pins
-
-
 def test_every_locked_requirement_has_a_hash(lock_text):
     blocks = horovod_wheel.lock_blocks(lock_text)
     assert len(blocks) > 60
@@ -95,9 +92,6 @@ def test_lock_was_made_from_the_setup_cfg_of_today(extra):
 def test_the_horovod_sdist_is_pinned_by_its_hash():
     assert ("horovod==0.28.1 --hash=sha256:92a43f5a94c43907a56805bad15f19700c62ffc83b7ca483f9e104e229f67ef0"
             in (ROOT / "requirements/horovod.txt").read_text().split("\n"))
-
-
-# The wheel
 
 
 def test_cache_key_changes_with_each_input():
@@ -148,9 +142,6 @@ def test_an_incomplete_wheel_is_not_taken_from_the_cache(tmp_path, monkeypatch):
     assert horovod_wheel.cached_wheel(facts).parent == shelf
 
 
-# What it refuses
-
-
 def test_no_python_at_all(checkout):
     assert_refused(run_setup(checkout), checkout, "no Python 3.10 to 3.13", "apt-get install python3")
 
@@ -167,23 +158,19 @@ def test_unsupported_python(checkout, how):
     assert_refused(result, checkout, "is no Python 3.10 to 3.13", "--python=")
 
 
-def test_unknown_argument(checkout):
-    assert_refused(run_setup(checkout, "--gpus"), checkout, "'--gpus'", "--help")
-
-
 def test_missing_compiler_with_the_newest_python_on_path(checkout):
     stub(checkout / "path/python3", "exit 1")
     stub(checkout / "path/python3.12", f'exec "{sys.executable}" "$@"')
     assert_refused(run_setup(checkout), checkout, "no C++ compiler", "apt-get install g++")
 
 
-def test_missing_mpicxx(checkout):
-    result = run_setup(checkout, f"--python={sys.executable}", "--system-mpi")
-    assert_refused(result, checkout, "mpicxx is not there")
-
-
-def test_cpu_and_gpu_exclude_each_other(checkout):
-    assert_refused(run_setup(checkout, f"--python={sys.executable}", "--cpu", "--gpu"), checkout, "exclude each other")
+@pytest.mark.parametrize("arguments, words", [
+    (["--gpus"], ["'--gpus'", "--help"]),
+    (["--system-mpi"], ["mpicxx is not there", "MPI module", "apt-get install"]),
+    (["--cpu", "--gpu"], ["exclude each other"]),
+])
+def test_arguments_that_cannot_be_met(checkout, arguments, words):
+    assert_refused(run_setup(checkout, f"--python={sys.executable}", *arguments), checkout, *words)
 
 
 @pytest.mark.parametrize("module", ["venv", "ensurepip"])
@@ -196,6 +183,12 @@ def test_missing_venv_module(monkeypatch, module):
 def test_full_disk():
     with pytest.raises(Refused, match="GB free at .*, and 1000000 GB are needed"):
         build_environment.check_machine(PLAN, compiles=False, disk_gb=1_000_000)
+
+
+def test_a_space_in_the_path():
+    plan = build_environment.Plan("cpu", "wheel", root="/home/me/my checkout")
+    with pytest.raises(Refused, match="space in the path /home/me/my checkout"):
+        build_environment.check_machine(plan, compiles=False, disk_gb=0)
 
 
 def test_gpu_without_nvcc(monkeypatch, tmp_path):
@@ -211,9 +204,6 @@ def test_another_kind_of_machine(monkeypatch):
     monkeypatch.setattr("platform.machine", lambda: "aarch64")
     with pytest.raises(Refused, match="x86_64"):
         build_environment.check_machine(PLAN, compiles=False, disk_gb=0)
-
-
-# What it keeps
 
 
 def test_help_says_what_is_untried(checkout):
@@ -280,9 +270,6 @@ def test_mpirun_does_without_ssh(tmp_path):
     for _ in range(2):  # a second bin/setup adds nothing
         build_environment.let_mpirun_do_without_ssh(parameters)
     assert parameters.read_text().count("plm_rsh_agent = ssh : rsh : false\n") == 1
-
-
-# Stages
 
 
 def test_a_failed_command_shows_its_first_error_and_its_end(tmp_path, capfd):

@@ -1,0 +1,53 @@
+"""README's commands, run as they are printed, in a copy of the checkout."""
+
+import json
+import re
+import shutil
+import subprocess
+
+import pytest
+
+from conftest import ROOT, command_environment
+
+pytestmark = [pytest.mark.parallel, pytest.mark.slow, pytest.mark.timeout(1500)]
+
+# Run by other means: by whoever runs this test; by test_old_command_lines.py.
+COVERED_ELSEWHERE = ("bin/test\n", "albert-brightmart.tfrecord")
+
+
+def blocks():
+    """README's shell blocks that are run here, in order."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    return [block for block in re.findall(r"```sh\n(.*?)```", readme, re.S)
+            if not any(word in block for word in COVERED_ELSEWHERE)]
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory):
+    """A copy of the checkout that shares its `.venv`."""
+    if not (ROOT / ".venv" / "setup.stamp").exists():
+        pytest.skip("README's commands need the .venv that bin/setup makes")
+    folder = tmp_path_factory.mktemp("readme") / "albert_hvd"
+    shutil.copytree(ROOT, folder, ignore=shutil.ignore_patterns(".venv", ".git", "runs", "*.egg-info", "__pycache__"))
+    (folder / ".venv").symlink_to(ROOT / ".venv")
+    return folder
+
+
+def test_there_are_blocks_to_run():
+    assert [block.splitlines()[0] for block in blocks()] == [
+        "bin/demo", "source .venv/bin/activate", "horovodrun -np 3 bin/pretrain"]
+
+
+@pytest.mark.parametrize("block", blocks(), ids=lambda block: block.splitlines()[0])
+def test_a_block_runs(checkout, block):
+    result = subprocess.run(["bash", "-euc", block], cwd=checkout, env=command_environment(), text=True,
+                            stdin=subprocess.DEVNULL, capture_output=True)
+    assert result.returncode == 0, f"{result.stdout}\n{result.stderr}"
+    assert "Traceback" not in result.stderr
+    if block.startswith("horovodrun"):
+        assert "runs/sample" in result.stdout.splitlines()[0]
+    if block.startswith("bin/demo"):
+        before, after = (json.loads((checkout / "runs" / "demo" / part / "eval_results.json").read_text())
+                         for part in ("untrained", "model"))
+        assert after["masked_lm_loss"] < before["unigram_masked_lm_loss"] < before["masked_lm_loss"]
+        assert "held-out MLM loss" in result.stdout
