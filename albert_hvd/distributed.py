@@ -112,8 +112,10 @@ def _prepare_environment():
         os.environ.setdefault("OPAL_PREFIX", sys.prefix)
     local_size = int(os.environ.get("OMPI_COMM_WORLD_LOCAL_SIZE", 1))
     if threads_per_rank(1) < local_size:
-        # Waiting ranks poll. With more ranks than cores they must hand the core on.
+        # Waiting ranks poll. With more ranks than cores they must hand the core on, and meet less
+        # often than every millisecond to ask each other what is ready.
         os.environ.setdefault("OMPI_MCA_mpi_yield_when_idle", "1")
+        os.environ.setdefault("HOROVOD_CYCLE_TIME", "10")
 
 
 def rank():

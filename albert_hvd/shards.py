@@ -160,7 +160,8 @@ def load_index(path, skip_corrupt=False, warn=None):
     size = os.path.getsize(path)
     try:
         rows = np.fromfile(index_path(path), INDEX_DTYPE)
-        if len(rows) and rows["offset"][-1] == size:
+        offsets = rows["offset"]
+        if len(rows) and offsets[0] == 0 and offsets[-1] == size and np.all(np.diff(offsets) > 0):
             return rows
     except OSError:
         pass

@@ -172,6 +172,11 @@ def test_an_index_that_does_not_fit_is_made_again(shard):
     with open(shards.index_path(path), "wb") as file:
         file.write(b"nonsense")
     assert open_dataset(path).num_records == 20
+    with open(shards.index_path(path), "wb") as file:  # ends as it must, and is wrong before that
+        rows = np.zeros(30, shards.INDEX_DTYPE)
+        rows["offset"][-1] = os.path.getsize(path)
+        file.write(rows.tobytes())
+    assert open_dataset(path).num_records == 20
 
 
 def test_a_shard_that_the_manifest_contradicts_is_refused(shard):
