@@ -105,7 +105,28 @@ class DynamicMasking:
                 "masked_lm_ids": masked.ids, "masked_lm_weights": masked.weights}
 
 
-class TrainingBatches:
+class BatchIterator:
+    """What both kinds of training batches share; they set `_dataset`, `_batches` (`Prefetched`) and `position`."""
+
+    def __iter__(self):
+        return self
+
+    @property
+    def epoch(self):
+        """Number of the epoch that the next record belongs to, from 0."""
+        return self.position // self._dataset.num_records
+
+    @property
+    def wait_seconds(self):
+        """Seconds in which the consumer has waited for input so far."""
+        return self._batches.wait_seconds
+
+    def close(self):
+        """Stop reading ahead."""
+        self._batches.close()
+
+
+class TrainingBatches(BatchIterator):
     """Iterator of this rank's part of each global batch, without end.
 
     Attributes: `position`, records of all ranks consumed by the batches handed out so far (give it as
@@ -138,28 +159,11 @@ class TrainingBatches:
             batch = self._transform(batch, epochs, record_numbers)
         return batch
 
-    def __iter__(self):
-        return self
-
     def __next__(self):
         """The next batch: dict of arrays as `RecordDataset.read` gives them, train_batch_size / size rows."""
         batch = self._batches.next()
         self.position += self._train_batch_size
         return batch
-
-    @property
-    def epoch(self):
-        """Number of the epoch that the next record belongs to, from 0."""
-        return self.position // self._dataset.num_records
-
-    @property
-    def wait_seconds(self):
-        """Seconds in which the consumer has waited for input so far."""
-        return self._batches.wait_seconds
-
-    def close(self):
-        """Stop reading ahead."""
-        self._batches.close()
 
 
 def evaluation_batches(dataset, eval_batch_size, rank, size, max_batches=None, prefetch=2):

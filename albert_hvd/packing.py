@@ -9,7 +9,7 @@ cost of a resume is one window, and the number of records consumed is still the 
 import numpy as np
 
 from albert_hvd.errors import InputError
-from albert_hvd.input_pipeline import Prefetched, RecordOrder, rows_per_rank
+from albert_hvd.input_pipeline import BatchIterator, Prefetched, RecordOrder, rows_per_rank
 
 WINDOW = 4096
 
@@ -97,7 +97,7 @@ def _within(rows, values):
     return before - before[first] if len(rows) else before
 
 
-class PackedTrainingBatches:
+class PackedTrainingBatches(BatchIterator):
     """Like `TrainingBatches`, with packed rows; `train_batch_size` counts rows.
 
     Each record is read once per epoch. Attributes: `position`, records of all ranks consumed by the
@@ -167,24 +167,7 @@ class PackedTrainingBatches:
         packed = lay_out_rows(batch, of_row, len(own), self.max_predictions, self.max_examples)
         return packed, self._position
 
-    def __iter__(self):
-        return self
-
     def __next__(self):
         """The next batch, as `lay_out_rows` describes it."""
         batch, self.position = self._batches.next()
         return batch
-
-    @property
-    def epoch(self):
-        """Number of the epoch that the next record belongs to, from 0."""
-        return self.position // self._dataset.num_records
-
-    @property
-    def wait_seconds(self):
-        """Seconds in which the consumer has waited for input so far."""
-        return self._batches.wait_seconds
-
-    def close(self):
-        """Stop reading ahead."""
-        self._batches.close()

@@ -19,9 +19,9 @@ from albert_hvd import checkpointing, distributed
 from albert_hvd.batch_plan import activation_bytes_per_row, cpu_memory_per_rank, plan_batch
 from albert_hvd.config import AlbertConfig
 from albert_hvd.errors import InputError, StoppedBySignal, RunFailed
-from albert_hvd.files import expand_input_files, make_folder
+from albert_hvd.files import make_folder
 from albert_hvd.metrics_log import TrainLog, write_atomically, write_status
-from albert_hvd.records import RecordDataset
+from albert_hvd.records import open_records
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,7 +76,7 @@ def pretrain(options):
         tf.config.experimental.enable_op_determinism()
     tf.random.set_seed(options.seed)
     config = distributed.on_rank_0(lambda: _check(options), "check_options")
-    dataset = open_dataset(options.input_file, "--input_file", config, options)
+    dataset = open_records(options.input_file, "--input_file", options, config.vocab_size)
     plan = plan_batch(options.train_batch_size, distributed.size(), options.accumulation_steps,
                       activation_bytes_per_row(config, options.max_seq_length),
                       None if tf.config.get_visible_devices("GPU") else cpu_memory_per_rank(distributed.local_size()))
@@ -111,15 +111,9 @@ def _check(options):
         raise InputError(f"--eval_every_steps={options.eval_every_steps} needs --eval_input_file")
     for flag in ("input_file", "eval_input_file"):
         if getattr(options, flag):
-            open_dataset(getattr(options, flag), f"--{flag}", config, options)
+            open_records(getattr(options, flag), f"--{flag}", options, config.vocab_size)
     make_folder(options.output_dir, "--output_dir")
     return config
-
-
-def open_dataset(pattern, flag, config, options):
-    """The records of a flag, checked against the config and the row lengths; see `RecordDataset`."""
-    return RecordDataset(expand_input_files(pattern, flag), options.max_seq_length,
-                         options.max_predictions_per_seq, config.vocab_size)
 
 
 def _write_run_files(options, config):
@@ -153,10 +147,11 @@ def _train(training):
     try:
         while training.step < options.num_train_steps and not stopped:
             result = training.run_step(stop=bool(stop_request.name))
-            stopped = result.stop > 0
             if result.bad_steps:
                 _report_bad_step(training, result, log)
                 continue
+            # A stop asked for in a skipped step is asked for again in the next one.
+            stopped = result.stop > 0
             step = training.step
             saving = stopped or step == options.num_train_steps or step % options.save_checkpoints_steps == 0
             # A line at every checkpoint as well: a resumed run then has the same lines as one that

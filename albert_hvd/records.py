@@ -20,6 +20,21 @@ from albert_hvd.shards import RecordWriter  # noqa: F401 - part of this module's
 MAX_OPEN_FILES = 256
 
 
+def open_records(pattern, flag, options, vocab_size):
+    """The `RecordDataset` of a flag's files.
+
+    Args:
+      pattern: the value of `flag`, a comma list of paths and globs.
+      options: anything with `max_seq_length` and `max_predictions_per_seq`.
+      vocab_size: the model's.
+
+    Raises:
+      InputError: a file is missing, damaged, or does not fit the flags or the vocabulary.
+    """
+    return RecordDataset(expand_input_files(pattern, flag), options.max_seq_length,
+                         options.max_predictions_per_seq, vocab_size)
+
+
 class RecordDataset:
     """The records of a list of shards, numbered from 0 in the order of `paths`, read by number.
 

@@ -10,14 +10,13 @@ from albert_hvd import __version__, checkpointing, distributed
 from albert_hvd.checkpointing import CheckpointFolder
 from albert_hvd.errors import InputError
 from albert_hvd.evaluation import Evaluator, unigram_log_probs
-from albert_hvd.files import expand_input_files
 from albert_hvd.input_pipeline import TrainingBatches
 from albert_hvd.metrics_window import MetricsWindow
 from albert_hvd.modeling import named_variables
 from albert_hvd.optimization import OPTIMIZERS
 from albert_hvd.packing import PackedTrainingBatches
 from albert_hvd.pretrainer import AlbertPretrainer
-from albert_hvd.records import RecordDataset
+from albert_hvd.records import open_records
 from albert_hvd.training_step import TrainingStep
 
 # Enough records to know the frequencies of the pieces to within a few per cent.
@@ -76,9 +75,7 @@ class Training:
         """Held-out results of the weights as they are; equal on all ranks."""
         if self._evaluator is None:
             options = self.options
-            dataset = RecordDataset(expand_input_files(options.eval_input_file, "--eval_input_file"),
-                                    options.max_seq_length, options.max_predictions_per_seq,
-                                    self.config.vocab_size)
+            dataset = open_records(options.eval_input_file, "--eval_input_file", options, self.config.vocab_size)
             self._evaluator = Evaluator(self._model, dataset, options.eval_batch_size, options.max_eval_steps)
         return self._evaluator()
 

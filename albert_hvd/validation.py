@@ -8,9 +8,9 @@ from albert_hvd import distributed
 from albert_hvd.checkpointing import WEIGHTS, find_checkpoint, load_arrays, verified_state
 from albert_hvd.config import AlbertConfig
 from albert_hvd.errors import InputError
-from albert_hvd.files import expand_input_files, make_folder
+from albert_hvd.files import make_folder
 from albert_hvd.metrics_log import write_atomically
-from albert_hvd.records import RecordDataset
+from albert_hvd.records import open_records
 
 # The lines of eval_results.txt, in the old project's order.
 _KEYS = ("global_step", "loss", "masked_lm_accuracy", "masked_lm_loss", "next_sentence_accuracy",
@@ -59,10 +59,10 @@ def validate(options):
         for path, variable in variables.items():
             variable.assign(arrays[path])
     distributed.broadcast_variables(list(variables.values()))
-    dataset = _open(options.input_file, "--input_file", config, options)
+    dataset = open_records(options.input_file, "--input_file", options, config.vocab_size)
     results = {"global_step": step, **Evaluator(model, dataset, options.eval_batch_size, options.max_eval_steps)()}
     if options.baseline_input_file and distributed.rank() == 0:
-        train_dataset = _open(options.baseline_input_file, "--baseline_input_file", config, options)
+        train_dataset = open_records(options.baseline_input_file, "--baseline_input_file", options, config.vocab_size)
         results["unigram_masked_lm_loss"] = unigram_loss(train_dataset, dataset, config.vocab_size)
     if distributed.rank() == 0:
         _write(options.output_dir, results)
@@ -75,9 +75,9 @@ def validate(options):
 def _check(options):
     """Rank 0 finds the checkpoint and checks the files: (config, checkpoint folder or None, step)."""
     config = AlbertConfig.from_json_file(options.bert_config_file)
-    _open(options.input_file, "--input_file", config, options)
+    open_records(options.input_file, "--input_file", options, config.vocab_size)
     if options.baseline_input_file:
-        _open(options.baseline_input_file, "--baseline_input_file", config, options)
+        open_records(options.baseline_input_file, "--baseline_input_file", options, config.vocab_size)
     make_folder(options.output_dir, "--output_dir")
     if options.untrained:
         return config, None, 0
@@ -90,11 +90,6 @@ def _check(options):
         raise InputError(f"--bert_config_file={options.bert_config_file}: {', '.join(differing)} differ from the "
                          f"config of {checkpoint}; use the run's own config.json")
     return config, checkpoint, state["step"]
-
-
-def _open(pattern, flag, config, options):
-    return RecordDataset(expand_input_files(pattern, flag), options.max_seq_length,
-                         options.max_predictions_per_seq, config.vocab_size)
 
 
 def _write(output_dir, results):

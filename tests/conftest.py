@@ -44,7 +44,7 @@ def command_words(name, ranks=0, **flags):
     return [*launcher, str(ROOT / "bin" / name), *(f"--{flag}={value}" for flag, value in flags.items())]
 
 
-def run_command(name, ranks=0, cwd=None, timeout=300, **flags):
+def run_command(name, ranks=0, cwd=None, timeout=500, **flags):
     """Run a command to its end; returns the `CompletedProcess` with text output."""
     return subprocess.run(command_words(name, ranks, **flags), cwd=cwd, env=command_environment(),
                           stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout)
