@@ -61,9 +61,9 @@ class TrainLog:
         bar = tqdm.format_meter(record["step"], self._bar.total, record["elapsed_sec"], ncols=56, ascii=True,
                                 initial=self._first_step,
                                 bar_format="{percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} <{remaining}")
-        return (f"{bar}  loss {record['loss']:.4f}  mlm {record['masked_lm_loss']:.4f} acc {record['masked_lm_accuracy']:.4f}  "
-                f"sentence {record['sentence_loss']:.4f}  lr {record['learning_rate']:.3g}  "
-                f"{record['sequences_per_sec']:.1f} seq/s  {record['real_tokens_per_sec']:.0f} real tok/s  "
+        return (f"{bar}  loss {record['loss']:.4f}  mlm {record['masked_lm_loss']:.4f} "
+                f"acc {record['masked_lm_accuracy']:.4f}  sentence {record['sentence_loss']:.4f}  "
+                f"lr {record['learning_rate']:.3g}  {record['sequences_per_sec']:.1f} seq/s  {record['real_tokens_per_sec']:.0f} real tok/s  "
                 f"data wait {100 * record['data_wait_fraction']:.1f}%")
 
     def write_evaluation(self, step, results):

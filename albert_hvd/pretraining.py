@@ -188,7 +188,7 @@ def _report_bad_step(training, result, log):
         steps = checkpointing.CheckpointFolder(os.path.join(options.output_dir, "checkpoints")).steps()
         last = f"the last good checkpoint is step {steps[-1]}" if steps else "there is no checkpoint yet"
         raise RunFailed(f"training diverged: {count} updates in a row had gradients that are not finite; "
-                             f"{last}; lower --learning_rate or lengthen --num_warmup_steps")
+                        f"{last}; lower --learning_rate or lengthen --num_warmup_steps")
 
 
 def _finish(training, stopped, signal_name):

@@ -107,8 +107,8 @@ class Training:
         return {
             "records_read": self._position, "epoch": self._position // self._dataset.num_records,
             "num_records": self._dataset.num_records, "seed": self.options.seed,
-            "optimizer": self.options.optimizer, "pack_sequences": self.options.pack_sequences, "config": self.config.to_dict(),
-            "train_batch_size": self.plan.train_batch_size, "size": self.plan.size,
+            "optimizer": self.options.optimizer, "pack_sequences": self.options.pack_sequences,
+            "config": self.config.to_dict(), "train_batch_size": self.plan.train_batch_size, "size": self.plan.size,
             "versions": {"albert_hvd": __version__, "tensorflow": tf.__version__,
                          "python": platform.python_version()},
         }

@@ -11,33 +11,44 @@ from albert_hvd.errors import InputError
 def define_shared():
     """Flags that both commands have."""
     flags.DEFINE_string("input_file", None, "TFRecords to read: a comma list of files and globs.")
-    flags.DEFINE_string("output_dir", None, "Folder of the run: checkpoints, logs, status.json. A run in it is resumed.")
+    flags.DEFINE_string("output_dir", None,
+        "Folder of the run: checkpoints, logs, status.json. A run in it is resumed.")
     flags.DEFINE_string("bert_config_file", None, "JSON file of the model's sizes; see albert_config/.")
     flags.DEFINE_string("init_checkpoint", None, "Weights to start from: a run's folder or one of its checkpoints.")
     flags.DEFINE_integer("max_seq_length", 512, "Positions of a row; as the records were made.", lower_bound=8)
-    flags.DEFINE_integer("max_predictions_per_seq", 51, "Prediction slots of a row; as the records were made.", lower_bound=1)
-    flags.DEFINE_integer("seed", 12345, "Fixes the first weights, the order of the records and dropout.", lower_bound=0, upper_bound=2**31 - 1)
+    flags.DEFINE_integer("max_predictions_per_seq", 51,
+        "Prediction slots of a row; as the records were made.", lower_bound=1)
+    flags.DEFINE_integer("seed", 12345,
+        "Fixes the first weights, the order of the records and dropout.", lower_bound=0, upper_bound=2**31 - 1)
     flags.DEFINE_integer("eval_batch_size", 60, "Rows of an evaluation batch, over all ranks.", lower_bound=1)
     flags.DEFINE_integer("max_eval_steps", 0, "Evaluation batches at most; 0: the whole file.", lower_bound=0)
-    flags.DEFINE_bool("use_gpu", None, "True: GPUs (a warning when there is none); False: the CPU; unset: GPUs when there are.")
-    flags.DEFINE_integer("num_gpu_cores", 0, "Accepted for old command lines: the number of ranks that horovodrun starts.", lower_bound=0)
+    flags.DEFINE_bool("use_gpu", None,
+        "True: GPUs (a warning when there is none); False: the CPU; unset: GPUs when there are.")
+    flags.DEFINE_integer("num_gpu_cores", 0,
+        "Accepted for old command lines: the number of ranks that horovodrun starts.", lower_bound=0)
     flags.DEFINE_bool("untrained", False, "bin/validate: evaluate first weights, without a checkpoint.")
-    flags.DEFINE_string("baseline_input_file", None, "bin/validate: training records; adds the loss of predicting their piece frequencies.")
+    flags.DEFINE_string("baseline_input_file", None,
+        "bin/validate: training records; adds the loss of predicting their piece frequencies.")
 
 
 def define_training():
     """Flags of training. `bin/validate` takes them too, for old command lines, and uses none."""
     flags.DEFINE_bool("do_train", True, "Train.")
-    flags.DEFINE_bool("do_eval", False, "After training, validate on --eval_input_file, or on --input_file without one.")
-    flags.DEFINE_float("masked_lm_prob", 0.15, "Accepted for old command lines: masking is done by bin/create_pretraining_data.")
-    flags.DEFINE_bool("pack_sequences", False, "Several records in one row, each for itself; --train_batch_size counts rows.")
+    flags.DEFINE_bool("do_eval", False,
+        "After training, validate on --eval_input_file, or on --input_file without one.")
+    flags.DEFINE_float("masked_lm_prob", 0.15,
+        "Accepted for old command lines: masking is done by bin/create_pretraining_data.")
+    flags.DEFINE_bool("pack_sequences", False,
+        "Several records in one row, each for itself; --train_batch_size counts rows.")
     flags.DEFINE_integer("train_batch_size", 60, "Rows of an update, over all ranks.", lower_bound=1)
-    flags.DEFINE_integer("accumulation_steps", 0, "Micro-batches of an update on each rank; 0: as few as memory allows.", lower_bound=0)
+    flags.DEFINE_integer("accumulation_steps", 0,
+        "Micro-batches of an update on each rank; 0: as few as memory allows.", lower_bound=0)
     flags.DEFINE_enum("optimizer", "lamb", ["lamb", "adamw"], "The optimizer.")
     flags.DEFINE_float("learning_rate", 1.76e-3, "Peak learning rate; ALBERT's for LAMB.", lower_bound=0.0)
     flags.DEFINE_integer("num_train_steps", 100000, "Updates of the whole run.", lower_bound=1)
     flags.DEFINE_integer("num_warmup_steps", 10, "Updates of linear warmup.", lower_bound=0)
-    flags.DEFINE_float("weight_decay", 0.01, "Decoupled weight decay; biases and layer norms have none.", lower_bound=0.0)
+    flags.DEFINE_float("weight_decay", 0.01,
+        "Decoupled weight decay; biases and layer norms have none.", lower_bound=0.0)
     flags.DEFINE_float("clip_norm", 1.0, "Largest global norm of the gradients; 0 does not clip.", lower_bound=0.0)
     flags.DEFINE_enum("precision", "float32", ["float32", "bfloat16"], "Type of the matrix products.")
     flags.DEFINE_bool("xla", False, "Compile forward and backward with XLA.")
@@ -46,7 +57,8 @@ def define_training():
     flags.DEFINE_integer("save_checkpoints_steps", 1000, "Updates between checkpoints.", lower_bound=1)
     flags.DEFINE_integer("keep_checkpoints", 5, "Newest checkpoints to keep; 0 keeps all.", lower_bound=0)
     flags.DEFINE_integer("log_every_steps", 100, "Updates between log lines.", lower_bound=1)
-    flags.DEFINE_integer("max_bad_steps", 10, "Updates in a row with gradients that are not finite before giving up.", lower_bound=1)
+    flags.DEFINE_integer("max_bad_steps", 10,
+        "Updates in a row with gradients that are not finite before giving up.", lower_bound=1)
     flags.DEFINE_string("eval_input_file", None, "Held-out TFRecords for --eval_every_steps and --do_eval.")
     flags.DEFINE_integer("eval_every_steps", 0, "Updates between evaluations; 0: none.", lower_bound=0)
 
