@@ -151,8 +151,7 @@ class Training:
     def _start_from_frequencies(self):
         """Set the output bias of new weights to the log frequencies of the pieces.
 
-        Otherwise the first hundreds of updates are spent on learning them, with gradients that drown
-        those of the context (README, "Learning").
+        Otherwise the first hundreds of updates are spent on learning them.
         """
         log_probs = unigram_log_probs(self._dataset, self.config.vocab_size, _FREQUENCY_RECORDS)
         self._variables["masked_lm_head/output_bias"].assign(log_probs.astype("float32"))
@@ -160,14 +159,13 @@ class Training:
     def _check_state(self, state):
         """A resumed run must go on with the same model, data order and optimizer."""
         options = self.options
-        now = {"config": self.config.to_dict(), "num_records": self._dataset.num_records,
-               "seed": options.seed, "optimizer": options.optimizer, "pack_sequences": options.pack_sequences}
+        now = self._state()
         flags = {"config": "--bert_config_file", "num_records": "--input_file",
                  "seed": "--seed", "optimizer": "--optimizer", "pack_sequences": "--pack_sequences"}
-        for key, value in now.items():
-            if state[key] != value:
+        for key, flag in flags.items():
+            if state[key] != now[key]:
                 raise InputError(
-                    f"{flags[key]}: {key} is {_difference(value, state[key])} in the run that "
+                    f"{flag}: {key} is {_difference(now[key], state[key])} in the run that "
                     f"--output_dir={options.output_dir} holds; set it back, or start a new folder with "
                     f"--init_checkpoint={options.output_dir}")
 
