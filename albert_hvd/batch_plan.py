@@ -53,15 +53,25 @@ def plan_batch(train_batch_size, size, accumulation_steps, row_bytes, memory_byt
     return BatchPlan(train_batch_size, size, accumulation_steps)
 
 
-def activation_bytes_per_row(config, max_seq_length, value_bytes=4):
+def activation_bytes_per_row(config, max_seq_length, precision="float32", recompute=False):
     """About what the backward pass needs from the forward pass of one row, in bytes.
 
-    Counted from the graph of `modeling.py`: 24 tensors of width H and 6 of width F for each layer,
-    3 of attention scores for each head, and twice as much while the gradients are made.
+    Counted from the graph of `modeling.py`: for each layer 24 tensors of width H, 6 of width F and the
+    attention probabilities, in float32 and in the type of the matrix products; and one layer more
+    while the gradients are made. With `recompute` it is the input of each layer, and one whole layer
+    with its gradients. `bin/benchmark memory` measures it.
+
+    Args:
+      precision: "float32", "bfloat16" or "float16".
+      recompute: see `modeling.AlbertEncoder`.
     """
-    per_position = 24 * config.hidden_size + 6 * config.intermediate_size
-    scores = 3 * config.num_attention_heads * max_seq_length
-    return 2 * value_bytes * config.num_hidden_layers * max_seq_length * (per_position + scores)
+    value_bytes = 4 if precision == "float32" else 2
+    per_position = value_bytes * (24 * config.hidden_size + 6 * config.intermediate_size)
+    probabilities = (4 + value_bytes) * config.num_attention_heads * max_seq_length
+    layer = max_seq_length * (per_position + probabilities)
+    if recompute:
+        return 2 * layer + config.num_hidden_layers * max_seq_length * config.hidden_size * value_bytes
+    return (config.num_hidden_layers + 1) * layer
 
 
 def cpu_memory_per_rank(local_size):

@@ -3,6 +3,11 @@
     checkpoints/step_00000400/weights.safetensors     every variable of the model
                               optimizer.safetensors   both moments of every variable
                               state.json              step, position in the data, config, checksums
+    checkpoints/best.json                             step of the one with the lowest held-out loss
+
+`state.json` says all that the arrays do not: since masks, order and dropout are drawn from the seed and the
+position in the data, these two are the state of all random numbers. A folder without the optimizer's file
+holds weights only (an imported model).
 
 A checkpoint is written under another name, synced to disk and renamed, so that a kill at any moment
 leaves the earlier ones as they were. Only rank 0 calls this module's writing half.
@@ -18,10 +23,12 @@ import sys
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from albert_hvd.errors import InputError
+from albert_hvd.errors import InputError, RunFailed
+from albert_hvd.files import whole_file
 
 _NAME = re.compile(r"step_(\d{8,})$")
 _UNFINISHED = ".unfinished-"
+BEST = "best.json"
 WEIGHTS, OPTIMIZER, STATE = "weights.safetensors", "optimizer.safetensors", "state.json"
 
 
@@ -34,7 +41,7 @@ class CheckpointFolder:
 
     Args:
       folder: its path; made when the first checkpoint is saved.
-      keep: how many of the newest to keep; 0 keeps all.
+      keep: how many of the newest to keep, besides the best; 0 keeps all.
     """
 
     def __init__(self, folder, keep=5):
@@ -50,42 +57,52 @@ class CheckpointFolder:
     def path(self, step):
         return os.path.join(self.folder, f"step_{step:08d}")
 
-    def save(self, step, weights, slots, state):
-        """Write a checkpoint and delete what `keep` no longer covers.
+    def save(self, step, weights, slots, state, best_step=None):
+        """Write a checkpoint, note which is the best, and delete what `keep` no longer covers.
 
         Args:
-          weights, slots: dicts of name to array.
-          state: JSON-able dict; the files' checksums are added to it.
+          weights, slots: dicts of name to array; without `slots` (None) the folder holds weights only.
+          state: JSON-able dict; the step and the files' checksums are added to it.
+          best_step: step of the best checkpoint so far; `keep` spares it.
 
         Raises:
-          InputError: the disk is full or the folder cannot be written; nothing is left behind.
+          RunFailed: the disk is full or the folder cannot be written; the checkpoints before are as
+            they were, and nothing is left behind.
         """
         unfinished = os.path.join(self.folder, f"{_UNFINISHED}step_{step:08d}")
         try:
             shutil.rmtree(unfinished, ignore_errors=True)
             os.makedirs(unfinished)
-            for name, arrays in ((WEIGHTS, weights), (OPTIMIZER, slots)):
-                save_file(arrays, os.path.join(unfinished, name))
-            files = {name: _sha256(os.path.join(unfinished, name)) for name in (WEIGHTS, OPTIMIZER)}
-            with open(os.path.join(unfinished, STATE), "w", encoding="utf-8") as file:
-                json.dump({**state, "step": step, "sha256": files}, file, indent=1)
-            for name in (WEIGHTS, OPTIMIZER, STATE):
-                _sync(os.path.join(unfinished, name))
+            _write_files(unfinished, {WEIGHTS: weights, OPTIMIZER: slots}, {**state, "step": step})
             # A damaged checkpoint of the same step may stand in the way after a fall-back.
             shutil.rmtree(self.path(step), ignore_errors=True)
             os.rename(unfinished, self.path(step))
             _sync(self.folder)
-        except (OSError, SafetensorError) as error:
+            self.mark_best(best_step)
+        except (OSError, SafetensorError, InputError) as error:
             shutil.rmtree(unfinished, ignore_errors=True)
-            raise InputError(f"--output_dir: the checkpoint of step {step} cannot be written to "
-                             f"{self.folder} ({error}); make room or choose another folder, then run "
-                             f"the same command again") from None
-        self._prune()
+            raise RunFailed(f"--output_dir: the checkpoint of step {step} cannot be written to {self.folder} "
+                            f"({error}); the ones before it are intact ({self._kept()}): make room, then run "
+                            f"the same command again") from None
+        self._prune(best_step)
 
-    def _prune(self):
+    def _kept(self):
+        return f"newest: step {self.steps()[-1]}" if self.steps() else "there are none yet"
+
+    def mark_best(self, step):
+        """Write the step of the best checkpoint to `best.json`; without such a checkpoint there is no file."""
+        path = os.path.join(self.folder, BEST)
+        if step in self.steps():
+            with whole_file(path, "--output_dir") as file:
+                file.write(json.dumps({"step": step}).encode() + b"\n")
+        elif os.path.exists(path):
+            os.remove(path)
+
+    def _prune(self, best_step):
         if self._keep:
             for step in self.steps()[:-self._keep]:
-                shutil.rmtree(self.path(step), ignore_errors=True)
+                if step != best_step:
+                    shutil.rmtree(self.path(step), ignore_errors=True)
 
     def remove_unfinished(self):
         """Delete what an interrupted `save` left."""
@@ -112,6 +129,19 @@ class CheckpointFolder:
         return None
 
 
+def _write_files(folder, arrays_of, state):
+    """Write the array files and `state.json` with their checksums; all are on the disk on return."""
+    checksums = {}
+    for name, arrays in arrays_of.items():
+        if arrays is not None:
+            save_file(arrays, os.path.join(folder, name))
+            checksums[name] = _sha256(os.path.join(folder, name))
+    with open(os.path.join(folder, STATE), "w", encoding="utf-8") as file:
+        json.dump({**state, "sha256": checksums}, file, indent=1)
+    for name in (*checksums, STATE, ""):
+        _sync(os.path.join(folder, name))
+
+
 def verified_state(path):
     """Read `state.json` of a checkpoint after checking the checksums of its files.
 
@@ -130,11 +160,14 @@ def verified_state(path):
 
 
 def find_checkpoint(path, flag):
-    """The checkpoint folder meant by a user: itself, a run's folder, or its `checkpoints/`.
+    """The checkpoint folder meant by a user: itself, a run's folder or its `checkpoints/` (the newest), or
+    the `best.json` in there.
 
     Raises:
       InputError: there is none, or the one named is damaged.
     """
+    if os.path.basename(path) == BEST and os.path.isfile(path):
+        path = _best_in(path, flag)
     for folder in (path, os.path.join(path, "checkpoints")):
         if os.path.exists(os.path.join(folder, STATE)):
             try:
@@ -147,6 +180,15 @@ def find_checkpoint(path, flag):
             return CheckpointFolder(folder).path(state["step"])
     raise InputError(f"{flag}={path}: no checkpoint there; name a run's output folder or one of its "
                      f"checkpoints/step_* folders")
+
+
+def _best_in(path, flag):
+    """The checkpoint folder that a `best.json` names."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            return CheckpointFolder(os.path.dirname(path)).path(json.load(file)["step"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{flag}={path}: cannot read it ({error}); name a checkpoints/step_* folder") from None
 
 
 def load_arrays(path, name, shapes, source):

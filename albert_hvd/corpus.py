@@ -30,12 +30,17 @@ def plan_blocks(paths, block_bytes=BLOCK_BYTES, flag="--input_file"):
     """The blocks of all files, in order; InputError for a compressed file (it cannot be cut)."""
     blocks = []
     for path in paths:
-        if path.endswith(COMPRESSED):
-            raise InputError(f"{flag}={path}: compressed; run bin/preprocess on it first (it reads .gz, .xz "
-                             f"and .zst and writes plain text)")
+        check_is_plain(path, flag)
         size = os.path.getsize(path)
         blocks += [Block(path, start, min(start + block_bytes, size)) for start in range(0, size, block_bytes)]
     return blocks
+
+
+def check_is_plain(path, flag="--input_file"):
+    """InputError when the file's name says that it is compressed."""
+    if path.endswith(COMPRESSED):
+        raise InputError(f"{flag}={path}: compressed; run bin/preprocess on it first (it reads .gz, .xz, .bz2 "
+                         f"and .zst and writes plain text)")
 
 
 def read_block(block):

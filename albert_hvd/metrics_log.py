@@ -1,4 +1,5 @@
-"""What a run says of itself while it runs: `train_log.jsonl`, TensorBoard, the console, `status.json`.
+"""What a run says of itself while it runs: `train_log.jsonl`, `eval_log.jsonl`, TensorBoard, the console,
+`status.json`.
 
 Rank 0 only.
 """
@@ -10,10 +11,40 @@ import time
 
 from tqdm import tqdm
 
+from albert_hvd.errors import RunFailed
 from albert_hvd.files import whole_file
 
 _ON_TENSORBOARD = ("loss", "masked_lm_loss", "sentence_loss", "masked_lm_accuracy", "learning_rate",
                    "grad_norm", "sequences_per_sec", "real_tokens_per_sec", "data_wait_fraction")
+
+
+class _JsonLines:
+    """A file with a JSON object a line, which a resumed run goes on with.
+
+    Records of steps after `last_step` and a line that was cut off in the middle, which an interrupted run
+    may have left, are removed, so that no step stands there twice.
+    """
+
+    def __init__(self, path, last_step):
+        if os.path.exists(path):
+            kept = [json.dumps(record) for record in read_log(path) if record["step"] <= last_step]
+            write_atomically(path, "".join(line + "\n" for line in kept))
+        # Unbuffered: the line of a step survives a kill if its checkpoint does, which is written later.
+        self._file = open(path, "ab", buffering=0)
+
+    def write(self, record):
+        """Append a record. Raises RunFailed when the disk is full."""
+        line = json.dumps(record).encode("utf-8") + b"\n"
+        try:
+            reason = "" if self._file.write(line) == len(line) else "No space left on device"
+        except OSError as error:
+            reason = error.strerror
+        if reason:
+            raise RunFailed(f"--output_dir: cannot write to {self._file.name} ({reason}); make room, then run the "
+                            f"same command again")
+
+    def close(self):
+        self._file.close()
 
 
 class TrainLog:
@@ -21,18 +52,15 @@ class TrainLog:
 
     Args:
       output_dir: the run's folder.
-      first_step: the step that the run starts or resumes from; records of later steps that an
-        interrupted run left are removed, so that no step stands there twice.
+      first_step: the step that the run starts or resumes from.
       num_train_steps: for the progress bar.
     """
 
     def __init__(self, output_dir, first_step, num_train_steps):
         import tensorflow as tf
 
-        self._first_step = first_step
-        self._path = os.path.join(output_dir, "train_log.jsonl")
-        _cut_log(self._path, first_step)
-        self._file = open(self._path, "a", encoding="utf-8")
+        self._records = _JsonLines(os.path.join(output_dir, "train_log.jsonl"), first_step)
+        self._evaluations = _JsonLines(os.path.join(output_dir, "eval_log.jsonl"), first_step)
         self._events = tf.summary.create_file_writer(os.path.join(output_dir, "tensorboard"))
         self._scalar = tf.summary.scalar
         self._bar = tqdm(total=num_train_steps, initial=first_step, unit="step", smoothing=0.1,
@@ -44,8 +72,7 @@ class TrainLog:
 
     def write(self, record):
         """Append a record and show it; `record` is a dict with the keys of DESIGN's train_log."""
-        self._file.write(json.dumps(record) + "\n")
-        self._file.flush()
+        self._records.write(record)
         with self._events.as_default(step=record["step"]):
             for name in _ON_TENSORBOARD:
                 self._scalar(name, record[name])
@@ -59,15 +86,15 @@ class TrainLog:
     def _console_line(self, record):
         """A line with a progress bar, for output that is not a terminal (as under mpirun)."""
         bar = tqdm.format_meter(record["step"], self._bar.total, record["elapsed_sec"], ncols=56, ascii=True,
-                                initial=self._first_step,
                                 bar_format="{percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} <{remaining}")
         return (f"{bar}  loss {record['loss']:.4f}  mlm {record['masked_lm_loss']:.4f} "
                 f"acc {record['masked_lm_accuracy']:.4f}  sentence {record['sentence_loss']:.4f}  "
-                f"lr {record['learning_rate']:.3g}  {record['sequences_per_sec']:.1f} seq/s  {record['real_tokens_per_sec']:.0f} real tok/s  "
-                f"data wait {100 * record['data_wait_fraction']:.1f}%")
+                f"lr {record['learning_rate']:.3g}  {record['sequences_per_sec']:.1f} seq/s  "
+                f"{record['real_tokens_per_sec']:.0f} real tok/s  data wait {100 * record['data_wait_fraction']:.1f}%")
 
     def write_evaluation(self, step, results):
-        """Show held-out results under their step: on TensorBoard and the console."""
+        """Append held-out results to `eval_log.jsonl` and show them on TensorBoard and the console."""
+        self._evaluations.write({"step": step, **results})
         with self._events.as_default(step=step):
             for name, value in results.items():
                 self._scalar(f"eval/{name}", value)
@@ -82,19 +109,12 @@ class TrainLog:
     def close(self):
         self._bar.close()
         self._events.close()
-        self._file.close()
-
-
-def _cut_log(path, last_step):
-    """Drop records after `last_step`, and a last line that was cut off in the middle."""
-    if not os.path.exists(path):
-        return
-    kept = [json.dumps(record) for record in read_log(path) if record["step"] <= last_step]
-    write_atomically(path, "".join(line + "\n" for line in kept))
+        self._records.close()
+        self._evaluations.close()
 
 
 def read_log(path):
-    """The records of a `train_log.jsonl`, as a list of dicts; a torn last line is left out."""
+    """The records of a `train_log.jsonl` or `eval_log.jsonl`, as a list of dicts; a torn last line is left out."""
     records = []
     with open(path, encoding="utf-8") as file:
         for line in file:

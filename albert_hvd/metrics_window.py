@@ -20,6 +20,7 @@ class MetricsWindow:
         self._sums = [0.0] * len(LossSums._fields)
         self._timed_steps = 0
         self._timed_sequences = self._timed_tokens = self._seconds = self._wait_seconds = 0.0
+        self._checkpoint_stall_sec = 0.0
         self._last = None
 
     def add(self, result, seconds, wait_seconds):
@@ -39,6 +40,10 @@ class MetricsWindow:
             self._wait_seconds += wait_seconds
         self._compiled = True
 
+    def add_checkpoint_stall(self, seconds):
+        """Add the time in which training stood still for a checkpoint; it is no part of a step."""
+        self._checkpoint_stall_sec += seconds
+
     def record(self, step, max_seq_length, elapsed_sec):
         """The log record of the steps added since the last one; throughput is 0 when none was timed."""
         results = results_of(self._sums)
@@ -54,6 +59,7 @@ class MetricsWindow:
             "tokens_per_sec": rows_per_sec * max_seq_length,
             "real_tokens_per_sec": self._timed_tokens * rate,
             "data_wait_fraction": self._wait_seconds * rate, "elapsed_sec": elapsed_sec,
+            "checkpoint_stall_sec": self._checkpoint_stall_sec,
         }
         self._clear()
         return record

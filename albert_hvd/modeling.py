@@ -9,6 +9,8 @@ Variables are float32. `compute_dtype` is the type of the matrix products; layer
 are computed in float32 whatever it is.
 """
 
+import functools
+
 import tensorflow as tf
 
 # Added to the attention scores of hidden positions: exp() of it is 0 and float16 can hold it.
@@ -63,12 +65,13 @@ class Dropout:
     Args:
       rate: share of elements set to zero.
       seed: int32 tensor (2,), another one for every micro-batch; None switches dropout off.
+      calls: how many calls to count as made, to go on where another object with this seed ended.
     """
 
-    def __init__(self, rate, seed):
+    def __init__(self, rate, seed, calls=0):
         self._rate = rate if seed is not None else 0.0
         self._seed = seed
-        self._calls = 0
+        self._calls = calls
 
     def __call__(self, x):
         if self._rate == 0.0:
@@ -128,19 +131,19 @@ class SelfAttention(tf.Module):
         self.value = Dense(size, size, initializer, name="value")
         self.output = Dense(size, size, initializer, name="output")
 
-    def fused_projection(self, dtype):
-        """The three input projections as one kernel (H, 3H) and bias (3H,).
+    def fused_projection(self):
+        """The three input projections as one float32 kernel (H, 3H) and bias (3H,).
 
         They stay three variables, for LAMB's trust ratio is taken per variable. All layers share
-        them, so the concatenation is made once a step, not once a layer.
+        them, so the concatenation is made once a step, not once a layer; the gradients of the layers
+        are added up in float32.
         """
         parts = (self.query, self.key, self.value)
-        return (tf.cast(tf.concat([part.kernel for part in parts], axis=1), dtype),
-                tf.cast(tf.concat([part.bias for part in parts], axis=0), dtype))
+        return (tf.concat([part.kernel for part in parts], axis=1), tf.concat([part.bias for part in parts], axis=0))
 
     def __call__(self, x, fused_projection, hidden_scores, probs_dropout):
         """x (B, S, H); hidden_scores float32, broadcast to (B, N, S, S) -> (B, S, H)."""
-        kernel, bias = fused_projection
+        kernel, bias = (tf.cast(part, x.dtype) for part in fused_projection)
         batch, length, size = tf.shape(x)[0], tf.shape(x)[1], self._heads * self._head_size
         qkv = tf.nn.bias_add(tf.matmul(tf.reshape(x, [-1, size]), kernel), bias)  # (B*S, 3H)
         qkv = tf.reshape(qkv, [batch, length, 3, self._heads, self._head_size])
@@ -187,12 +190,15 @@ class AlbertEncoder(tf.Module):
       config: an `AlbertConfig`.
       seed: int; fixes the initial weights.
       compute_dtype: tf.float32, tf.bfloat16 or tf.float16.
+      recompute: keep only each layer's input for the backward pass, and compute the layer again there
+        (Chen et al., "Training Deep Nets with Sublinear Memory Cost", 2016).
     """
 
-    def __init__(self, config, seed=0, compute_dtype=tf.float32, name=None):
+    def __init__(self, config, seed=0, compute_dtype=tf.float32, recompute=False, name=None):
         super().__init__(name=name)
         self.config = config
         self.compute_dtype = compute_dtype
+        self._recompute = recompute
         self.initializer = truncated_normal(config.initializer_range, seed)
         self.embeddings = Embeddings(config, self.initializer, name="embeddings")
         self.layer = SharedLayer(config, self.initializer, name="layer")
@@ -217,19 +223,32 @@ class AlbertEncoder(tf.Module):
           cls_positions.
         """
         hidden_dropout = Dropout(self.config.hidden_dropout_prob, dropout_seed)
-        probs_dropout = Dropout(self.config.attention_probs_dropout_prob,
-                                None if dropout_seed is None else dropout_seed + 1)
         x = self.embeddings(input_ids, segment_ids, position_ids, self.compute_dtype, hidden_dropout)
-        projection = self.layer.attention.fused_projection(self.compute_dtype)
         hidden_scores = hidden_attention_scores(input_mask, packed)
-
-        def attend(x):
-            return self.layer.attention(x, projection, hidden_scores, probs_dropout)
-
-        for _ in range(self.config.num_hidden_layers):
-            x = self.layer(x, attend, hidden_dropout)
+        # A layer computes from its arguments alone: what follows from anything else, as dropout masks
+        # would from a seed that is not among them, would be kept and not computed again.
+        shared_arguments = self.layer.attention.fused_projection()
+        if dropout_seed is not None:
+            # recompute_grad wants floats; those of 64 bits hold every int32.
+            shared_arguments += (tf.cast(dropout_seed, tf.float64),)
+        for number in range(self.config.num_hidden_layers):
+            layer = functools.partial(self._run_layer, number, hidden_scores)
+            x = (tf.recompute_grad(layer) if self._recompute else layer)(x, *shared_arguments)
         first = x[:, :1] if cls_positions is None else tf.gather(x, cls_positions, batch_dims=1)
         return x, tf.tanh(self.pooler(first))
+
+    def _run_layer(self, number, hidden_scores, x, kernel, bias, dropout_seed=None):
+        """The `number`-th pass through the shared layer; run again, with the same dropout masks."""
+        dropout_seed = None if dropout_seed is None else tf.cast(dropout_seed, tf.int32)
+        # One call was made for the embeddings, then two in each layer; one in each for the attention.
+        hidden_dropout = Dropout(self.config.hidden_dropout_prob, dropout_seed, calls=1 + 2 * number)
+        probs_dropout = Dropout(self.config.attention_probs_dropout_prob,
+                                None if dropout_seed is None else dropout_seed + 1, calls=number)
+
+        def attend(x):
+            return self.layer.attention(x, (kernel, bias), hidden_scores, probs_dropout)
+
+        return self.layer(x, attend, hidden_dropout)
 
 
 def hidden_attention_scores(input_mask, packed):

@@ -7,7 +7,17 @@ Sources: You et al., "Large Batch Optimization for Deep Learning: Training BERT 
 (2020), algorithm 2; Loshchilov & Hutter, "Decoupled Weight Decay Regularization" (2019).
 """
 
+import collections
+
 import tensorflow as tf
+
+from albert_hvd.loss_scaling import FLOOR, LossScale
+
+# What `apply_gradients` gives back, scalar tensors:
+#   grad_norm: float32, global norm of the gradients before clipping, without the loss scale.
+#   learning_rate: float32, the one applied.
+#   applied: bool; False when the update was skipped.
+Update = collections.namedtuple("Update", ["grad_norm", "learning_rate", "applied"])
 
 
 def learning_rate_at(step, peak, num_train_steps, num_warmup_steps, power=1.0):
@@ -40,15 +50,26 @@ class _Optimizer(tf.Module):
       beta_1, beta_2: decay rates of the two moments.
       epsilon: added to the root of the second moment.
       clip_norm: largest global norm of the gradients; 0 leaves them as they are.
+      initial_loss_scale, loss_scale_growth_steps: see `LossScale`. Gradients come multiplied by
+        `loss_scale.value`; by default, that is 1.
+
+    Attributes:
+      step: int64 variable, the updates made.
+      bad_steps_in_a_row: int64 variable, the updates skipped since the last one made, without those
+        that the loss scale is to blame for.
+      loss_scale: `LossScale`.
     """
 
     def __init__(self, learning_rate, num_train_steps, num_warmup_steps=0, power=1.0,
-                 weight_decay=0.01, beta_1=0.9, beta_2=0.999, epsilon=1e-6, clip_norm=1.0, name=None):
+                 weight_decay=0.01, beta_1=0.9, beta_2=0.999, epsilon=1e-6, clip_norm=1.0,
+                 initial_loss_scale=FLOOR, loss_scale_growth_steps=0, name=None):
         super().__init__(name=name)
         self._config = dict(
             learning_rate=learning_rate, num_train_steps=num_train_steps,
             num_warmup_steps=num_warmup_steps, power=power, weight_decay=weight_decay,
-            beta_1=beta_1, beta_2=beta_2, epsilon=epsilon, clip_norm=clip_norm)
+            beta_1=beta_1, beta_2=beta_2, epsilon=epsilon, clip_norm=clip_norm,
+            initial_loss_scale=initial_loss_scale, loss_scale_growth_steps=loss_scale_growth_steps)
+        self.loss_scale = LossScale(initial_loss_scale, loss_scale_growth_steps)
         self.step = tf.Variable(0, dtype=tf.int64, trainable=False, name="step")
         self.bad_steps_in_a_row = tf.Variable(0, dtype=tf.int64, trainable=False, name="bad_steps")
         self._slots = {}
@@ -72,8 +93,9 @@ class _Optimizer(tf.Module):
                 for moment in ("first_moment", "second_moment"))
 
     def variables(self):
-        """The optimizer's own variables: the step, the count of bad steps and the slots."""
-        return [self.step, self.bad_steps_in_a_row] + [v for slots in self._slots.values() for v in slots]
+        """The optimizer's own variables: the step, the count of bad steps, the loss scale and the slots."""
+        return [self.step, self.bad_steps_in_a_row, *self.loss_scale.variables,
+                *(slot for slots in self._slots.values() for slot in slots)]
 
     def slots_of(self, variable):
         """(first moment, second moment) of a variable."""
@@ -93,35 +115,46 @@ class _Optimizer(tf.Module):
         """
         return list(zip(tape.gradient(loss, var_list), var_list))
 
-    def apply_gradients(self, grads_and_vars):
-        """Clip by the global norm, then update; skip the update when the norm is not finite.
+    def apply_gradients(self, grads_and_vars, loss_is_finite=True):
+        """Clip by the global norm, then update; skip the update when loss or norm is not finite.
 
         The gradients are those of the global batch already, equal on all ranks, so that all ranks
-        decide alike.
+        decide alike. An overflow that a smaller loss scale may mend says nothing about the model and
+        is not a bad step. When the loss itself is not finite, or the scale is at its floor, the
+        scale is not to blame: that is one.
+
+        Args:
+          grads_and_vars: [(gradient, variable), ...]; gradients of the loss times `loss_scale.value`.
+          loss_is_finite: bool tensor or bool.
 
         Returns:
-          (global norm before clipping, learning rate applied), float32 scalars.
+          `Update`.
         """
         gradients, variables = zip(*((tf.convert_to_tensor(g), v) for g, v in grads_and_vars))
-        norm = tf.linalg.global_norm(gradients)
+        loss_is_finite = tf.convert_to_tensor(loss_is_finite)
+        loss_scale = self.loss_scale.value.read_value()
+        norm = tf.linalg.global_norm(gradients) / loss_scale
         clip_norm = self._config["clip_norm"]
-        scale = clip_norm / tf.maximum(norm, clip_norm) if clip_norm else tf.ones([])
+        factor = (clip_norm / tf.maximum(norm, clip_norm) if clip_norm else tf.ones([])) / loss_scale
         learning_rate = self.learning_rate(self.step + 1)
+        applied = tf.logical_and(tf.math.is_finite(norm), loss_is_finite)
 
         def update():
             # In float32, 1 - 0.999**1 is off by 1e-5 of itself already.
             step = tf.cast(self.step.assign_add(1), tf.float64)
             for gradient, variable in zip(gradients, variables):
-                self._update_variable(variable, gradient * scale, learning_rate, step)
+                self._update_variable(variable, gradient * factor, learning_rate, step)
             self.bad_steps_in_a_row.assign(0)
+            self.loss_scale.after_good_step()
             return tf.constant(0)
 
         def skip():
-            self.bad_steps_in_a_row.assign_add(1)
+            scale_is_to_blame = tf.cond(loss_is_finite, self.loss_scale.after_overflow, lambda: tf.constant(False))
+            self.bad_steps_in_a_row.assign_add(tf.where(scale_is_to_blame, tf.constant(0, tf.int64), 1))
             return tf.constant(0)
 
-        tf.cond(tf.math.is_finite(norm), update, skip)
-        return norm, learning_rate
+        tf.cond(applied, update, skip)
+        return Update(norm, learning_rate, applied)
 
     def _update_variable(self, variable, gradient, learning_rate, step):
         c = self._config

@@ -1,27 +1,28 @@
-"""The training loop.
+"""Pre-training from the flags to the last checkpoint.
 
     horovodrun -np 3 bin/pretrain --input_file='data/train-*.tfrecord' --output_dir=runs/base ...
 
-Set-up reads from top to bottom in `pretrain`, and so does the loop in `_train`. The same call on the
+Set-up reads from top to bottom in `pretrain`; the loop is in training_loop.py. The same call on the
 same folder resumes: the newest checkpoint holds the weights, the moments, and how many records have
 been read, from which the order of all further ones follows.
 """
 
 import dataclasses
 import json
+import math
 import os
 import platform
-import signal
 import sys
-import time
 
-from albert_hvd import checkpointing, distributed
+from albert_hvd import distributed
 from albert_hvd.batch_plan import activation_bytes_per_row, cpu_memory_per_rank, plan_batch
 from albert_hvd.config import AlbertConfig
-from albert_hvd.errors import InputError, StoppedBySignal, RunFailed
+from albert_hvd.errors import InputError
 from albert_hvd.files import make_folder
-from albert_hvd.metrics_log import TrainLog, write_atomically, write_status
+from albert_hvd.metrics_log import write_atomically, write_status
+from albert_hvd.profiling import parse_profile_steps
 from albert_hvd.records import open_records
+from albert_hvd.stop_request import StopRequest
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,6 +46,9 @@ class PretrainingOptions:
     clip_norm: float = 1.0
     seed: int = 12345
     precision: str = "float32"
+    initial_loss_scale: float = 32768.0
+    loss_scale_growth_steps: int = 2000
+    recompute: bool = False
     xla: bool = False
     fp16_allreduce: bool = False
     deterministic: bool = False
@@ -54,10 +58,12 @@ class PretrainingOptions:
     max_bad_steps: int = 10
     eval_input_file: str = None
     eval_every_steps: int = 0
+    early_stop_evaluations: int = 0
     eval_batch_size: int = 60
     max_eval_steps: int = 0
     use_gpu: bool = None
     num_gpu_cores: int = 0
+    profile_steps: str = None
 
 
 def pretrain(options):
@@ -66,11 +72,18 @@ def pretrain(options):
     Raises:
       InputError: on every rank, before any training, when a flag or a file is not as it must be.
       StoppedBySignal: after SIGTERM or SIGUSR1 to any rank, with a checkpoint saved.
-      RunFailed: the gradients were not finite `max_bad_steps` times in a row.
+      RunFailed: the gradients were not finite `max_bad_steps` times in a row, or a checkpoint could not
+        be written.
     """
-    distributed.initialize(options.use_gpu)
+    with StopRequest() as stop_request:
+        _set_up_and_train(options, stop_request)
+
+
+def _set_up_and_train(options, stop_request):
+    distributed.initialize(options.use_gpu, timeline=bool(options.profile_steps))
     import tensorflow as tf
 
+    from albert_hvd.training_loop import TrainingLoop
     from albert_hvd.training_setup import build_training
     if options.deterministic:
         tf.config.experimental.enable_op_determinism()
@@ -78,18 +91,19 @@ def pretrain(options):
     config = distributed.on_rank_0(lambda: _check(options), "check_options")
     dataset = open_records(options.input_file, "--input_file", options, config.vocab_size)
     plan = plan_batch(options.train_batch_size, distributed.size(), options.accumulation_steps,
-                      activation_bytes_per_row(config, options.max_seq_length),
+                      activation_bytes_per_row(config, options.max_seq_length, options.precision, options.recompute),
                       None if tf.config.get_visible_devices("GPU") else cpu_memory_per_rank(distributed.local_size()))
     training = build_training(options, config, dataset, plan)
     if distributed.rank() == 0:
-        _write_run_files(options, config)
+        _write_run_files(options, config, plan)
         print(training.description(), flush=True)
-    if training.step >= options.num_train_steps:
+    if training.is_over():
         if distributed.rank() == 0:
-            write_status(options.output_dir, "finished", training.step)
-            print(f"nothing to do: {options.output_dir} is at step {training.step} of {options.num_train_steps}")
+            write_status(options.output_dir, "finished", training.step, training.why_over())
+            print(f"nothing to do: {options.output_dir} is at step {training.step} ({training.why_over()})")
+        training.close()
         return
-    _train(training)
+    TrainingLoop(training, stop_request).run()
 
 
 def _check(options):
@@ -107,8 +121,14 @@ def _check(options):
     if options.num_warmup_steps > options.num_train_steps:
         raise InputError(f"--num_warmup_steps={options.num_warmup_steps} is more than "
                          f"--num_train_steps={options.num_train_steps}; make it smaller")
+    if not math.log2(options.initial_loss_scale).is_integer():
+        raise InputError(f"--initial_loss_scale={options.initial_loss_scale:g} is not a power of two; use one, such as "
+                         f"{2 ** round(math.log2(options.initial_loss_scale))}")
+    parse_profile_steps(options.profile_steps, options.num_train_steps)
     if options.eval_every_steps and not options.eval_input_file:
         raise InputError(f"--eval_every_steps={options.eval_every_steps} needs --eval_input_file")
+    if options.early_stop_evaluations and not options.eval_every_steps:
+        raise InputError(f"--early_stop_evaluations={options.early_stop_evaluations} needs --eval_every_steps")
     for flag in ("input_file", "eval_input_file"):
         if getattr(options, flag):
             open_records(getattr(options, flag), f"--{flag}", options, config.vocab_size)
@@ -116,92 +136,9 @@ def _check(options):
     return config
 
 
-def _write_run_files(options, config):
+def _write_run_files(options, config, plan):
     folder = options.output_dir
     write_atomically(os.path.join(folder, "config.json"), json.dumps(config.to_dict(), indent=2) + "\n")
-    flags = {**dataclasses.asdict(options), "size": distributed.size(), "python": platform.python_version()}
+    flags = {**dataclasses.asdict(options), "size": distributed.size(), "micro_batch_size": plan.micro_batch_size,
+             "python": platform.python_version()}
     write_atomically(os.path.join(folder, "flags.json"), json.dumps(flags, indent=2) + "\n")
-
-
-class _StopRequest:
-    """Turns SIGTERM and SIGUSR1 into a flag that the loop reads between steps."""
-
-    def __init__(self):
-        self.name = ""
-        for number in (signal.SIGTERM, signal.SIGUSR1):
-            signal.signal(number, self._note)
-
-    def _note(self, number, _):
-        self.name = signal.Signals(number).name
-
-
-def _train(training):
-    """Steps, log lines, checkpoints and evaluations until the end or a signal."""
-    options, is_rank_0 = training.options, distributed.rank() == 0
-    stop_request = _StopRequest()
-    log = TrainLog(options.output_dir, training.step, options.num_train_steps) if is_rank_0 else None
-    if is_rank_0:
-        write_status(options.output_dir, "running", training.step)
-    started = time.monotonic()
-    stopped = False
-    try:
-        while training.step < options.num_train_steps and not stopped:
-            result = training.run_step(stop=bool(stop_request.name))
-            if result.bad_steps:
-                _report_bad_step(training, result, log)
-                continue
-            # A stop asked for in a skipped step is asked for again in the next one.
-            stopped = result.stop > 0
-            step = training.step
-            saving = stopped or step == options.num_train_steps or step % options.save_checkpoints_steps == 0
-            # A line at every checkpoint as well: a resumed run then has the same lines as one that
-            # never stopped.
-            if is_rank_0:
-                log.advance()
-                if saving or step == 1 or step % options.log_every_steps == 0:
-                    log.write(training.window.record(step, options.max_seq_length, time.monotonic() - started))
-            if saving:
-                training.save()
-            if options.eval_every_steps and step % options.eval_every_steps == 0:
-                results = training.evaluate()
-                if is_rank_0:
-                    log.write_evaluation(step, results)
-    except Exception as error:
-        if is_rank_0:
-            write_status(options.output_dir, "failed", training.step, f"{type(error).__name__}: {error}")
-        raise
-    finally:
-        if is_rank_0:
-            log.close()
-        training.close()
-    _finish(training, stopped, stop_request.name)
-
-
-def _report_bad_step(training, result, log):
-    """Say that an update was skipped; give up, on all ranks, after `max_bad_steps` in a row."""
-    options = training.options
-    count = int(result.bad_steps)
-    if log:
-        log.say(f"warning: gradients are not finite (norm {result.grad_norm}) after step {training.step}: "
-                f"update skipped, {count} in a row")
-    if count >= options.max_bad_steps:
-        steps = checkpointing.CheckpointFolder(os.path.join(options.output_dir, "checkpoints")).steps()
-        last = f"the last good checkpoint is step {steps[-1]}" if steps else "there is no checkpoint yet"
-        raise RunFailed(f"training diverged: {count} updates in a row had gradients that are not finite; "
-                        f"{last}; lower --learning_rate or lengthen --num_warmup_steps")
-
-
-def _finish(training, stopped, signal_name):
-    """Write the last status and leave together: a rank that exits early takes the others down."""
-    options = training.options
-    if distributed.rank() == 0:
-        if stopped:
-            write_status(options.output_dir, "stopped", training.step, signal_name or "signal to another rank")
-            print(f"stopped at step {training.step} by {signal_name or 'a signal to another rank'}; checkpoint "
-                  f"saved: run the same command to go on", flush=True)
-        else:
-            write_status(options.output_dir, "finished", training.step)
-            print(f"finished: step {training.step}, {options.output_dir}", flush=True)
-    distributed.barrier()
-    if stopped:
-        raise StoppedBySignal

@@ -38,8 +38,8 @@ def open_records(pattern, flag, options, vocab_size):
 class RecordDataset:
     """The records of a list of shards, numbered from 0 in the order of `paths`, read by number.
 
-    Attributes: `paths`; `num_records`; `num_skipped`, records that were damaged so far and given as rows
-    of weight 0 (only with `skip_corrupt`).
+    Attributes: `paths`; `num_records`; `num_skipped`, damaged records found so far, which are given as rows
+    of weight 0 (only with `skip_corrupt`); each is counted, and warned of, once.
     """
 
     def __init__(self, paths, max_seq_length, max_predictions_per_seq, vocab_size=None,
@@ -50,13 +50,18 @@ class RecordDataset:
         self._vocab_size, self._skip_corrupt, self._warn = vocab_size, skip_corrupt, warn
         self._indexes = [load_index(path, skip_corrupt, warn) for path in self.paths]
         self._firsts = np.cumsum([0, *(len(rows) - 1 for rows in self._indexes)])
-        self.num_records, self.num_skipped = int(self._firsts[-1]), 0
+        self.num_records = int(self._firsts[-1])
+        self._skipped = set()
         self._files, self._lock = {}, threading.Lock()
         if self.num_records == 0:
             raise InputError(f"{','.join(self.paths)}: no record in it; make it again with "
                              f"bin/create_pretraining_data")
         self._check_manifest()
         self.read(np.zeros(1, np.int64))  # a wrong --max_seq_length shows here, before any training
+
+    @property
+    def num_skipped(self):
+        return len(self._skipped)
 
     def _check_manifest(self):
         manifests = {folder: read_manifest(folder).get("shards", {})
@@ -136,8 +141,9 @@ class RecordDataset:
         if not self._skip_corrupt:
             raise InputError(f"{problem}; make the file again, or pass --skip_corrupt to leave such records "
                              f"out")
-        self.num_skipped += 1
-        self._warn(f"{problem}: left out ({self.num_skipped} so far)")
+        if number not in self._skipped:  # it comes again in every epoch
+            self._skipped.add(number)
+            self._warn(f"{problem}: left out ({self.num_skipped} so far)")
         return None
 
     def _open(self, shard):

@@ -54,7 +54,8 @@ class Tokenizer:
                              f"give the .model file, not the .vocab") from None
         processor = self._processor
         self.vocab_size = processor.get_piece_size()
-        self._pieces = [processor.id_to_piece(i) for i in range(self.vocab_size)]
+        everyone = list(range(self.vocab_size))
+        self._pieces = processor.id_to_piece(everyone)
         self._ids = {piece: i for i, piece in enumerate(self._pieces)}
         self.unk_id = processor.unk_id()
         self.cls_id = self._special_id(flag, "<cls>", "[CLS]")
@@ -62,7 +63,6 @@ class Tokenizer:
         self.mask_id = self._special_id(flag, "<mask>", "[MASK]")
         self.pad_id = self._ids.get("<pad>", self._ids.get("[PAD]", 0))
         self.starts_word = np.array([piece.startswith(WORD_START) for piece in self._pieces])
-        everyone = list(range(self.vocab_size))
         self.is_special = np.array([processor.is_control(everyone), processor.is_unknown(everyone),
                                     processor.is_unused(everyone)]).any(axis=0)
         self.is_special[[i for piece, i in self._ids.items() if SPECIAL_PIECE.fullmatch(piece)]] = True

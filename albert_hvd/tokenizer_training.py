@@ -2,7 +2,7 @@
 
 import itertools
 
-from albert_hvd.corpus import read_lines
+from albert_hvd.corpus import check_is_plain, read_lines
 from albert_hvd.files import expand_input_files
 from albert_hvd.tokenization import coverage_report, train_tokenizer
 
@@ -17,6 +17,8 @@ def train(input_file, model_prefix, coverage_file=None, report=print, **settings
     """
     paths = expand_input_files(input_file)
     held_out = expand_input_files(coverage_file, "--coverage_file") if coverage_file else paths
+    for path in [*paths, *held_out]:
+        check_is_plain(path, "--input_file" if path in paths else "--coverage_file")
     tokenizer = train_tokenizer(read_lines(paths), model_prefix, **settings)
     report(f"{model_prefix}.model and .vocab: {tokenizer.vocab_size} pieces, sha256 {tokenizer.sha256[:16]}...")
     coverage = coverage_report(tokenizer, itertools.islice(read_lines(held_out), MAX_REPORT_LINES))

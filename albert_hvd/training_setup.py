@@ -1,5 +1,6 @@
 """Model, optimizer, data and evaluator of one run, made anew or restored from a checkpoint."""
 
+import dataclasses
 import os
 import platform
 import time
@@ -7,9 +8,10 @@ import time
 import tensorflow as tf
 
 from albert_hvd import __version__, checkpointing, distributed
+from albert_hvd.checkpoint_writer import CheckpointWriter
 from albert_hvd.checkpointing import CheckpointFolder
 from albert_hvd.errors import InputError
-from albert_hvd.evaluation import Evaluator, unigram_log_probs
+from albert_hvd.evaluation import BestEvaluation, Evaluator, unigram_log_probs
 from albert_hvd.input_pipeline import TrainingBatches
 from albert_hvd.metrics_window import MetricsWindow
 from albert_hvd.modeling import named_variables
@@ -17,12 +19,14 @@ from albert_hvd.optimization import OPTIMIZERS
 from albert_hvd.packing import PackedTrainingBatches
 from albert_hvd.pretrainer import AlbertPretrainer
 from albert_hvd.records import open_records
+from albert_hvd.run_description import describe_run
+from albert_hvd.shards import read_manifest
 from albert_hvd.training_step import TrainingStep
 
 # Enough records to know the frequencies of the pieces to within a few per cent.
 _FREQUENCY_RECORDS = 20000
 
-COMPUTE_DTYPES = {"float32": tf.float32, "bfloat16": tf.bfloat16}
+COMPUTE_DTYPES = {"float32": tf.float32, "bfloat16": tf.bfloat16, "float16": tf.float16}
 
 
 class Training:
@@ -30,6 +34,9 @@ class Training:
 
     Attributes:
       step: updates made so far.
+      skipped_updates: how many had gradients that were not finite.
+      elapsed_sec: time spent in training up to this step, over all resumptions.
+      evaluations: `BestEvaluation` of the evaluations in the loop.
       window: `MetricsWindow` of the steps since the last log record.
     """
 
@@ -40,9 +47,11 @@ class Training:
         self._variables = named_variables(model)
         self._checkpoints = CheckpointFolder(os.path.join(options.output_dir, "checkpoints"),
                                              options.keep_checkpoints)
+        self._writer = CheckpointWriter(self._checkpoints)
         self.window = MetricsWindow(plan.train_batch_size)
-        self.step = 0
-        self._position = 0
+        self.evaluations = BestEvaluation()
+        self.step, self.elapsed_sec = 0, 0.0
+        self._position = self.skipped_updates = 0
         self._origin = "new weights"
         self._restore()
         batches = PackedTrainingBatches if options.pack_sequences else TrainingBatches
@@ -52,65 +61,95 @@ class Training:
         self._evaluator = None
 
     def run_step(self, stop):
-        """Train on the next global batch; returns its `StepResult`."""
+        """Train on the next global batch; returns its `StepResult`.
+
+        Raises:
+          RunFailed: the checkpoint that is being written in the background cannot be (rank 0).
+        """
+        self._writer.check()
         started, waited = time.monotonic(), self._batches.wait_seconds
         batch = next(self._batches)
         # The position in the data, not the step, numbers the dropout masks: a skipped update counts.
         position = self._batches.position
         result = self._training_step(batch, (self.options.seed, position + distributed.rank()), stop)
         self._position = position
-        if not result.bad_steps:
+        if result.skipped:
+            self.skipped_updates += 1
+        else:
             self.step += 1
             self.window.add(result, time.monotonic() - started, self._batches.wait_seconds - waited)
         return result
 
     def save(self):
-        """Write a checkpoint (rank 0)."""
+        """Begin to write a checkpoint (rank 0): the state is copied now and written in the background.
+
+        Training stands still for the copy, and for the end of the write before if that is still under way.
+        """
         if distributed.rank() == 0:
+            began = time.monotonic()
+            self._writer.wait()
             weights = {path: variable.numpy() for path, variable in self._variables.items()}
             slots = {path: variable.numpy() for path, variable in self._slots().items()}
-            self._checkpoints.save(self.step, weights, slots, self._state())
+            self._writer.start(self.step, weights, slots, self._state(), self.evaluations.best_step)
+            self.window.add_checkpoint_stall(time.monotonic() - began)
 
-    def evaluate(self):
-        """Held-out results of the weights as they are; equal on all ranks."""
+    def finish_saving(self):
+        """Wait until the last checkpoint is written (rank 0). Raises RunFailed when it cannot be."""
+        self._writer.wait()
+
+    def checkpoint_write_sec(self):
+        """How long the thread took to write the last finished checkpoint (rank 0)."""
+        return self._writer.write_sec
+
+    def last_checkpoint(self):
+        """Where a resumed run would start, in words."""
+        steps = self._checkpoints.steps()
+        return f"the last checkpoint is that of step {steps[-1]}" if steps else "there is no checkpoint yet"
+
+    def is_over(self):
+        """Whether the last step is made, or the held-out loss has not become lower for long enough."""
+        limit = self.options.early_stop_evaluations
+        return self.step >= self.options.num_train_steps or 0 < limit <= self.evaluations.evaluations_since_best
+
+    def why_over(self):
+        """In words, once `is_over`."""
+        if self.step >= self.options.num_train_steps:
+            return f"all {self.options.num_train_steps} steps made"
+        best = self.evaluations
+        return (f"stopped early: {best.evaluations_since_best} evaluations in a row without a lower held-out loss "
+                f"than at step {best.best_step}")
+
+    def evaluate(self, should_stop=None):
+        """Held-out results of the weights as they are, equal on all ranks; see `Evaluator.__call__`."""
         if self._evaluator is None:
             options = self.options
             dataset = open_records(options.eval_input_file, "--eval_input_file", options, self.config.vocab_size)
             self._evaluator = Evaluator(self._model, dataset, options.eval_batch_size, options.max_eval_steps)
-        return self._evaluator()
+        return self._evaluator(should_stop)
 
     def close(self):
+        """Stop the threads; a checkpoint that is being written is finished."""
+        self._writer.close()
         self._batches.close()
 
     def description(self):
-        """The run in a few lines: where it starts, its size and its batch arithmetic."""
-        options, plan, config = self.options, self.plan, self.config
+        """The run in a table; see `describe_run`."""
         parameters = sum(int(tf.size(variable)) for variable in self._variables.values())
-        rows = "packed rows" if options.pack_sequences else "rows"
         device = "GPU" if tf.config.get_visible_devices("GPU") else "CPU"
-        return (
-            f"{self._origin}; {config.architecture}, {parameters / 1e6:.2f} M parameters, "
-            f"{options.optimizer} on {plan.size} rank{'s' * (plan.size > 1)} ({device}, {options.precision})\n"
-            f"train_batch_size {plan.train_batch_size} = micro_batch_size {plan.micro_batch_size} x "
-            f"accumulation_steps {plan.accumulation_steps} x ranks {plan.size}; "
-            f"{rows} of {options.max_seq_length} positions\n"
-            f"{self._dataset.num_records} records{self._epochs()}; output in {options.output_dir}")
-
-    def _epochs(self):
-        """", N steps = M epochs", unless packing lets the number of records in a batch vary."""
-        if self.options.pack_sequences:
-            return f", {self.options.num_train_steps} steps"
-        epochs = self.options.num_train_steps * self.plan.train_batch_size / self._dataset.num_records
-        return f", {self.options.num_train_steps} steps = {epochs:.2f} epochs"
+        return describe_run(self._origin, self.options, self.config, self.plan, self._dataset.num_records,
+                            parameters, device)
 
     def _state(self):
         return {
             "records_read": self._position, "epoch": self._position // self._dataset.num_records,
-            "num_records": self._dataset.num_records, "seed": self.options.seed,
+            "num_records": self._dataset.num_records, "tokenizers": tokenizer_hashes(self._dataset.paths),
+            "seed": self.options.seed,
             "optimizer": self.options.optimizer, "pack_sequences": self.options.pack_sequences,
             "config": self.config.to_dict(), "train_batch_size": self.plan.train_batch_size, "size": self.plan.size,
+            "evaluations": dataclasses.asdict(self.evaluations), "skipped_updates": self.skipped_updates,
+            "elapsed_sec": self.elapsed_sec, "loss_scale": self._optimizer.loss_scale.state(),
             "versions": {"albert_hvd": __version__, "tensorflow": tf.__version__,
-                         "python": platform.python_version()},
+                         "horovod": distributed.horovod_version(), "python": platform.python_version()},
         }
 
     def _slots(self):
@@ -124,6 +163,9 @@ class Training:
         if state is not None:
             self.step, self._position = state["step"], state["records_read"]
             self._optimizer.step.assign(self.step)
+            self._optimizer.loss_scale.restore(state.get("loss_scale"))
+            self.elapsed_sec, self.skipped_updates = state.get("elapsed_sec", 0.0), state.get("skipped_updates", 0)
+            self.evaluations = BestEvaluation(**state.get("evaluations", {}))
             self._origin = f"resuming at step {self.step}"
         elif self.options.init_checkpoint:
             self._origin = f"weights of {self.options.init_checkpoint}"
@@ -138,7 +180,12 @@ class Training:
             else:
                 self._start_from_frequencies()
             return None
+        if checkpointing.OPTIMIZER not in state["sha256"]:
+            raise InputError(f"--output_dir={self.options.output_dir}: its checkpoint holds weights without the state "
+                             f"of an optimizer; train from it in a new folder, with "
+                             f"--init_checkpoint={self.options.output_dir}")
         self._check_state(state)
+        self._checkpoints.mark_best(state.get("evaluations", {}).get("best_step"))
         path = self._checkpoints.path(state["step"])
         _assign(self._variables, path, checkpointing.WEIGHTS, f"--output_dir={self.options.output_dir}")
         _assign(self._slots(), path, checkpointing.OPTIMIZER, f"--output_dir={self.options.output_dir}")
@@ -160,14 +207,25 @@ class Training:
         """A resumed run must go on with the same model, data order and optimizer."""
         options = self.options
         now = self._state()
-        flags = {"config": "--bert_config_file", "num_records": "--input_file",
+        flags = {"config": "--bert_config_file", "num_records": "--input_file", "tokenizers": "--input_file",
                  "seed": "--seed", "optimizer": "--optimizer", "pack_sequences": "--pack_sequences"}
         for key, flag in flags.items():
-            if state[key] != now[key]:
+            if state.get(key, now[key]) != now[key]:  # older checkpoints have fewer keys
                 raise InputError(
                     f"{flag}: {key} is {_difference(now[key], state[key])} in the run that "
                     f"--output_dir={options.output_dir} holds; set it back, or start a new folder with "
                     f"--init_checkpoint={options.output_dir}")
+
+
+def tokenizer_hashes(paths):
+    """SHA-256 of the tokenizers that made these shards, sorted, as far as manifests beside them say so."""
+    manifests = {folder: read_manifest(folder) for folder in set(map(os.path.dirname, paths))}
+    hashes = set()
+    for folder, name in map(os.path.split, paths):
+        shard = manifests[folder].get("shards", {}).get(name, {})
+        build = manifests[folder].get("builds", {}).get(shard.get("build"), {})
+        hashes.add(build.get("tokenizer", {}).get("sha256"))
+    return sorted(hashes - {None})
 
 
 def _difference(now, before):
@@ -186,9 +244,13 @@ def _assign(variables, path, name, source):
 
 def build_training(options, config, dataset, plan):
     """Make the `Training` of this rank."""
-    model = AlbertPretrainer(config, options.seed, COMPUTE_DTYPES[options.precision], static_shapes=options.xla)
+    model = AlbertPretrainer(config, options.seed, COMPUTE_DTYPES[options.precision], static_shapes=options.xla,
+                             recompute=options.recompute)
+    # bfloat16 reaches as far as float32 and needs no scale.
+    loss_scale = {} if options.precision != "float16" else {
+        "initial_loss_scale": options.initial_loss_scale, "loss_scale_growth_steps": options.loss_scale_growth_steps}
     optimizer = distributed.distributed_optimizer(OPTIMIZERS[options.optimizer](
         options.learning_rate, options.num_train_steps, options.num_warmup_steps,
-        weight_decay=options.weight_decay, clip_norm=options.clip_norm), options.fp16_allreduce)
+        weight_decay=options.weight_decay, clip_norm=options.clip_norm, **loss_scale), options.fp16_allreduce)
     optimizer.build(named_variables(model))
     return Training(options, config, dataset, plan, model, optimizer)

@@ -17,9 +17,11 @@ from albert_hvd.pretrainer import LossSums
 #   stop: above 0 when a rank asked to stop.
 #   grad_norm: global norm of the gradients before clipping.
 #   learning_rate: the one applied.
-#   bad_steps: how many updates in a row were skipped for gradients that are not finite.
-StepResult = collections.namedtuple(
-    "StepResult", LossSums._fields + ("real_tokens", "stop", "grad_norm", "learning_rate", "bad_steps"))
+#   skipped: 1 when loss or gradients were not finite, so that no update was made.
+#   bad_steps: how many updates in a row were skipped, without those that the loss scale is to blame for.
+#   loss_scale: the scale of the next step; 1 unless the precision is float16.
+StepResult = collections.namedtuple("StepResult", LossSums._fields + (
+    "real_tokens", "stop", "grad_norm", "learning_rate", "skipped", "bad_steps", "loss_scale"))
 
 _Accumulated = collections.namedtuple("_Accumulated", ["gradients", "sums"])
 
@@ -75,15 +77,29 @@ class TrainingStep:
             tf.stack([tf.reduce_sum(batch["masked_lm_weights"]),
                       tf.reduce_sum(batch["sentence_weights"]), real_tokens, stop]), name="denominators"))
         # Horovod averages over ranks: a division by the mean weight of a rank comes out as one by
-        # the weight of all.
-        size = float(distributed.size())
-        denominators = (tf.maximum(masked_lm_weight, 1.0) / size, tf.maximum(sentence_weight, 1.0) / size)
+        # the weight of all. Dividing by less than that scales the loss.
+        unit = float(distributed.size()) * self._optimizer.loss_scale.value
+        denominators = (tf.maximum(masked_lm_weight, 1.0) / unit, tf.maximum(sentence_weight, 1.0) / unit)
         gradients, sums = self._accumulate(batch, denominators, dropout_seed)
-        grads_and_vars = self._optimizer.compute_gradients(None, self._variables, tape=SummedGradients(gradients))
-        grad_norm, learning_rate = self._optimizer.apply_gradients(grads_and_vars)
         sums = distributed.sum_over_ranks(tf.stack(sums), name="sums")
-        bad_steps = tf.cast(self._optimizer.bad_steps_in_a_row, tf.float32)
-        return tf.concat([sums, tf.stack([real_tokens, stop, grad_norm, learning_rate, bad_steps])], axis=0)
+        loss_is_finite = tf.reduce_all(tf.math.is_finite(sums))
+        update = self._optimizer.apply_gradients(self._averaged(gradients), loss_is_finite)
+        return tf.concat([sums, tf.stack([
+            real_tokens, stop, update.grad_norm, update.learning_rate,
+            tf.cast(tf.logical_not(update.applied), tf.float32),
+            tf.cast(self._optimizer.bad_steps_in_a_row, tf.float32), self._optimizer.loss_scale.value])], axis=0)
+
+    def _averaged(self, gradients):
+        """[(gradient averaged over ranks, variable), ...].
+
+        All gradients travel as one tensor. Horovod would fuse many by what happens to be ready, and
+        the order of summation, hence the last bits, would depend on timing.
+        """
+        flat = tf.concat([tf.reshape(gradient, [-1]) for gradient in gradients], axis=0)
+        # Horovod only uses the variable as a key.
+        (flat, _), = self._optimizer.compute_gradients(None, self._variables[:1], tape=SummedGradients([flat]))
+        parts = tf.split(flat, [variable.shape.num_elements() for variable in self._variables])
+        return [(tf.reshape(part, variable.shape), variable) for part, variable in zip(parts, self._variables)]
 
     def _accumulate(self, batch, denominators, dropout_seed):
         """Gradients and `LossSums` of this rank, summed over its micro-batches."""

@@ -59,11 +59,16 @@ def launched_size():
     return 1
 
 
-def run(main):
+def run(main, takes_arguments=False):
     """Parse the flags, call `main()`, and exit as the contract says.
 
     0: done. 2: bad flags or input, one line on stderr. 75: stopped by a signal after saving.
     1: anything else, with a traceback.
+
+    Args:
+      main: the command.
+      takes_arguments: call `main(arguments)` instead, with the list of the words that are no flags;
+        without it such a word is an error.
     """
     from absl import app, flags
 
@@ -73,22 +78,23 @@ def run(main):
         if {"--help", "-h", "-help"} & set(argv[1:]):
             app.usage(shorthelp=True, writeto_stdout=True, exitcode=0)  # absl's own --help exits with 1
         try:
+            flags.FLAGS.set_gnu_getopt(takes_arguments)  # flags may stand behind arguments
             extra = flags.FLAGS(argv)[1:]
-            if extra:
+            if extra and not takes_arguments:
                 raise flags.Error(f"unexpected argument {extra[0]!r}: every option is a --flag=value "
                                   f"(see --help)")
         except flags.Error as error:
             _leave(2, str(error))
-        return argv[:1]
+        return argv[:1] + extra
 
-    app.run(lambda _: _call(main), flags_parser=parse_flags)
+    app.run(lambda argv: _call(main, argv[1:] if takes_arguments else None), flags_parser=parse_flags)
 
 
-def _call(main):
+def _call(main, arguments):
     from albert_hvd.errors import EXIT_BAD_INPUT, EXIT_STOPPED, InputError, StoppedBySignal, RunFailed
 
     try:
-        main()
+        main() if arguments is None else main(arguments)
     except InputError as error:
         _leave(EXIT_BAD_INPUT, str(error))
     except RunFailed as error:
@@ -102,7 +108,8 @@ def _call(main):
             raise
         import traceback
         traceback.print_exc()
-        sys.stderr.write(f"(rank {launched_rank()} of {launched_size()} failed; the launcher stops the others)\n")
+        sys.stderr.write(f"(rank {launched_rank()} of {launched_size()} on {os.uname().nodename} failed; "
+                         f"the launcher stops the others)\n")
         _exit_now(1)
 
 

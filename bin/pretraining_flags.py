@@ -50,7 +50,14 @@ def define_training():
     flags.DEFINE_float("weight_decay", 0.01,
         "Decoupled weight decay; biases and layer norms have none.", lower_bound=0.0)
     flags.DEFINE_float("clip_norm", 1.0, "Largest global norm of the gradients; 0 does not clip.", lower_bound=0.0)
-    flags.DEFINE_enum("precision", "float32", ["float32", "bfloat16"], "Type of the matrix products.")
+    flags.DEFINE_enum("precision", "float32", ["float32", "float16", "bfloat16"],
+        "Type of the matrix products; weights, moments, layer norms and softmax are float32 in all.")
+    flags.DEFINE_float("initial_loss_scale", 32768.0,
+        "--precision=float16: first factor of the loss, a power of two; it halves on overflow.", lower_bound=1.0)
+    flags.DEFINE_integer("loss_scale_growth_steps", 2000,
+        "--precision=float16: updates without overflow after which the loss scale doubles.", lower_bound=1)
+    flags.DEFINE_bool("recompute", False,
+        "Keep only the layers' inputs and compute the layers again in the backward pass: less memory, more time.")
     flags.DEFINE_bool("xla", False, "Compile forward and backward with XLA.")
     flags.DEFINE_bool("fp16_allreduce", False, "Send gradients in float16.")
     flags.DEFINE_bool("deterministic", False, "Bit-identical results on the same number of ranks.")
@@ -59,8 +66,12 @@ def define_training():
     flags.DEFINE_integer("log_every_steps", 100, "Updates between log lines.", lower_bound=1)
     flags.DEFINE_integer("max_bad_steps", 10,
         "Updates in a row with gradients that are not finite before giving up.", lower_bound=1)
+    flags.DEFINE_string("profile_steps", None,
+        "Steps to profile, such as 10:20: TensorFlow's profile and Horovod's timeline, in OUTPUT_DIR/profile.")
     flags.DEFINE_string("eval_input_file", None, "Held-out TFRecords for --eval_every_steps and --do_eval.")
     flags.DEFINE_integer("eval_every_steps", 0, "Updates between evaluations; 0: none.", lower_bound=0)
+    flags.DEFINE_integer("early_stop_evaluations", 0,
+        "Stop after so many evaluations in a row without a lower held-out loss; 0: never.", lower_bound=0)
 
 
 def options_of(dataclass, values):
@@ -90,7 +101,7 @@ def values_or_sample(parsed, entry_point, held_out=False):
         folder = os.path.join("runs", "sample")
         if entry_point.launched_rank() == 0:
             print(f"no --input_file: using the shipped sample and a tiny model in {folder}/", flush=True)
-        distributed.initialize(values["use_gpu"])
+        distributed.initialize(values["use_gpu"], timeline=bool(values["profile_steps"]))
         settings = distributed.on_rank_0(
             lambda: sample_run.settings(folder, os.path.join(entry_point.ROOT, "albert_config"), held_out), "sample")
         # What the user did give goes before the sample's settings.

@@ -3,7 +3,8 @@
 import pytest
 from hypothesis import given, strategies as st
 
-from albert_hvd.batch_plan import plan_batch
+from albert_hvd.batch_plan import activation_bytes_per_row, plan_batch
+from albert_hvd.config import AlbertConfig
 from albert_hvd.errors import InputError
 
 
@@ -23,3 +24,21 @@ def test_without_a_limit_the_rank_takes_its_rows_at_once():
 def test_what_does_not_divide_is_refused(batch, size, accumulation, named):
     with pytest.raises(InputError, match=named):
         plan_batch(batch, size, accumulation, 1, None)
+
+
+def test_the_estimate_knows_precision_and_recomputation():
+    base = AlbertConfig(vocab_size=32000)
+    whole = activation_bytes_per_row(base, 512)
+    half = activation_bytes_per_row(base, 512, "bfloat16")
+    assert half == activation_bytes_per_row(base, 512, "float16")
+    assert whole / 2 < half < whole  # softmax stays float32
+    # Twelve layers kept, against twelve inputs and one layer with its gradients.
+    assert 4 < whole / activation_bytes_per_row(base, 512, recompute=True) < 12
+    assert activation_bytes_per_row(base, 128) < whole / 4
+
+
+def test_what_recomputation_saves_goes_into_larger_micro_batches():
+    base = AlbertConfig(vocab_size=32000)
+    plans = [plan_batch(64, 1, 0, activation_bytes_per_row(base, 512, recompute=recompute), 8 * 2**30)
+             for recompute in (False, True)]
+    assert plans[1].micro_batch_size > plans[0].micro_batch_size

@@ -2,13 +2,15 @@
 
 import json
 import os
+import threading
 
 import numpy as np
 import pytest
 
 from albert_hvd import checkpointing
+from albert_hvd.checkpoint_writer import CheckpointWriter
 from albert_hvd.checkpointing import CheckpointFolder, find_checkpoint, load_arrays
-from albert_hvd.errors import InputError
+from albert_hvd.errors import InputError, RunFailed
 
 WEIGHTS = {"encoder/kernel": np.arange(6, dtype=np.float32).reshape(2, 3), "bias": np.zeros(3, np.float32)}
 SHAPES = {name: array.shape for name, array in WEIGHTS.items()}
@@ -19,8 +21,13 @@ def folder(tmp_path):
     return CheckpointFolder(str(tmp_path / "checkpoints"), keep=2)
 
 
-def save(folder, step):
-    folder.save(step, {**WEIGHTS, "bias": np.full(3, step, np.float32)}, {"m": np.ones(2)}, {"records_read": 10 * step})
+def contents(step):
+    """The weights, slots and state that the tests save under a step."""
+    return {**WEIGHTS, "bias": np.full(3, step, np.float32)}, {"m": np.ones(2)}, {"records_read": 10 * step}
+
+
+def save(folder, step, best_step=None):
+    folder.save(step, *contents(step), best_step)
 
 
 def flip_a_bit(path):
@@ -83,9 +90,66 @@ def test_a_full_disk_is_reported_and_cleaned_up(folder, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(checkpointing, "save_file", full)
-    with pytest.raises(InputError, match="No space left"):
+    with pytest.raises(RunFailed, match="No space left.*newest: step 1"):
         save(folder, 2)
     assert os.listdir(folder.folder) == ["step_00000001"]
+    assert folder.newest_valid()["step"] == 1
+
+
+def test_the_best_is_kept_and_named(folder):
+    for step, best_step in ((1, None), (2, 2), (3, 2), (4, 2)):
+        save(folder, step, best_step)
+    assert folder.steps() == [2, 3, 4]
+    best = os.path.join(folder.folder, "best.json")
+    assert find_checkpoint(best, "--x") == folder.path(2)
+    save(folder, 5, best_step=5)
+    assert folder.steps() == [4, 5]
+    assert find_checkpoint(best, "--x") == folder.path(5)
+    folder.mark_best(3)  # as after a fall-back to a state whose best is gone
+    assert not os.path.exists(best)
+
+
+def test_weights_alone_are_a_checkpoint(folder):
+    weights, _, state = contents(1)
+    folder.save(1, weights, None, state)
+    assert set(folder.newest_valid()["sha256"]) == {checkpointing.WEIGHTS}
+    assert sorted(os.listdir(folder.path(1))) == [checkpointing.STATE, checkpointing.WEIGHTS]
+
+
+class GatedFolder(CheckpointFolder):
+    """Saves only once `gate` is set."""
+
+    def __init__(self, folder):
+        super().__init__(folder)
+        self.gate = threading.Event()
+
+    def save(self, *checkpoint):
+        assert self.gate.wait(timeout=60)
+        super().save(*checkpoint)
+
+
+def test_a_writer_writes_behind_the_back_of_training(tmp_path):
+    folder = GatedFolder(str(tmp_path))
+    writer = CheckpointWriter(folder)
+    writer.start(1, *contents(1), None)
+    writer.check()
+    assert folder.steps() == []
+    folder.gate.set()
+    writer.start(2, *contents(2), None)  # waits for the first
+    assert 1 in folder.steps()
+    writer.close()
+    assert folder.steps() == [1, 2]
+    assert writer.write_sec > 0
+
+
+def test_a_writer_hands_its_failure_to_training(folder, monkeypatch):
+    monkeypatch.setattr(checkpointing, "save_file", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left")))
+    writer = CheckpointWriter(folder)
+    writer.start(1, *contents(1), None)
+    for meet in (writer.wait, writer.check, lambda: writer.start(2, *contents(2), None)):
+        with pytest.raises(RunFailed, match="checkpoint of step 1 cannot be written"):
+            meet()
+    writer.close()
 
 
 def test_every_array_that_does_not_fit_is_named(folder):

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_corpus import make_documents, write_documents
 
-from albert_hvd import corpus
+from albert_hvd import corpus, tokenizer_training
 from albert_hvd.errors import InputError
 
 
@@ -54,6 +54,10 @@ def test_invalid_bytes_are_counted_and_compressed_files_refused(tmp_path):
     (tmp_path / "a.txt.gz").write_bytes(b"")
     with pytest.raises(InputError, match="run bin/preprocess on it first"):
         corpus.plan_blocks([str(tmp_path / "a.txt.gz")])
+    with pytest.raises(InputError, match="--input_file=.*compressed"):
+        tokenizer_training.train(str(tmp_path / "a.txt.gz"), str(tmp_path / "v"))
+    with pytest.raises(InputError, match="--coverage_file=.*compressed"):
+        tokenizer_training.train(str(tmp_path / "a.txt"), str(tmp_path / "v"), str(tmp_path / "a.txt.gz"))
 
 
 def test_lines_come_in_bounded_parts(tmp_path):

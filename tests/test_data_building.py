@@ -3,9 +3,13 @@
 import dataclasses
 import json
 import os
+import signal
+import subprocess
+import time
 
 import numpy as np
 import pytest
+from conftest import SHARED, command_environment, command_words
 from small_corpus import make_documents, make_tokenizer, write_documents
 
 from albert_hvd import corpus, data_building
@@ -95,6 +99,41 @@ def test_an_interrupted_run_goes_on_where_it_stopped(files, tmp_path, small_bloc
     monkeypatch.setattr(data_building, fail_at, function)
     needed = len(corpus.plan_blocks([files[0]])) if fail_at == "sort_block" else None
     assert needed is None or len(calls) == needed + 1
+
+
+def test_a_killed_command_is_run_again(tmp_path):
+    """SIGKILL to the command and its workers, in the middle of the work."""
+    write_documents(tmp_path / "a.txt", make_documents(12_000, 3))
+    make_tokenizer(tmp_path)
+
+    def start(output):
+        return subprocess.Popen(
+            command_words("create_pretraining_data", input_file=tmp_path / "a.txt", tokenizer=tmp_path / "small.model",
+                          output_file=output / "a.tfrecord@4", max_seq_length=64, max_predictions_per_seq=10,
+                          num_workers=2),
+            env=command_environment(), stdout=subprocess.DEVNULL, stdin=subprocess.DEVNULL, start_new_session=True)
+
+    process = start(tmp_path / "killed")
+    while not list(tmp_path.glob("killed/.*.building/block-*.json")):
+        assert process.poll() is None
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL and not (tmp_path / "killed" / "manifest.json").exists()
+    for output in ("killed", "whole"):
+        assert start(tmp_path / output).wait() == 0
+    assert contents(tmp_path / "killed") == contents(tmp_path / "whole")
+
+
+def test_the_old_projects_vocabulary_pads_with_5(tmp_path):
+    model = SHARED / "data" / "tokenizer" / "sp10m.cased.v8.model"
+    if not model.exists():
+        pytest.skip("the old project's vocabulary is not on this machine (../shared/data/tokenizer)")
+    write_documents(tmp_path / "a.txt", make_documents(20))
+    build(str(tmp_path / "a.txt"), str(model), str(tmp_path / "a.tfrecord"), OPTIONS, report=lambda line: None)
+    dataset = RecordDataset([str(tmp_path / "a.tfrecord")], 64, 10, vocab_size=32000)
+    batch = dataset.read(np.arange(dataset.num_records))
+    assert (batch["input_mask"] == 0).any() and (batch["input_ids"][batch["input_mask"] == 0] == 5).all()
+    assert (batch["input_ids"][batch["input_mask"] == 1] != 5).all()
 
 
 def test_a_finished_build_is_kept_and_a_changed_one_made_again(files, tmp_path):

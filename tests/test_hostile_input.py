@@ -106,3 +106,20 @@ def test_the_three_commands_in_a_row(tmp_path):
         assert result.returncode == 0, result.stderr
     assert sorted(path.name for path in (tmp_path / "r").glob("[!.]*")) == [
         "manifest.json", "train.tfrecord-00000-of-00002", "train.tfrecord-00001-of-00002"]
+
+
+@pytest.mark.slow
+def test_one_line_of_50_mb(vocabulary, tmp_path):
+    """Cut into documents of a bounded size, with no word lost."""
+    number = 50_000_000 // len(LINE)
+    (tmp_path / "a.txt").write_text(LINE * number)
+    for command, flags in (
+            ("preprocess", {"output_file": "clean.txt", "exact_duplicates": False, "near_duplicates": False}),
+            ("train_tokenizer", {"model_prefix": "v", "vocab_size": 40}),
+            ("create_pretraining_data", {"output_file": "r.tfrecord", "tokenizer": vocabulary, "dupe_factor": 1})):
+        result = run_command(command, cwd=tmp_path, input_file="a.txt", **flags)
+        assert result.returncode == 0, result.stderr
+    assert (tmp_path / "clean.txt").read_text().split() == LINE.split() * number
+    (build,) = json.loads((tmp_path / "manifest.json").read_text())["builds"].values()
+    dataset = RecordDataset([str(tmp_path / "r.tfrecord")], 512, 51)
+    assert dataset.lengths()[0].sum() == build["statistics"]["tokens"] + 3 * dataset.num_records

@@ -7,43 +7,14 @@ import pytest
 import tensorflow as tf
 
 from albert_hvd.config import ARCHITECTURES
-from albert_hvd.modeling import Dropout, named_variables
+from albert_hvd.modeling import Dropout, SharedLayer, named_variables
 from albert_hvd.pretrainer import AlbertPretrainer
+from small_batches import pack_two_rows, random_batch
 
 
-def random_batch(config, rows, length, lengths, seed=0):
-    """A batch with rows of the given true lengths and three predictions each."""
-    random = np.random.default_rng(seed)
-    mask = (np.arange(length) < np.array(lengths)[:, None]).astype(np.int32)
-    return {
-        "input_ids": random.integers(0, config.vocab_size, (rows, length)).astype(np.int32) * mask,
-        "input_mask": mask,
-        "segment_ids": (random.integers(0, 2, (rows, length)).astype(np.int32)) * mask,
-        "masked_lm_positions": np.stack([random.choice(n, 3, replace=False) for n in lengths]).astype(np.int32),
-        "masked_lm_ids": random.integers(0, config.vocab_size, (rows, 3)).astype(np.int32),
-        "masked_lm_weights": np.tile(np.float32([1, 1, 0]), (rows, 1)),
-        "next_sentence_labels": random.integers(0, 2, (rows, 1)).astype(np.int32),
-        "sentence_weights": np.ones((rows, 1), np.float32),
-    }
-
-
-def pack_two_rows(batch, lengths):
-    """The first two rows of a batch in one, as packing lays them out."""
-    a, b = lengths
-    row = {name: np.concatenate([batch[name][0, :a], batch[name][1, :b]])[None] for name in ("input_ids", "segment_ids")}
-    row["input_mask"] = np.repeat(np.int32([1, 2]), [a, b])[None]
-    row["position_ids"] = np.concatenate([np.arange(a), np.arange(b)]).astype(np.int32)[None]
-    row["cls_positions"] = np.int32([[0, a]])
-    row["masked_lm_positions"] = np.concatenate(
-        [batch["masked_lm_positions"][0], batch["masked_lm_positions"][1] + a])[None]
-    for name in ("masked_lm_ids", "masked_lm_weights", "next_sentence_labels", "sentence_weights"):
-        row[name] = batch[name][:2].reshape(1, -1)
-    return row
-
-
-def losses_and_gradients(model, batch):
+def losses_and_gradients(model, batch, dropout_seed=None):
     with tf.GradientTape() as tape:
-        sums = model({name: tf.constant(array) for name, array in batch.items()})
+        sums = model({name: tf.constant(array) for name, array in batch.items()}, dropout_seed)
         loss = sums.masked_lm_loss + sums.sentence_loss
     return sums, tape.gradient(loss, list(named_variables(model).values()))
 
@@ -106,3 +77,28 @@ def test_dropout_is_off_without_a_seed(tiny_config):
     dropped = with_rates(batch, dropout_seed=tf.constant([0, 1]))
     assert dropped.masked_lm_loss != without(batch).masked_lm_loss
     np.testing.assert_array_equal(dropped, with_rates(batch, dropout_seed=tf.constant([0, 1])))
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_recomputed_layers_have_the_same_gradients_and_dropout_masks(tiny_config, architecture):
+    config = dataclasses.replace(tiny_config, architecture=architecture, hidden_dropout_prob=0.3,
+                                 attention_probs_dropout_prob=0.3)
+    batch = random_batch(config, 2, 12, [7, 5])
+    seed = tf.constant([3, 2**31 - 1])
+    (kept, kept_gradients), (again, again_gradients) = (
+        losses_and_gradients(AlbertPretrainer(config, seed=3, recompute=recompute), batch, seed)
+        for recompute in (False, True))
+    np.testing.assert_array_equal(kept, again)
+    for ours, theirs in zip(again_gradients, kept_gradients):
+        np.testing.assert_array_equal(tf.convert_to_tensor(ours), tf.convert_to_tensor(theirs))
+
+
+def test_recomputation_runs_every_layer_twice(tiny_config, monkeypatch):
+    runs = []
+    original = SharedLayer.__call__
+    monkeypatch.setattr(SharedLayer, "__call__", lambda *arguments: runs.append(1) or original(*arguments))
+    batch = random_batch(tiny_config, 2, 12, [7, 5])
+    for recompute, expected in ((False, 1), (True, 2)):
+        runs.clear()
+        losses_and_gradients(AlbertPretrainer(tiny_config, recompute=recompute), batch)
+        assert len(runs) == expected * tiny_config.num_hidden_layers

@@ -6,10 +6,11 @@ import gzip
 import json
 import lzma
 
+import numpy as np
 import pytest
 from small_corpus import make_documents, write_documents
 
-from albert_hvd.deduplication import DuplicateFilter, exact_key, signature
+from albert_hvd.deduplication import DuplicateFilter, SignatureIndex, exact_key, signature
 from albert_hvd.document_reader import expand_with_folders, read_documents
 from albert_hvd.errors import InputError
 from albert_hvd.preprocessing import CleaningOptions, preprocess
@@ -123,3 +124,30 @@ def test_near_duplicates():
     assert signature(["pendek sahaja"], 20) is None and exact_key(["😀"]) != exact_key(["😂"])
     lenient = DuplicateFilter(exact=False, near=False)
     assert [lenient.check(exact_key(document), None) for _ in range(2)] == [None, None]
+
+
+def test_the_index_finds_what_shares_a_band():
+    """Against a plain reading of the definition, over several growths of its table, in bounded memory."""
+    random = np.random.default_rng(0)
+    signatures = random.integers(0, 1 << 16, (2000, 64)).astype(np.uint16)
+    signatures[1::2, :24] = signatures[::2, :24]  # neighbours share three bands
+    signatures[::100, :8] = 7  # and some share one with many
+    index = SignatureIndex()
+    for number, values in enumerate(signatures):
+        bands = signatures[:number].reshape(-1, 8, 8)
+        near = (bands == values.reshape(8, 8)).all(axis=2).any(axis=1)
+        expected = (signatures[:number][near] == values).mean(axis=1)
+        found = index.similarities(values)
+        # Bands that only fall into the same bucket may be found as well; their similarity is low.
+        assert np.sort(found[found >= 0.1]).tolist() == np.sort(expected).tolist()
+        index.add(values)
+    assert len(index) == 2000 and index.num_bytes < 400 * 2000
+
+
+def test_endless_lines_are_cut_between_words(tmp_path, monkeypatch):
+    monkeypatch.setattr("albert_hvd.document_reader.READ_CHARACTERS", 16)
+    words = ["satu", "dua", "sepuluh"] * 20
+    (tmp_path / "a.txt").write_text(" ".join(words) + "\n\n" + "x" * 40)
+    text, solid = read_documents(str(tmp_path / "a.txt"))
+    assert " ".join(text).split() == words and max(map(len, text)) <= 32
+    assert "".join(solid) == "x" * 40

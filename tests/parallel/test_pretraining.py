@@ -3,48 +3,16 @@
 import json
 import os
 import shutil
-import signal
-import subprocess
 import time
 
 import numpy as np
-import psutil
 import pytest
-from safetensors.numpy import load_file
 
-from conftest import command_environment, command_words, own_lines, run_command
-
-STEPS = 20
-# What differs from run to run by nature.
-CLOCK_KEYS = ("sequences_per_sec", "tokens_per_sec", "real_tokens_per_sec", "data_wait_fraction", "elapsed_sec")
+from albert_hvd.checkpointing import CheckpointFolder, verified_state
+from conftest import own_lines, run_command
+from pretraining_runs import STEPS, flags, status, train_log, weights, without_clock
 
 pytestmark = pytest.mark.parallel
-
-
-def flags(training_files, output_dir, **changes):
-    return {
-        "input_file": f"{training_files}/train-*.tfrecord", "bert_config_file": f"{training_files}/config.json",
-        "output_dir": output_dir, "max_seq_length": 16, "max_predictions_per_seq": 3, "train_batch_size": 12,
-        "num_train_steps": STEPS, "num_warmup_steps": 4, "learning_rate": 0.02, "log_every_steps": 1,
-        "save_checkpoints_steps": 5, "deterministic": True, **changes}
-
-
-def train_log(output_dir):
-    with open(os.path.join(output_dir, "train_log.jsonl"), encoding="utf-8") as file:
-        return [json.loads(line) for line in file]
-
-
-def without_clock(records):
-    return [{key: value for key, value in record.items() if key not in CLOCK_KEYS} for record in records]
-
-
-def weights(output_dir, step=STEPS):
-    return load_file(os.path.join(output_dir, "checkpoints", f"step_{step:08d}", "weights.safetensors"))
-
-
-def status(output_dir):
-    with open(os.path.join(output_dir, "status.json"), encoding="utf-8") as file:
-        return json.load(file)
 
 
 @pytest.fixture(scope="module")
@@ -131,58 +99,6 @@ def test_packed_training_resumes_and_evaluates(training_files, tmp_path):
     assert (tmp_path / "resumed" / "eval_results.json").read_text() == (tmp_path / "straight" / "eval_results.json").read_text()
 
 
-def start_and_wait_for_step(step, ranks, run_flags):
-    """Start a run in its own session and return it once its log has reached `step`."""
-    process = subprocess.Popen(command_words("pretrain", ranks, **run_flags), env=command_environment(),
-                               stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                               text=True, start_new_session=True)
-    path = os.path.join(run_flags["output_dir"], "train_log.jsonl")
-    deadline = time.monotonic() + 300
-    while time.monotonic() < deadline and process.poll() is None:
-        if os.path.exists(path) and open(path, encoding="utf-8").read().count("\n") >= step:
-            return process
-        time.sleep(0.02)
-    process.kill()
-    pytest.fail(f"the run did not reach step {step}: {process.communicate()}")
-
-
-def ranks_of(process):
-    """The processes of a run that are ranks, in no order."""
-    return [child for child in [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
-            if any(word.endswith("bin/pretrain") for word in child.cmdline()[:2])]
-
-
-def test_a_killed_run_resumes_bit_identically(training_files, two_ranks, tmp_path):
-    # Slowed down by small log steps only; the kill falls somewhere after step 7.
-    run_flags = flags(training_files, tmp_path, num_train_steps=STEPS)
-    process = start_and_wait_for_step(7, 2, run_flags)
-    for rank in ranks_of(process):
-        rank.kill()
-    assert process.wait(timeout=120) != 0
-    process.communicate()
-    result = run_command("pretrain", ranks=2, **run_flags)
-    assert result.returncode == 0, result.stderr
-    assert without_clock(train_log(tmp_path)) == without_clock(train_log(two_ranks))
-    ours, theirs = weights(tmp_path), weights(two_ranks)
-    for name in theirs:
-        np.testing.assert_array_equal(ours[name], theirs[name], err_msg=name)
-
-
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
-def test_a_signal_to_any_rank_stops_all_with_a_checkpoint(training_files, tmp_path, number):
-    run_flags = flags(training_files, tmp_path, num_train_steps=1000000, save_checkpoints_steps=1000000)
-    process = start_and_wait_for_step(3, 2, run_flags)
-    ranks_of(process)[-1].send_signal(number)
-    output, errors = process.communicate(timeout=120)
-    assert process.returncode == 75, errors
-    assert "Traceback" not in errors
-    stopped = status(tmp_path)
-    assert stopped["state"] == "stopped"
-    assert f"stopped at step {stopped['step']}" in output
-    assert os.listdir(tmp_path / "checkpoints") == [f"step_{stopped['step']:08d}"]
-    assert train_log(tmp_path)[-1]["step"] == stopped["step"]
-
-
 @pytest.mark.parametrize("changes, named", [
     ({"input_file": "nowhere.tfrecord"}, "nowhere.tfrecord"),
     ({"train_batch_size": 7}, "--train_batch_size=7"),
@@ -212,6 +128,19 @@ def test_another_seed_or_config_does_not_resume(training_files, one_rank):
     result = run_command("pretrain", **flags(training_files, one_rank, seed=1))
     assert (result.returncode, len(own_lines(result, "pretrain"))) == (2, 1), result.stderr
     assert "--seed: seed is 1 now and 12345" in result.stderr
+
+
+def test_weights_without_an_optimizer_are_not_resumed(training_files, one_rank, tmp_path):
+    """As bin/import_checkpoint leaves them: for --init_checkpoint of another folder."""
+    state = verified_state(CheckpointFolder(f"{one_rank}/checkpoints").path(STEPS))
+    CheckpointFolder(f"{tmp_path}/imported/checkpoints").save(0, weights(one_rank), None, {"config": state["config"]})
+    result = run_command("pretrain", **flags(training_files, tmp_path / "imported"))
+    assert (result.returncode, len(own_lines(result, "pretrain"))) == (2, 1), result.stderr
+    assert f"--init_checkpoint={tmp_path}/imported" in result.stderr
+    result = run_command("pretrain", **flags(training_files, tmp_path / "run", init_checkpoint=tmp_path / "imported",
+                                             num_train_steps=4))
+    assert result.returncode == 0, result.stderr
+    assert "weights of " in result.stdout
 
 
 def test_validation_is_the_same_on_any_number_of_ranks(training_files, one_rank, tmp_path):

@@ -1,0 +1,103 @@
+"""What a checkpoint costs: how long training stands still for it, and how long the writing takes behind it.
+
+    bin/benchmark checkpoint --bert_config_file=albert_config/albert_config_base.json --scratch_dir=runs
+
+One rank trains on random records and saves after every third step. Columns, in seconds, medians: a step while
+nothing is written, the standstill while the state is copied, the background thread's writing, hashing and
+syncing of that copy, and a step that begins right after the copy.
+"""
+
+import dataclasses
+import os
+import statistics
+import tempfile
+import time
+
+import numpy as np
+
+from albert_hvd import distributed
+from albert_hvd.batch_plan import plan_batch
+from albert_hvd.benchmarking.report import Report
+from albert_hvd.config import AlbertConfig
+from albert_hvd.errors import InputError
+from albert_hvd.pretraining import PretrainingOptions
+from albert_hvd.records import RecordWriter, open_records
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """Flags of the benchmark."""
+
+    bert_config_file: str = dataclasses.field(default="albert_config/albert_config_base.json", metadata={
+        "help": "JSON file of the model's sizes"})
+    max_seq_length: int = dataclasses.field(default=128, metadata={"help": "positions of a row"})
+    train_batch_size: int = dataclasses.field(default=4, metadata={"help": "rows of an update"})
+    num_checkpoints: int = dataclasses.field(default=5, metadata={"help": "how many to write"})
+    scratch_dir: str = dataclasses.field(default=None, metadata={
+        "help": "folder on the disk to be measured; default: the system's temporary folder"})
+
+
+def run(options, command_folder):
+    """Measure. Returns a `Report`; raises InputError for bad flags or when a launcher started several ranks."""
+    del command_folder  # it runs in this process
+    config = AlbertConfig.from_json_file(options.bert_config_file)
+    if options.scratch_dir and not os.path.isdir(options.scratch_dir):
+        raise InputError(f"--scratch_dir={options.scratch_dir}: no such folder; make it first")
+    distributed.initialize()
+    if distributed.size() > 1:
+        raise InputError(f"started on {distributed.size()} ranks: start it alone, for only rank 0 writes checkpoints")
+    report = Report("checkpoint", dataclasses.asdict(options))
+    with tempfile.TemporaryDirectory(dir=options.scratch_dir, prefix="benchmark-checkpoint-") as folder:
+        training = _random_training(folder, options, config)
+        try:
+            report.rows.append(_measure(training, options.num_checkpoints, os.path.join(folder, "checkpoints")))
+        finally:
+            training.close()
+    return report
+
+
+def _random_training(folder, benchmark, config):
+    """A `Training` on random records that lie in `folder`, as its checkpoints will."""
+    from albert_hvd.training_setup import build_training
+
+    options = PretrainingOptions(
+        input_file=os.path.join(folder, "records.tfrecord"), output_dir=folder,
+        bert_config_file=benchmark.bert_config_file, max_seq_length=benchmark.max_seq_length,
+        max_predictions_per_seq=max(1, benchmark.max_seq_length // 10), train_batch_size=benchmark.train_batch_size)
+    random, slots = np.random.default_rng(0), options.max_predictions_per_seq
+    rows, positions = options.train_batch_size, options.max_seq_length
+    with RecordWriter(options.input_file) as writer:
+        writer.write_batch({
+            "input_ids": random.integers(config.vocab_size, size=(rows, positions), dtype=np.int32),
+            "input_mask": np.ones((rows, positions), np.int32),
+            "segment_ids": np.zeros((rows, positions), np.int32),
+            "masked_lm_positions": np.tile(np.arange(slots, dtype=np.int32), (rows, 1)),
+            "masked_lm_ids": random.integers(config.vocab_size, size=(rows, slots), dtype=np.int32),
+            "masked_lm_weights": np.ones((rows, slots), np.float32),
+            "next_sentence_labels": np.zeros((rows, 1), np.int32)})
+    dataset = open_records(options.input_file, "--input_file", options, config.vocab_size)
+    plan = plan_batch(rows, size=1, accumulation_steps=1, row_bytes=0, memory_bytes=None)
+    return build_training(options, config, dataset, plan)
+
+
+def _measure(training, num_checkpoints, checkpoints):
+    """The row of the table."""
+    def step():
+        began = time.monotonic()
+        training.run_step(stop=False)
+        return time.monotonic() - began
+
+    step()  # compiles
+    figures = []
+    for _ in range(num_checkpoints):
+        alone = statistics.median([step(), step()])
+        began = time.monotonic()
+        training.save()
+        stall = time.monotonic() - began
+        while_writing = step()
+        training.finish_saving()
+        figures.append((alone, stall, training.checkpoint_write_sec(), while_writing))
+    newest = max(entry.path for entry in os.scandir(checkpoints))
+    columns = ("step s", "stall s", "write s", "step while writing s")
+    return {"checkpoint MiB": sum(entry.stat().st_size for entry in os.scandir(newest)) / 2**20,
+            **dict(zip(columns, map(statistics.median, zip(*figures))))}

@@ -1,0 +1,68 @@
+"""SIGTERM and SIGUSR1 to a rank, at each stage of a run: exit code 75, and the same command goes on."""
+
+import os
+import signal
+
+import pytest
+
+from conftest import run_command
+from pretraining_runs import (eval_log, flags, ranks_of, start, start_and_wait_for_step, status, train_log,
+                              wait_until)
+
+FOREVER = 1000000
+
+pytestmark = pytest.mark.parallel
+
+
+def assert_stopped(process, output_dir):
+    """The run ends with 75 and no traceback; returns its output."""
+    output, errors = process.communicate(timeout=120)
+    assert process.returncode == 75, errors
+    assert "Traceback" not in errors
+    stopped = status(output_dir)
+    assert stopped["state"] == "stopped"
+    assert f"stopped at step {stopped['step']}" in output
+    return output
+
+
+@pytest.mark.parametrize("number, rank, times", [(signal.SIGTERM, 1, 1), (signal.SIGUSR1, 0, 3)])
+def test_a_signal_to_any_rank_stops_all_with_a_checkpoint(training_files, tmp_path, number, rank, times):
+    process = start_and_wait_for_step(3, 2, flags(training_files, tmp_path, num_train_steps=FOREVER,
+                                                  save_checkpoints_steps=FOREVER))
+    target = ranks_of(process)[rank]
+    for _ in range(times):
+        target.send_signal(number)
+    assert_stopped(process, tmp_path)
+    step = status(tmp_path)["step"]
+    assert os.listdir(tmp_path / "checkpoints") == [f"step_{step:08d}"]
+    assert train_log(tmp_path)[-1]["step"] == step
+
+
+def handles_sigterm(process):
+    """Whether a process has a handler of its own for SIGTERM."""
+    with open(f"/proc/{process.pid}/status", encoding="utf-8") as file:
+        caught = next(line for line in file if line.startswith("SigCgt:")).split()[1]
+    return int(caught, 16) >> (signal.SIGTERM - 1) & 1
+
+
+def test_a_signal_while_tensorflow_loads_stops_before_the_first_update(training_files, tmp_path):
+    process = start(2, flags(training_files, tmp_path))
+    ranks = wait_until(lambda: len(ranks_of(process)) == 2 and ranks_of(process), process, "two ranks")
+    wait_until(lambda: handles_sigterm(ranks[1]), process, "its signal handler")
+    ranks[1].send_signal(signal.SIGTERM)
+    assert "there is no checkpoint yet" in assert_stopped(process, tmp_path)
+    assert train_log(tmp_path) == []
+
+
+def test_a_signal_gives_up_an_evaluation_that_is_made_up_for_later(training_files, tmp_path):
+    held_out = f"{training_files}/eval.tfrecord"
+    run_flags = flags(training_files, tmp_path, num_train_steps=2, num_warmup_steps=0, eval_every_steps=1,
+                      eval_batch_size=2)
+    # So many records that the evaluation takes far longer than it takes to send a signal.
+    process = start_and_wait_for_step(1, 2, {**run_flags, "eval_input_file": ",".join([held_out] * 2000)})
+    ranks_of(process)[1].send_signal(signal.SIGUSR1)
+    assert_stopped(process, tmp_path)
+    assert (status(tmp_path)["step"], eval_log(tmp_path)) == (1, [])
+    result = run_command("pretrain", ranks=2, **run_flags, eval_input_file=held_out)
+    assert result.returncode == 0, result.stderr
+    assert [record["step"] for record in eval_log(tmp_path)] == [1, 2]
