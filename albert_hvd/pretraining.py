@@ -18,11 +18,12 @@ from albert_hvd import distributed
 from albert_hvd.batch_plan import activation_bytes_per_row, cpu_memory_per_rank, plan_batch
 from albert_hvd.config import AlbertConfig
 from albert_hvd.errors import InputError
-from albert_hvd.files import make_folder
+from albert_hvd.files import make_folder, whole_file
 from albert_hvd.metrics_log import write_atomically, write_status
 from albert_hvd.profiling import parse_profile_steps
 from albert_hvd.records import open_records
 from albert_hvd.stop_request import StopRequest
+from albert_hvd.training_data import find_tokenizer, open_training_records
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,9 +34,14 @@ class PretrainingOptions:
     output_dir: str
     bert_config_file: str
     init_checkpoint: str = None
+    tokenizer: str = None
     max_seq_length: int = 512
     max_predictions_per_seq: int = 51
     pack_sequences: bool = False
+    dynamic_masking: bool = False
+    masking: str = "whole_word"
+    masked_lm_prob: float = 0.15
+    skip_corrupt: bool = False
     train_batch_size: int = 60
     accumulation_steps: int = 0
     optimizer: str = "lamb"
@@ -89,13 +95,13 @@ def _set_up_and_train(options, stop_request):
         tf.config.experimental.enable_op_determinism()
     tf.random.set_seed(options.seed)
     config = distributed.on_rank_0(lambda: _check(options), "check_options")
-    dataset = open_records(options.input_file, "--input_file", options, config.vocab_size)
+    dataset = open_training_records(options, config)
     plan = plan_batch(options.train_batch_size, distributed.size(), options.accumulation_steps,
                       activation_bytes_per_row(config, options.max_seq_length, options.precision, options.recompute),
                       None if tf.config.get_visible_devices("GPU") else cpu_memory_per_rank(distributed.local_size()))
     training = build_training(options, config, dataset, plan)
     if distributed.rank() == 0:
-        _write_run_files(options, config, plan)
+        _write_run_files(options, config, plan, training.tokenizer)
         print(training.description(), flush=True)
     if training.is_over():
         if distributed.rank() == 0:
@@ -131,13 +137,21 @@ def _check(options):
         raise InputError(f"--early_stop_evaluations={options.early_stop_evaluations} needs --eval_every_steps")
     for flag in ("input_file", "eval_input_file"):
         if getattr(options, flag):
-            open_records(getattr(options, flag), f"--{flag}", options, config.vocab_size)
+            dataset = open_records(getattr(options, flag), f"--{flag}", options, config.vocab_size)
+            tokenizer = find_tokenizer(options, dataset.paths, config.vocab_size, f"--{flag}")
+            if flag == "input_file" and options.dynamic_masking and tokenizer is None:
+                raise InputError("--dynamic_masking needs the vocabulary that made the records of --input_file; give "
+                                 "it with --tokenizer")
     make_folder(options.output_dir, "--output_dir")
     return config
 
 
-def _write_run_files(options, config, plan):
+def _write_run_files(options, config, plan, tokenizer):
+    """The run's folder is all that validation, export and inference need: it has the vocabulary too."""
     folder = options.output_dir
+    if tokenizer:
+        with whole_file(os.path.join(folder, "spiece.model"), "--output_dir") as file:
+            file.write(tokenizer.model)
     write_atomically(os.path.join(folder, "config.json"), json.dumps(config.to_dict(), indent=2) + "\n")
     flags = {**dataclasses.asdict(options), "size": distributed.size(), "micro_batch_size": plan.micro_batch_size,
              "python": platform.python_version()}

@@ -7,6 +7,7 @@ shards.py) and one vectorised decoding pass (see example_proto.py).
 import bisect
 import os
 import struct
+import sys
 import threading
 
 import numpy as np
@@ -20,34 +21,36 @@ from albert_hvd.shards import RecordWriter  # noqa: F401 - part of this module's
 MAX_OPEN_FILES = 256
 
 
-def open_records(pattern, flag, options, vocab_size):
+def open_records(pattern, flag, options, vocab_size, warn=None):
     """The `RecordDataset` of a flag's files.
 
     Args:
       pattern: the value of `flag`, a comma list of paths and globs.
-      options: anything with `max_seq_length` and `max_predictions_per_seq`.
+      options: anything with `max_seq_length` and `max_predictions_per_seq`, and perhaps `skip_corrupt`.
       vocab_size: the model's.
+      warn: called with a line for what `skip_corrupt` leaves out; default: writes it to stderr.
 
     Raises:
       InputError: a file is missing, damaged, or does not fit the flags or the vocabulary.
     """
     return RecordDataset(expand_input_files(pattern, flag), options.max_seq_length,
-                         options.max_predictions_per_seq, vocab_size)
+                         options.max_predictions_per_seq, vocab_size, getattr(options, "skip_corrupt", False),
+                         warn or (lambda line: sys.stderr.write(f"warning: {line}\n")))
 
 
 class RecordDataset:
     """The records of a list of shards, numbered from 0 in the order of `paths`, read by number.
 
     Attributes: `paths`; `num_records`; `num_skipped`, damaged records found so far, which are given as rows
-    of weight 0 (only with `skip_corrupt`); each is counted, and warned of, once.
+    of weight 0 (only with `skip_corrupt`); each is counted, and warned of, once; `warn`, called with a line.
     """
 
     def __init__(self, paths, max_seq_length, max_predictions_per_seq, vocab_size=None,
                  skip_corrupt=False, warn=print):
-        """Args: `vocab_size`, the model's (ids at or above it are refused); `warn`, called with a line."""
+        """Args: `vocab_size`, the model's (ids at or above it are refused)."""
         self.paths = list(paths)
         self.max_seq_length, self.max_predictions_per_seq = max_seq_length, max_predictions_per_seq
-        self._vocab_size, self._skip_corrupt, self._warn = vocab_size, skip_corrupt, warn
+        self._vocab_size, self._skip_corrupt, self.warn = vocab_size, skip_corrupt, warn
         self._indexes = [load_index(path, skip_corrupt, warn) for path in self.paths]
         self._firsts = np.cumsum([0, *(len(rows) - 1 for rows in self._indexes)])
         self.num_records = int(self._firsts[-1])
@@ -143,7 +146,7 @@ class RecordDataset:
                              f"out")
         if number not in self._skipped:  # it comes again in every epoch
             self._skipped.add(number)
-            self._warn(f"{problem}: left out ({self.num_skipped} so far)")
+            self.warn(f"{problem}: left out ({self.num_skipped} so far)")
         return None
 
     def _open(self, shard):

@@ -29,7 +29,7 @@ class Tokenizer:
 
     Attributes: `vocab_size`; `cls_id sep_id mask_id pad_id unk_id`; `starts_word` bool (V,), pieces
     that begin with U+2581; `is_special` bool (V,), pieces that are never masked nor drawn as a random
-    replacement; `sha256` of the model file; `path`.
+    replacement; `model`, the bytes of the model file; their `sha256`; `path`.
     """
 
     @classmethod
@@ -45,7 +45,7 @@ class Tokenizer:
         """Args: `model`, the bytes of a .model file; `path` and `flag`, for messages."""
         import sentencepiece
 
-        self.path = path
+        self.path, self.model = path, model
         self.sha256 = hashlib.sha256(model).hexdigest()
         try:
             self._processor = sentencepiece.SentencePieceProcessor(model_proto=model)
@@ -76,7 +76,7 @@ class Tokenizer:
                          f"bin/train_tokenizer, or give one made with that control symbol")
 
     def __reduce__(self):
-        return Tokenizer, (self._processor.serialized_model_proto(), self.path)
+        return Tokenizer, (self.model, self.path)
 
     def piece(self, token_id):
         """The piece of an id, with its U+2581 mark."""

@@ -12,15 +12,13 @@ from albert_hvd.checkpoint_writer import CheckpointWriter
 from albert_hvd.checkpointing import CheckpointFolder
 from albert_hvd.errors import InputError
 from albert_hvd.evaluation import BestEvaluation, Evaluator, unigram_log_probs
-from albert_hvd.input_pipeline import TrainingBatches
 from albert_hvd.metrics_window import MetricsWindow
 from albert_hvd.modeling import named_variables
 from albert_hvd.optimization import OPTIMIZERS
-from albert_hvd.packing import PackedTrainingBatches
 from albert_hvd.pretrainer import AlbertPretrainer
 from albert_hvd.records import open_records
 from albert_hvd.run_description import describe_run
-from albert_hvd.shards import read_manifest
+from albert_hvd.training_data import find_tokenizer, tokenizers_of, training_batches
 from albert_hvd.training_step import TrainingStep
 
 # Enough records to know the frequencies of the pieces to within a few per cent.
@@ -38,11 +36,13 @@ class Training:
       elapsed_sec: time spent in training up to this step, over all resumptions.
       evaluations: `BestEvaluation` of the evaluations in the loop.
       window: `MetricsWindow` of the steps since the last log record.
+      tokenizer: the records' `Tokenizer`, or None when it is not known.
     """
 
     def __init__(self, options, config, dataset, plan, model, optimizer):
         self.options, self.config, self.plan = options, config, plan
         self._dataset = dataset
+        self.tokenizer = find_tokenizer(options, dataset.paths, config.vocab_size)
         self._model, self._optimizer = model, optimizer
         self._variables = named_variables(model)
         self._checkpoints = CheckpointFolder(os.path.join(options.output_dir, "checkpoints"),
@@ -54,9 +54,8 @@ class Training:
         self._position = self.skipped_updates = 0
         self._origin = "new weights"
         self._restore()
-        batches = PackedTrainingBatches if options.pack_sequences else TrainingBatches
-        self._batches = batches(dataset, plan.train_batch_size, distributed.rank(), distributed.size(),
-                                options.seed, start_record=self._position)
+        self._batches = training_batches(options, dataset, self.tokenizer, distributed.rank(), distributed.size(),
+                                         start_record=self._position)
         self._training_step = TrainingStep(model, optimizer, plan.accumulation_steps, options.xla)
         self._evaluator = None
 
@@ -142,8 +141,8 @@ class Training:
     def _state(self):
         return {
             "records_read": self._position, "epoch": self._position // self._dataset.num_records,
-            "num_records": self._dataset.num_records, "tokenizers": tokenizer_hashes(self._dataset.paths),
-            "seed": self.options.seed,
+            "num_records": self._dataset.num_records, "tokenizers": list(tokenizers_of(self._dataset.paths)),
+            "seed": self.options.seed, "dynamic_masking": self.options.dynamic_masking,
             "optimizer": self.options.optimizer, "pack_sequences": self.options.pack_sequences,
             "config": self.config.to_dict(), "train_batch_size": self.plan.train_batch_size, "size": self.plan.size,
             "evaluations": dataclasses.asdict(self.evaluations), "skipped_updates": self.skipped_updates,
@@ -208,24 +207,14 @@ class Training:
         options = self.options
         now = self._state()
         flags = {"config": "--bert_config_file", "num_records": "--input_file", "tokenizers": "--input_file",
-                 "seed": "--seed", "optimizer": "--optimizer", "pack_sequences": "--pack_sequences"}
+                 "seed": "--seed", "optimizer": "--optimizer", "pack_sequences": "--pack_sequences",
+                 "dynamic_masking": "--dynamic_masking"}
         for key, flag in flags.items():
             if state.get(key, now[key]) != now[key]:  # older checkpoints have fewer keys
                 raise InputError(
                     f"{flag}: {key} is {_difference(now[key], state[key])} in the run that "
                     f"--output_dir={options.output_dir} holds; set it back, or start a new folder with "
                     f"--init_checkpoint={options.output_dir}")
-
-
-def tokenizer_hashes(paths):
-    """SHA-256 of the tokenizers that made these shards, sorted, as far as manifests beside them say so."""
-    manifests = {folder: read_manifest(folder) for folder in set(map(os.path.dirname, paths))}
-    hashes = set()
-    for folder, name in map(os.path.split, paths):
-        shard = manifests[folder].get("shards", {}).get(name, {})
-        build = manifests[folder].get("builds", {}).get(shard.get("build"), {})
-        hashes.add(build.get("tokenizer", {}).get("sha256"))
-    return sorted(hashes - {None})
 
 
 def _difference(now, before):

@@ -30,6 +30,7 @@ class ValidationOptions:
     max_predictions_per_seq: int = 51
     eval_batch_size: int = 60
     max_eval_steps: int = 0
+    skip_corrupt: bool = False
     baseline_input_file: str = None
     seed: int = 12345
     use_gpu: bool = None

@@ -20,6 +20,8 @@ def define_shared():
         "Prediction slots of a row; as the records were made.", lower_bound=1)
     flags.DEFINE_integer("seed", 12345,
         "Fixes the first weights, the order of the records and dropout.", lower_bound=0, upper_bound=2**31 - 1)
+    flags.DEFINE_bool("skip_corrupt", False,
+        "Leave out damaged records with a warning; unset: they are an error.")
     flags.DEFINE_integer("eval_batch_size", 60, "Rows of an evaluation batch, over all ranks.", lower_bound=1)
     flags.DEFINE_integer("max_eval_steps", 0, "Evaluation batches at most; 0: the whole file.", lower_bound=0)
     flags.DEFINE_bool("use_gpu", None,
@@ -36,8 +38,14 @@ def define_training():
     flags.DEFINE_bool("do_train", True, "Train.")
     flags.DEFINE_bool("do_eval", False,
         "After training, validate on --eval_input_file, or on --input_file without one.")
+    flags.DEFINE_string("tokenizer", None,
+        "SentencePiece model of the records, copied to --output_dir; unset: the one that their manifest.json names.")
+    flags.DEFINE_bool("dynamic_masking", False,
+        "Draw each record's masks anew in each epoch; unset: as bin/create_pretraining_data drew them.")
+    flags.DEFINE_enum("masking", "whole_word", ["whole_word", "ngram", "token"],
+        "What --dynamic_masking masks together.")
     flags.DEFINE_float("masked_lm_prob", 0.15,
-        "Accepted for old command lines: masking is done by bin/create_pretraining_data.")
+        "Share of the tokens that --dynamic_masking masks.", lower_bound=0.0, upper_bound=1.0)
     flags.DEFINE_bool("pack_sequences", False,
         "Several records in one row, each for itself; --train_batch_size counts rows.")
     flags.DEFINE_integer("train_batch_size", 60, "Rows of an update, over all ranks.", lower_bound=1)

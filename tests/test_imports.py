@@ -12,7 +12,7 @@ LEVELS = {
     "ground": ["errors", "config", "files", "corpus", "tokenization", "example_proto", "shards", "records", "distributed",
                "stop_request"],
     "maths": ["modeling", "optimization", "loss_scaling", "masking", "instances", "cleaning", "sentences", "deduplication"],
-    "parts": ["pretrainer", "training_step", "training_setup", "training_loop", "checkpointing",
+    "parts": ["pretrainer", "training_step", "training_setup", "training_data", "training_loop", "checkpointing",
               "checkpoint_writer", "run_description", "evaluation", "input_pipeline", "packing",
               "batch_plan", "metrics_window", "metrics_log", "profiling", "interop", "model_card", "document_reader",
               "example_stages", "data_report"],
