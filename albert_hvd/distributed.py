@@ -13,6 +13,7 @@ import tempfile
 import numpy as np
 
 from albert_hvd.errors import InputError
+from albert_hvd.gpu_pinning import gpus_of_rank
 
 _hvd = None
 _TIMELINE_ON_REQUEST = "DYNAMIC"
@@ -60,28 +61,6 @@ def _choose_devices(use_gpu):
     tf.config.threading.set_inter_op_parallelism_threads(2)
     with _without_start_up_notes():
         tf.constant(0)
-
-
-def gpus_of_rank(gpus, local_rank, local_size):
-    """The one GPU of a rank, as a list: empty without GPUs.
-
-    A launcher that gives every task its own GPU (`--gpus-per-task=1`) shows one device to each of
-    several ranks; one that gives the node's GPUs to all shows at least as many as there are ranks.
-
-    Args:
-      gpus: the devices that this process sees.
-
-    Raises:
-      InputError: more ranks than GPUs on this node.
-    """
-    if not gpus:
-        return []
-    if len(gpus) == 1 and os.environ.get("SLURM_GPUS_PER_TASK", "") == "1":
-        return list(gpus)
-    if local_size > len(gpus):
-        raise InputError(f"{local_size} ranks on a node that shows {len(gpus)} GPUs: start one rank "
-                         f"per GPU, or train on the CPU with --use_gpu=False")
-    return [gpus[local_rank]]
 
 
 def threads_per_rank(local_size):
@@ -144,6 +123,11 @@ def local_size():
     return _hvd.local_size() if _hvd else 1
 
 
+def built_with():
+    """What Horovod was built with, as a dict of name to whether it is there."""
+    return {"MPI": _hvd.mpi_built(), "NCCL": bool(_hvd.nccl_built()), "Gloo": _hvd.gloo_built()} if _hvd else {}
+
+
 def horovod_version():
     return sys.modules["horovod"].__version__ if _hvd else None
 
@@ -184,6 +168,11 @@ def broadcast_variables(variables):
 def broadcast_object(value, name):
     """Rank 0's picklable `value` on every rank."""
     return _hvd.broadcast_object(value, root_rank=0, name=name) if size() > 1 else value
+
+
+def gather_objects(value, name):
+    """The picklable `value` of every rank as a list, on every rank."""
+    return _hvd.allgather_object(value, name=name) if size() > 1 else [value]
 
 
 def on_rank_0(function, name):

@@ -34,8 +34,7 @@ def gpus_of_rank(gpus, local_rank, local_size, environment=os.environ):
 
 def _own_gpus_only(environment):
     """Whether srun has started this very process and bound GPUs to each of its tasks."""
-    if "OMPI_COMM_WORLD_LOCAL_RANK" in environment and "PMIX_SERVER_URI2" not in environment \
-            or "SLURM_STEP_ID" not in environment:
+    if "OMPI_COMM_WORLD_LOCAL_RANK" in environment or "SLURM_STEP_ID" not in environment:
         return False
     binding = environment.get("SLURM_GPU_BIND", "").removeprefix("verbose,")
     return bool(environment.get("SLURM_GPUS_PER_TASK") or environment.get("SLURM_NTASKS_PER_GPU")

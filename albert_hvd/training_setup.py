@@ -12,6 +12,7 @@ from albert_hvd.checkpoint_writer import CheckpointWriter
 from albert_hvd.checkpointing import CheckpointFolder
 from albert_hvd.errors import InputError
 from albert_hvd.evaluation import BestEvaluation, Evaluator, unigram_log_probs
+from albert_hvd.interop.sources import kind_of, read_model
 from albert_hvd.metrics_window import MetricsWindow
 from albert_hvd.modeling import named_variables
 from albert_hvd.optimization import OPTIMIZERS
@@ -23,6 +24,8 @@ from albert_hvd.training_step import TrainingStep
 
 # Enough records to know the frequencies of the pieces to within a few per cent.
 _FREQUENCY_RECORDS = 20000
+
+_OUTPUT_BIAS = "masked_lm_head/output_bias"
 
 COMPUTE_DTYPES = {"float32": tf.float32, "bfloat16": tf.bfloat16, "float16": tf.float16}
 
@@ -166,8 +169,6 @@ class Training:
             self.elapsed_sec, self.skipped_updates = state.get("elapsed_sec", 0.0), state.get("skipped_updates", 0)
             self.evaluations = BestEvaluation(**state.get("evaluations", {}))
             self._origin = f"resuming at step {self.step}"
-        elif self.options.init_checkpoint:
-            self._origin = f"weights of {self.options.init_checkpoint}"
         distributed.broadcast_variables([*self._variables.values(), *self._slots().values()])
 
     def _restore_on_rank_0(self):
@@ -175,6 +176,7 @@ class Training:
         state = self._checkpoints.newest_valid()
         if state is None:
             if self.options.init_checkpoint:
+                self._origin = f"weights of {self.options.init_checkpoint}"
                 self.load_weights(self.options.init_checkpoint, "--init_checkpoint")
             else:
                 self._start_from_frequencies()
@@ -191,8 +193,21 @@ class Training:
         return state
 
     def load_weights(self, path, flag):
-        """Read the model's weights from a checkpoint or a run's folder."""
-        _assign(self._variables, checkpointing.find_checkpoint(path, flag), checkpointing.WEIGHTS, f"{flag}={path}")
+        """Read the model's weights from anything that `sources.read_model` knows.
+
+        What the source lacks keeps its first values, and is named in the start table.
+        """
+        if kind_of(path, flag) == "run":
+            _assign(self._variables, checkpointing.find_checkpoint(path, flag), checkpointing.WEIGHTS, f"{flag}={path}")
+            return
+        source = read_model(path, flag, config=self.config)
+        _check_same_sizes(self.config, source.config, f"{flag}={path}")
+        for name, array in source.arrays.items():
+            self._variables[name].assign(array)
+        if _OUTPUT_BIAS in source.missing:
+            self._start_from_frequencies()
+        if source.missing:
+            self._origin += f" (new: {', '.join(source.missing)})"
 
     def _start_from_frequencies(self):
         """Set the output bias of new weights to the log frequencies of the pieces.
@@ -200,7 +215,7 @@ class Training:
         Otherwise the first hundreds of updates are spent on learning them.
         """
         log_probs = unigram_log_probs(self._dataset, self.config.vocab_size, _FREQUENCY_RECORDS)
-        self._variables["masked_lm_head/output_bias"].assign(log_probs.astype("float32"))
+        self._variables[_OUTPUT_BIAS].assign(log_probs.astype("float32"))
 
     def _check_state(self, state):
         """A resumed run must go on with the same model, data order and optimizer."""
@@ -215,6 +230,16 @@ class Training:
                     f"{flag}: {key} is {_difference(now[key], state[key])} in the run that "
                     f"--output_dir={options.output_dir} holds; set it back, or start a new folder with "
                     f"--init_checkpoint={options.output_dir}")
+
+
+def _check_same_sizes(config, other, source):
+    """Dropout and the like may differ from the source's; what its weights mean may not."""
+    free = ("hidden_dropout_prob", "attention_probs_dropout_prob", "initializer_range")
+    now, before = ({key: value for key, value in values.to_dict().items() if key not in free}
+                   for values in (config, other))
+    if now != before:
+        raise InputError(f"{source}: its config differs from --bert_config_file: {_difference(now, before)}; give the "
+                         f"config that belongs to it")
 
 
 def _difference(now, before):

@@ -14,7 +14,9 @@ def define_shared():
     flags.DEFINE_string("output_dir", None,
         "Folder of the run: checkpoints, logs, status.json. A run in it is resumed.")
     flags.DEFINE_string("bert_config_file", None, "JSON file of the model's sizes; see albert_config/.")
-    flags.DEFINE_string("init_checkpoint", None, "Weights to start from: a run's folder or one of its checkpoints.")
+    flags.DEFINE_string("init_checkpoint", None,
+        "Weights to start from: a run's folder or one of its checkpoints; for bin/pretrain also a TensorFlow 1 "
+        "checkpoint or a Hugging Face folder.")
     flags.DEFINE_integer("max_seq_length", 512, "Positions of a row; as the records were made.", lower_bound=8)
     flags.DEFINE_integer("max_predictions_per_seq", 51,
         "Prediction slots of a row; as the records were made.", lower_bound=1)

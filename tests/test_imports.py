@@ -9,15 +9,16 @@ import pytest
 from conftest import ROOT
 
 LEVELS = {
-    "ground": ["errors", "config", "files", "corpus", "tokenization", "example_proto", "shards", "records", "distributed",
+    "ground": ["errors", "config", "files", "corpus", "tokenization", "example_proto", "shards", "records", "gpu_pinning", "distributed",
                "stop_request"],
-    "maths": ["modeling", "optimization", "loss_scaling", "masking", "instances", "cleaning", "sentences", "deduplication"],
+    "maths": ["modeling", "optimization", "loss_scaling", "masking", "instances", "cleaning", "sentences", "deduplication",
+              "masked_text"],
     "parts": ["pretrainer", "training_step", "training_setup", "training_data", "training_loop", "checkpointing",
               "checkpoint_writer", "run_description", "evaluation", "input_pipeline", "packing",
               "batch_plan", "metrics_window", "metrics_log", "profiling", "interop", "model_card", "document_reader",
-              "example_stages", "data_report"],
+              "example_stages", "data_report", "serving", "inference"],
     "jobs": ["pretraining", "validation", "demo", "sample_run", "preprocessing", "tokenizer_training", "data_plan",
-             "data_building", "reporting", "benchmarking"],
+             "data_building", "reporting", "benchmarking", "doctor", "exporting"],
 }
 LEVEL_OF = {name: level for level, names in enumerate(LEVELS.values()) for name in names}
 MODULES = sorted(path for path in (ROOT / "albert_hvd").rglob("*.py"))

@@ -4,10 +4,16 @@ Both projects name their variables after BERT's; the encoder's scopes differ. On
 architecture maps our variable paths (`modeling.named_variables`) to theirs.
 """
 
+import glob
+import math
+import os
+
 import numpy as np
 import tensorflow as tf
 
 from albert_hvd.errors import InputError
+from albert_hvd.files import make_folder, whole_file
+from albert_hvd.interop.huggingface import OPTIONAL_PARTS
 
 _COMMON = {
     "encoder/embeddings/word_embeddings": "bert/embeddings/word_embeddings",
@@ -79,6 +85,61 @@ def architecture_of(names):
     return None
 
 
+def stored_shapes(prefix):
+    """The shape of every variable of a checkpoint by its TF1 name, after a check that its data can be there.
+
+    Raises:
+      InputError: no such checkpoint, or data files that are shorter than its index says.
+    """
+    reader = _open_reader(prefix)
+    shapes, dtypes = reader.get_variable_to_shape_map(), reader.get_variable_to_dtype_map()
+    declared = sum(math.prod(shape) * dtypes[name].size for name, shape in shapes.items())
+    present = sum(os.path.getsize(path) for path in glob.glob(f"{glob.escape(prefix)}.data-*"))
+    if declared > present:
+        raise InputError(f"{prefix}: its index tells of {declared} bytes, its data files hold {present}; "
+                         f"copy or download the checkpoint again")
+    return {name: tuple(shape) for name, shape in shapes.items()}
+
+
+def check_fit(prefix, stored, shapes, architecture):
+    """Compare the variables of a checkpoint with those of a model.
+
+    Slots of an optimizer, the step counter and the heads of other tasks are passed over.
+
+    Args:
+      prefix: the checkpoint, for messages.
+      stored: its shapes, see `stored_shapes`.
+      shapes: dict of our variable path to its shape.
+
+    Raises:
+      InputError: names every variable that is missing, unknown or of another shape. The pooler and each
+        head may be missing as a whole.
+    """
+    wanted = {tf1_name(path, architecture): _tf1_shape(path, shape) for path, shape in shapes.items()}
+    problems = [f"{tf1_name(path, architecture)} is missing" for path in _missing(stored, shapes, architecture)]
+    problems += [f"{name} has shape {stored[name]}, the config {shape}" for name, shape in wanted.items()
+                 if stored.get(name, shape) != shape]
+    problems += [f"{name} is unknown" for name in sorted(stored) if name.startswith("bert/")
+                 and name not in wanted and name.rpartition("/")[0] not in wanted]
+    if problems:
+        raise InputError(f"{prefix}: the checkpoint does not fit its config: {'; '.join(problems)}; name the config "
+                         f"that it was trained with (--bert_config_file)")
+
+
+def _missing(stored, shapes, architecture):
+    """The paths that must be there and are not: all of the trunk, and all or nothing of each optional part."""
+    def is_stored(path):
+        return tf1_name(path, architecture) in stored
+
+    started = [part for part in OPTIONAL_PARTS if any(path.startswith(part) and is_stored(path) for path in shapes)]
+    return [path for path in shapes if not is_stored(path)
+            and (path.startswith(tuple(started)) or not path.startswith(OPTIONAL_PARTS))]
+
+
+def _tf1_shape(path, shape):
+    return tuple(shape)[::-1] if path in _TRANSPOSED else tuple(shape)
+
+
 def read_checkpoint(prefix, paths, architecture):
     """The variables `paths` of a TF1 checkpoint, by our names and in our layout.
 
@@ -90,19 +151,62 @@ def read_checkpoint(prefix, paths, architecture):
       dict of path to float32 array.
 
     Raises:
-      InputError: no such checkpoint, or one of another architecture.
+      InputError: no such checkpoint, a damaged one, or one of another architecture.
     """
-    try:
-        reader = tf.train.load_checkpoint(prefix)
-    except (tf.errors.OpError, ValueError, RuntimeError) as error:
-        raise InputError(f"{prefix}: not a readable TensorFlow checkpoint ({_first_line(error)})") from None
+    reader = _open_reader(prefix)
     shapes = reader.get_variable_to_shape_map()
     found = architecture_of(shapes)
     if found != architecture:
         raise InputError(f"{prefix}: its variables are those of the architecture {found!r}, the config "
                          f"says {architecture!r}: set \"architecture\" in --bert_config_file")
-    return {path: np.ascontiguousarray(to_tf1_layout(path, reader.get_tensor(tf1_name(path, architecture))))
+    return {path: _read_array(reader, prefix, path, architecture)
             for path in paths if tf1_name(path, architecture) in shapes}
+
+
+def write_checkpoint(prefix, arrays, config):
+    """Write a TF1 checkpoint, as the project that the architecture comes from names its variables.
+
+    Args:
+      prefix: its path without `.index`. A file `checkpoint` beside it names it the newest, for
+        `tf.train.latest_checkpoint`.
+      arrays: dict of our variable path to float32 array.
+      config: the model's `AlbertConfig`.
+
+    Raises:
+      InputError: the folder cannot be written.
+    """
+    tensors = {tf1_name(path, config.architecture): to_tf1_layout(path, array) for path, array in arrays.items()}
+    folder, name = os.path.split(os.path.abspath(prefix))
+    make_folder(folder, "--output_dir")
+    try:
+        tf.raw_ops.SaveV2(prefix=prefix, tensor_names=list(tensors), shape_and_slices=[""] * len(tensors),
+                          tensors=list(tensors.values()))
+    except tf.errors.OpError as error:
+        raise InputError(f"--output_dir: cannot write {prefix} ({_first_line(error)}); make room or choose another "
+                         f"place") from None
+    with whole_file(os.path.join(folder, "checkpoint"), "--output_dir") as file:
+        file.write(f'model_checkpoint_path: "{name}"\nall_model_checkpoint_paths: "{name}"\n'.encode())
+
+
+def _open_reader(prefix):
+    try:
+        return tf.train.load_checkpoint(prefix)
+    except (tf.errors.OpError, ValueError, RuntimeError) as error:
+        raise InputError(f"{prefix}: not a readable TensorFlow checkpoint ({_first_line(error)}); copy or download "
+                         f"it again") from None
+
+
+def _read_array(reader, prefix, path, architecture):
+    """One variable in our layout; TensorFlow compares it with its checksum."""
+    name = tf1_name(path, architecture)
+    try:
+        array = reader.get_tensor(name)
+    except (tf.errors.OpError, ValueError, RuntimeError) as error:
+        raise InputError(f"{prefix}: {name} cannot be read ({_first_line(error)}); copy or download the checkpoint "
+                         f"again") from None
+    if not reader.get_variable_to_dtype_map()[name].is_floating:
+        raise InputError(f"{prefix}: {name} holds {array.dtype}, not floats; give the checkpoint of a model")
+    return np.ascontiguousarray(to_tf1_layout(path, array).astype(np.float32))
 
 
 def _first_line(error):

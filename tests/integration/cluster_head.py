@@ -26,8 +26,8 @@ SlurmUser=root
 SlurmdUser=root
 AuthType=auth/munge
 CredType=cred/munge
-# A requeued job may start again when its old credentials have expired.
-AuthInfo=cred_expire=3
+# A requeued job starts again when its old credentials have expired; below 5 s the default of 120 s holds.
+AuthInfo=cred_expire=5
 StateSaveLocation={folder}/state
 SlurmdSpoolDir={folder}/spool-%n
 SlurmctldPidFile={folder}/slurmctld.pid

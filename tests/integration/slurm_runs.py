@@ -33,6 +33,7 @@ def site(tmp_path_factory):
     (folder / "cluster.env").write_text(CLUSTER_ENV.format(prefix=sys.prefix))
 
     def environment(output_root, **settings):
+        output_root.mkdir(exist_ok=True)  # Slurm's log needs it
         return {**command_environment(), "CLUSTER_ENV": str(folder / "cluster.env"), "OUTPUT_ROOT": str(output_root),
                 "SMOKE": "1", "SBATCH_OUTPUT": f"{output_root}/job.log",
                 # The test's user is root, and all nodes share the cores of one machine.

@@ -1,0 +1,1 @@
+"""What `bin/doctor` does: facts of every rank, checks on them, the speed of an allreduce, and a report."""

@@ -1,0 +1,211 @@
+"""Any model that this program can read, recognised by what lies in its folder.
+
+Three kinds: a run of this program or one of its checkpoints, a TensorFlow 1 checkpoint of
+google-research/albert or of the old project, and a Hugging Face ALBERT. Whatever the kind, names and
+shapes are compared with the config before a tensor is read.
+"""
+
+import dataclasses
+import glob
+import json
+import os
+
+from albert_hvd.checkpointing import (BEST, STATE, WEIGHTS, CheckpointFolder, find_checkpoint, load_arrays,
+                                      verified_state)
+from albert_hvd.config import AlbertConfig
+from albert_hvd.errors import InputError
+from albert_hvd.interop.huggingface import config_from_huggingface, read_weights
+from albert_hvd.interop.huggingface_weights import PICKLE, SAFETENSORS, SHARDS
+
+KINDS = ("run", "tf1", "huggingface")
+ACCEPTED = ("a run's folder or one of its checkpoints/step_* folders, a TensorFlow 1 checkpoint (its prefix, or the "
+            f"folder with its .index file), or a Hugging Face folder ({SAFETENSORS} or {PICKLE})")
+
+_CONFIG_NAMES = ("config.json", "albert_config*.json", "bert_config.json")
+_TOKENIZER_NAMES = ("spiece.model", "*.model")
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelSource:
+    """A model in memory, and where it came from.
+
+    Attributes:
+      kind: one of `KINDS`.
+      config: its `AlbertConfig`.
+      arrays: dict of variable path (`modeling.named_variables`) to float32 array.
+      missing: the paths that the source lacks: all of the pooler's or of a head's; [] when it is complete.
+      tokenizer_path: the SentencePiece model beside it, or None.
+      folder: the run's folder, or the one that holds the files.
+    """
+
+    kind: str
+    config: AlbertConfig
+    arrays: dict
+    missing: list
+    tokenizer_path: str
+    folder: str
+
+
+def read_model(path, flag, config=None, allow_pickle=False):
+    """Read a model of any of the three kinds.
+
+    Args:
+      path: see `ACCEPTED`; of a run, the newest checkpoint that is whole.
+      flag: the flag that named it, for messages.
+      config: `AlbertConfig` of a TensorFlow 1 checkpoint; None: the JSON file beside it. The
+        architecture follows from the names of its variables. The other kinds have their own config.
+      allow_pickle: whether a Hugging Face folder may be read whose weights are a pickle alone.
+
+    Returns:
+      a `ModelSource`.
+
+    Raises:
+      InputError: nothing there, an unknown kind, no config, a damaged file, or tensors that do not
+        fit the config; names each of them.
+    """
+    kind = kind_of(path, flag)
+    if kind == "run":
+        return _read_run(path, flag)
+    if kind == "huggingface":
+        return _read_huggingface(path, flag, allow_pickle)
+    return _read_tf1(_checkpoint_prefix(path, flag), flag, config)
+
+
+def kind_of(path, flag):
+    """One of `KINDS`, by the names of the files there; InputError when it is none of them."""
+    if _is_run(path):
+        return "run"
+    if any(os.path.isfile(os.path.join(path, name)) for name in (SAFETENSORS, SHARDS, PICKLE)):
+        return "huggingface"
+    if os.path.isfile(f"{_without_suffix(path)}.index") or glob.glob(os.path.join(glob.escape(path), "*.index")):
+        return "tf1"
+    if not os.path.exists(path):
+        raise InputError(f"{flag}={path}: no such file or folder; give {ACCEPTED}")
+    what = "an empty folder" if os.path.isdir(path) and not os.listdir(path) else "no model that is known here"
+    raise InputError(f"{flag}={path}: {what}; give {ACCEPTED}")
+
+
+def _is_run(path):
+    return (os.path.isfile(os.path.join(path, STATE)) or os.path.isdir(os.path.join(path, "checkpoints"))
+            or os.path.basename(path) == BEST or bool(CheckpointFolder(path).steps()))
+
+
+def _read_run(path, flag):
+    checkpoint = find_checkpoint(path, flag)
+    source = f"{flag}={checkpoint}"
+    config = AlbertConfig.from_dict(verified_state(checkpoint).get("config"), source)
+    arrays = load_arrays(checkpoint, WEIGHTS, variable_shapes(config, source), source)
+    parent = os.path.dirname(os.path.abspath(checkpoint))
+    folder = os.path.dirname(parent) if os.path.basename(parent) == "checkpoints" else checkpoint
+    return ModelSource("run", config, arrays, [], tokenizer_beside(folder), folder)
+
+
+def _read_huggingface(folder, flag, allow_pickle):
+    names = [name for name in (SAFETENSORS, SHARDS) if os.path.exists(os.path.join(folder, name))]
+    if not names and not allow_pickle:
+        raise InputError(f"{flag}={folder}: {PICKLE} is a pickle; give a folder with {SAFETENSORS}, or read it with "
+                         f"bin/import_checkpoint --allow_pickle (its tensors alone are loaded, no code is run)")
+    config_path = os.path.join(folder, "config.json")
+    config = config_from_huggingface(_read_json(config_path), config_path)
+    arrays = read_weights(folder, config)
+    missing = [path for path in variable_shapes(config, config_path) if path not in arrays]
+    return ModelSource("huggingface", config, arrays, missing, tokenizer_beside(folder), folder)
+
+
+def _read_tf1(prefix, flag, config):
+    from albert_hvd.interop import tf1
+
+    folder = os.path.dirname(os.path.abspath(prefix))
+    stored = tf1.stored_shapes(prefix)
+    architecture = tf1.architecture_of(stored)
+    if architecture is None:
+        raise InputError(f"{flag}={prefix}: its variables are not those of an ALBERT with shared layers; give a "
+                         f"checkpoint of google-research/albert or of the old project")
+    config = dataclasses.replace(config or _config_beside(folder, flag), architecture=architecture)
+    shapes = variable_shapes(config, f"{flag}={prefix}")
+    tf1.check_fit(prefix, stored, shapes, architecture)
+    arrays = tf1.read_checkpoint(prefix, shapes, architecture)
+    missing = [path for path in shapes if path not in arrays]
+    return ModelSource("tf1", config, arrays, missing, tokenizer_beside(folder), folder)
+
+
+def variable_shapes(config, source):
+    """The shape of every variable of a model, {path: tuple}; the model is not made, so no memory is taken.
+
+    Raises InputError, naming `source`, for sizes that no tensor can have.
+    """
+    import tensorflow as tf
+
+    from albert_hvd.modeling import named_variables
+    from albert_hvd.pretrainer import AlbertPretrainer
+
+    try:
+        with tf.Graph().as_default():  # the variables of a graph that is never run hold nothing
+            variables = named_variables(AlbertPretrainer(config))
+    except (ValueError, TypeError, OverflowError, tf.errors.OpError) as error:
+        raise InputError(f"{source}: the sizes of its config are not possible ({error}); give the config that "
+                         f"the model was trained with") from None
+    return {path: tuple(variable.shape) for path, variable in variables.items()}
+
+
+def tokenizer_beside(folder):
+    """The SentencePiece model in `folder`: spiece.model, else the only *.model there; else None."""
+    for name in _TOKENIZER_NAMES:
+        paths = glob.glob(os.path.join(glob.escape(folder), name))
+        if len(paths) == 1:
+            return paths[0]
+    return None
+
+
+def _without_suffix(path):
+    """The prefix of a TensorFlow checkpoint of which one file was named."""
+    stem, extension = os.path.splitext(path)
+    return stem if extension in (".index", ".meta") or extension.startswith(".data-") else path
+
+
+def _checkpoint_prefix(path, flag):
+    """The one checkpoint meant: the prefix named, or in a folder what its `checkpoint` file says, or the only one."""
+    if not os.path.isdir(path):
+        return _without_suffix(path)
+    prefixes = sorted(_without_suffix(name) for name in glob.glob(os.path.join(glob.escape(path), "*.index")))
+    newest = _named_in_checkpoint_file(path)
+    if newest in prefixes:
+        return newest
+    if len(prefixes) > 1:
+        names = ", ".join(os.path.basename(prefix) for prefix in prefixes)
+        raise InputError(f"{flag}={path}: several checkpoints are there ({names}); name one of them")
+    return prefixes[0]
+
+
+def _named_in_checkpoint_file(folder):
+    """The prefix that TensorFlow's `checkpoint` file names, looked for in `folder`; None without one."""
+    try:
+        with open(os.path.join(folder, "checkpoint"), encoding="utf-8") as file:
+            line = file.readline(4096)
+    except (OSError, UnicodeDecodeError):
+        return None
+    # Its path may be that of the machine it was trained on.
+    key, _, value = line.partition(":")
+    name = os.path.basename(value.strip().strip('"'))
+    return os.path.join(folder, name) if key == "model_checkpoint_path" and name else None
+
+
+def _config_beside(folder, flag):
+    for name in _CONFIG_NAMES:
+        paths = sorted(glob.glob(os.path.join(glob.escape(folder), name)))
+        if len(paths) > 1:
+            raise InputError(f"{flag}={folder}: several configs are there "
+                             f"({', '.join(map(os.path.basename, paths))}); name one with --bert_config_file")
+        if paths:
+            return AlbertConfig.from_json_file(paths[0], flag)
+    raise InputError(f"{flag}={folder}: no config beside the checkpoint ({', '.join(_CONFIG_NAMES)}); name it with "
+                     f"--bert_config_file")
+
+
+def _read_json(path):
+    try:
+        with open(path, encoding="utf-8") as file:
+            return json.load(file)
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(f"{path}: cannot be read as JSON ({error}); give a folder with the model's own "
+                         f"config.json") from None
