@@ -2,11 +2,13 @@
 
 import dataclasses
 import os
+import shutil
+import subprocess
 
 from albert_hvd.errors import InputError
 
-# Share of the node's memory that the activations of all its ranks may take; the rest is for
-# weights, gradients, moments and the page cache.
+# Share of the node's memory that the activations of all its ranks may take, and of a GPU's; the rest
+# is for weights, gradients, moments and the page cache.
 _ACTIVATION_SHARE = 0.5
 
 
@@ -78,3 +80,16 @@ def cpu_memory_per_rank(local_size):
     """Bytes of main memory that the activations of one rank may take."""
     available = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return int(available * _ACTIVATION_SHARE / local_size)
+
+
+def gpu_memory_per_rank():
+    """Bytes of its GPU's memory that the activations of a rank may take; None when nvidia-smi is not there to ask.
+
+    The node's smallest GPU counts. TensorFlow tells what it has taken of a GPU, not how much that has.
+    """
+    if not shutil.which("nvidia-smi"):
+        return None
+    answer = subprocess.run(["nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits"],
+                            stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    mebibytes = [int(line) for line in answer.stdout.split() if line.isdigit()]
+    return int(min(mebibytes) * 2**20 * _ACTIVATION_SHARE) if mebibytes else None

@@ -121,9 +121,8 @@ def _date(text):
 
 def _check_free(output_dir):
     """InputError unless there is nothing at `output_dir` or an empty folder."""
-    with contextlib.suppress(FileNotFoundError):
-        if not os.path.isdir(output_dir) or os.listdir(output_dir):
-            raise InputError(f"--output_dir={output_dir}: it exists and holds something; give a new or empty folder")
+    if os.path.lexists(output_dir) and (not os.path.isdir(output_dir) or os.listdir(output_dir)):
+        raise InputError(f"--output_dir={output_dir}: it exists and holds something; give a new or empty folder")
 
 
 @contextlib.contextmanager

@@ -15,7 +15,7 @@ import platform
 import sys
 
 from albert_hvd import distributed
-from albert_hvd.batch_plan import activation_bytes_per_row, cpu_memory_per_rank, plan_batch
+from albert_hvd.batch_plan import activation_bytes_per_row, cpu_memory_per_rank, gpu_memory_per_rank, plan_batch
 from albert_hvd.config import AlbertConfig
 from albert_hvd.errors import InputError
 from albert_hvd.files import make_folder, whole_file
@@ -98,7 +98,7 @@ def _set_up_and_train(options, stop_request):
     dataset = open_training_records(options, config)
     plan = plan_batch(options.train_batch_size, distributed.size(), options.accumulation_steps,
                       activation_bytes_per_row(config, options.max_seq_length, options.precision, options.recompute),
-                      None if tf.config.get_visible_devices("GPU") else cpu_memory_per_rank(distributed.local_size()))
+                      _activation_memory(on_gpu=bool(tf.config.get_visible_devices("GPU"))))
     training = build_training(options, config, dataset, plan)
     if distributed.rank() == 0:
         _write_run_files(options, config, plan, training.tokenizer)
@@ -110,6 +110,13 @@ def _set_up_and_train(options, stop_request):
         training.close()
         return
     TrainingLoop(training, stop_request).run()
+
+
+def _activation_memory(on_gpu):
+    """Bytes for the activations of any rank, so that all cut their batch alike; None when no rank knows a limit."""
+    own = gpu_memory_per_rank() if on_gpu else cpu_memory_per_rank(distributed.local_size())
+    everywhere = distributed.gather_objects(own, "activation_memory")
+    return min((memory for memory in everywhere if memory is not None), default=None)
 
 
 def _check(options):

@@ -10,6 +10,7 @@ import tensorflow as tf
 from albert_hvd import __version__, checkpointing, distributed
 from albert_hvd.checkpoint_writer import CheckpointWriter
 from albert_hvd.checkpointing import CheckpointFolder
+from albert_hvd.config import AlbertConfig
 from albert_hvd.errors import InputError
 from albert_hvd.evaluation import BestEvaluation, Evaluator, unigram_log_probs
 from albert_hvd.interop.sources import kind_of, read_model
@@ -198,7 +199,10 @@ class Training:
         What the source lacks keeps its first values, and is named in the start table.
         """
         if kind_of(path, flag) == "run":
-            _assign(self._variables, checkpointing.find_checkpoint(path, flag), checkpointing.WEIGHTS, f"{flag}={path}")
+            checkpoint = checkpointing.find_checkpoint(path, flag)
+            _assign(self._variables, checkpoint, checkpointing.WEIGHTS, f"{flag}={path}")
+            config = AlbertConfig.from_dict(checkpointing.verified_state(checkpoint)["config"], checkpoint)
+            _check_same_sizes(self.config, config, f"{flag}={path}")
             return
         source = read_model(path, flag, config=self.config)
         _check_same_sizes(self.config, source.config, f"{flag}={path}")

@@ -59,8 +59,10 @@ choose_launcher() {
       # `srun --mpi=list` also names plugins that cannot be loaded.
       srun --overlap --nodes=1 --ntasks=1 --mpi=pmix true >/dev/null 2>&1 ||
         refuse "LAUNCHER=srun, but srun --mpi=pmix does not work here: set LAUNCHER=mpirun in slurm/cluster.env"
-      # --kill-on-bad-exit would lose the exit code of the ranks.
-      start=(srun --mpi=pmix --cpu-bind=none --wait=30 --cpus-per-task="${SLURM_CPUS_PER_TASK:-1}")
+      # --kill-on-bad-exit would lose the exit code of the ranks. SLURM_NTASKS is out of date where the number of
+      # nodes was changed in the queue.
+      start=(srun --mpi=pmix --cpu-bind=none --wait=30 --ntasks=$((ranks_here * SLURM_JOB_NUM_NODES))
+        --cpus-per-task="${SLURM_CPUS_PER_TASK:-1}")
       ;;
     *) refuse "LAUNCHER=$LAUNCHER in slurm/cluster.env: must be mpirun or srun" ;;
   esac

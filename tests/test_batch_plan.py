@@ -3,7 +3,7 @@
 import pytest
 from hypothesis import given, strategies as st
 
-from albert_hvd.batch_plan import activation_bytes_per_row, plan_batch
+from albert_hvd.batch_plan import activation_bytes_per_row, gpu_memory_per_rank, plan_batch
 from albert_hvd.config import AlbertConfig
 from albert_hvd.errors import InputError
 
@@ -42,3 +42,17 @@ def test_what_recomputation_saves_goes_into_larger_micro_batches():
     plans = [plan_batch(64, 1, 0, activation_bytes_per_row(base, 512, recompute=recompute), 8 * 2**30)
              for recompute in (False, True)]
     assert plans[1].micro_batch_size > plans[0].micro_batch_size
+
+
+@pytest.mark.parametrize("says, expected", [("81559\n40960\n", 40960 * 2**20 // 2), ("[N/A]\n", None), ("", None)])
+def test_gpu_memory_is_half_of_the_smallest(monkeypatch, tmp_path, says, expected):
+    program = tmp_path / "nvidia-smi"
+    program.write_text(f"#!/bin/sh\nprintf '{says}'\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert gpu_memory_per_rank() == expected
+
+
+def test_gpu_memory_is_unknown_without_nvidia_smi(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert gpu_memory_per_rank() is None

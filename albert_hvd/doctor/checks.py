@@ -95,10 +95,12 @@ def _names(nodes):
 def _interfaces(nodes):
     wanted = next(iter(nodes.values()))["wanted_interface"]
     common = set.intersection(*(set(fact["interfaces"]) for fact in nodes.values()))
-    for host, fact in nodes.items():
+    # horovodrun chooses the loopback on a single node.
+    for host, fact in nodes.items() if len(nodes) > 1 else ():
         if wanted and not set(wanted.split(",")) & set(fact["interfaces"]):
             return Finding("interfaces", f"{host} has no {wanted}, only {', '.join(fact['interfaces']) or 'none'}",
-                           f"set INTERFACE in slurm/cluster.env to one of: {', '.join(sorted(common)) or 'none in common'}")
+                           "set INTERFACE in slurm/cluster.env to one of: "
+                           + (", ".join(sorted(common)) or "none in common"))
     if len(nodes) > 1 and not common:
         return Finding("interfaces", "the nodes have no interface name in common",
                        "ask for nodes of one kind (--constraint), or share one name")

@@ -29,7 +29,8 @@ def ranks_text(facts):
 def allreduce_text(rows):
     """The table of `probes.allreduce_speed`."""
     lines = [f"{'bytes':>12} {'microseconds':>13} {'bus MB/s':>10}"]
-    lines += [f"{row['bytes']:>12} {row['seconds'] * 1e6:>13.1f} {row['bus_bytes_per_sec'] / 1e6:>10.1f}" for row in rows]
+    for row in rows:
+        lines.append(f"{row['bytes']:>12} {row['seconds'] * 1e6:>13.1f} {row['bus_bytes_per_sec'] / 1e6:>10.1f}")
     return "\n".join(lines)
 
 

@@ -9,6 +9,7 @@ import dataclasses
 import glob
 import json
 import os
+import sys
 
 from albert_hvd.checkpointing import (BEST, STATE, WEIGHTS, CheckpointFolder, find_checkpoint, load_arrays,
                                       verified_state)
@@ -93,11 +94,14 @@ def _is_run(path):
 def _read_run(path, flag):
     checkpoint = find_checkpoint(path, flag)
     source = f"{flag}={checkpoint}"
-    config = AlbertConfig.from_dict(verified_state(checkpoint).get("config"), source)
+    state = verified_state(checkpoint)
+    config = AlbertConfig.from_dict(state.get("config"), source)
     arrays = load_arrays(checkpoint, WEIGHTS, variable_shapes(config, source), source)
+    # bin/import_checkpoint gave random values to what the model lacked; until they are trained they are not its own.
+    missing = [path for path in state.get("imported", {}).get("new_variables", []) if arrays.pop(path, None) is not None]
     parent = os.path.dirname(os.path.abspath(checkpoint))
     folder = os.path.dirname(parent) if os.path.basename(parent) == "checkpoints" else checkpoint
-    return ModelSource("run", config, arrays, [], tokenizer_beside(folder), folder)
+    return ModelSource("run", config, arrays, missing, tokenizer_beside(folder), folder)
 
 
 def _read_huggingface(folder, flag, allow_pickle):
@@ -109,7 +113,16 @@ def _read_huggingface(folder, flag, allow_pickle):
     config = config_from_huggingface(_read_json(config_path), config_path)
     arrays = read_weights(folder, config)
     missing = [path for path in variable_shapes(config, config_path) if path not in arrays]
+    _warn_of_lower_case(folder)
     return ModelSource("huggingface", config, arrays, missing, tokenizer_beside(folder), folder)
+
+
+def _warn_of_lower_case(folder):
+    """Our vocabularies take the text as it is; that of an uncased model wants it in lower case."""
+    path = os.path.join(folder, "tokenizer_config.json")
+    if os.path.isfile(path) and _read_json(path).get("do_lower_case"):
+        sys.stderr.write(f"warning: {path}: do_lower_case is true; give this model text in lower case, which is not "
+                         f"done for you\n")
 
 
 def _read_tf1(prefix, flag, config):
@@ -143,8 +156,8 @@ def variable_shapes(config, source):
         with tf.Graph().as_default():  # the variables of a graph that is never run hold nothing
             variables = named_variables(AlbertPretrainer(config))
     except (ValueError, TypeError, OverflowError, tf.errors.OpError) as error:
-        raise InputError(f"{source}: the sizes of its config are not possible ({error}); give the config that "
-                         f"the model was trained with") from None
+        raise InputError(f"{source}: its config asks for a tensor of an impossible size "
+                         f"({str(error).splitlines()[0]}); give the config that the model was trained with") from None
     return {path: tuple(variable.shape) for path, variable in variables.items()}
 
 

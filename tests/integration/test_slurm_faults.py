@@ -6,7 +6,7 @@ import re
 import pytest
 
 from conftest import ROOT
-from slurm_runs import (assert_same_curve, cluster, curve, last_logged_step, log_of, needs_cluster,  # noqa: F401
+from slurm_runs import (STEPS, assert_same_curve, cluster, curve, last_logged_step, log_of, needs_cluster,  # noqa: F401
                         one_host, shape, site, training_flags)
 from virtual_cluster import VirtualCluster
 
@@ -55,7 +55,7 @@ def test_a_signal_requeues_and_the_curve_is_identical(time_limited, cluster, sit
     assert cluster.job(jobs["signalled"])["Restarts"] == "1"
     log = log_of(tmp_path / "signalled")
     stopped = int(re.search(r"launch.sh: requeued: stopped at step (\d+)", log).group(1))
-    assert 3 <= stopped < 60 and f"resuming at step {stopped}" in log
+    assert 3 <= stopped < STEPS and f"resuming at step {stopped}" in log
     assert curve(tmp_path / "signalled" / "large") == curve(tmp_path / "undisturbed" / "large")
 
 
@@ -67,7 +67,7 @@ def test_a_lost_node_requeues_and_another_number_of_nodes_goes_on(site, training
         cluster.lose("node3")
         cluster.wait_for(lambda: cluster.job(job)["JobState"] == "PENDING", "the requeue", 60)
         # Two nodes are left; the user of a cluster without a spare one asks for no more.
-        update = cluster.run("scontrol", "update", f"JobId={job}", "NumNodes=2", "NumTasks=2")
+        update = cluster.run("scontrol", "update", f"JobId={job}", "NumNodes=2-2", "NumTasks=2", "NumCPUs=16")
         assert update.returncode == 0, update.stderr
         assert cluster.wait(job) == ("COMPLETED", 0), log_of(tmp_path)
         assert (cluster.job(job)["NodeList"], cluster.job(job)["Restarts"]) == ("node[1-2]", "1")

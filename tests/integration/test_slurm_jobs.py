@@ -52,3 +52,22 @@ def test_data_made_by_ranks_over_nodes_is_that_of_one_process(cluster, site, tmp
     assert cluster.wait(alone) == ("COMPLETED", 0), log_of(tmp_path / "alone")
     for path in records.glob("train.tfrecord-*"):
         assert path.read_bytes() == (tmp_path / "alone" / "sample-data" / path.name).read_bytes()
+
+
+def test_doctor_examines_all_nodes(cluster, site, tmp_path):
+    job = cluster.submit("--nodes=3", "slurm/doctor.sh", "--max_message_mb=1", cwd=ROOT,
+                         env=site(tmp_path, INTERFACE="eth0"))
+    assert cluster.wait(job) == ("COMPLETED", 0), log_of(tmp_path)
+    document = json.loads((tmp_path / f"doctor-{job}" / "doctor.json").read_text())
+    assert [rank["host"] for rank in document["ranks"]] == ["node1", "node2", "node3"]
+    found = {finding["name"]: finding["what"] for finding in document["findings"]}
+    assert found["interfaces"] == "on all nodes: eth0; used: eth0"
+    assert "node2 10.84.0.2" in found["host names"]
+
+
+def test_doctor_finds_that_the_gpus_are_not_seen(cluster, site, tmp_path):
+    """The cluster's GPUs exist for Slurm only."""
+    job = cluster.submit("--gpus-per-node=1", "slurm/doctor.sh", "--max_message_mb=1", cwd=ROOT, env=site(tmp_path))
+    assert cluster.wait(job) == ("FAILED", 2), log_of(tmp_path)
+    assert "Slurm gave 1 on node1, TensorFlow sees none" in log_of(tmp_path)
+    assert [line for line in log_of(tmp_path).splitlines() if "doctor: 1 of 11 checks failed: GPUs" in line]

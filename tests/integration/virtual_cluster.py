@@ -109,7 +109,7 @@ class VirtualCluster:
             try:
                 if os.readlink(process / "ns" / "net") == namespace:
                     os.kill(int(process.name), signal.SIGKILL)
-            except (FileNotFoundError, ProcessLookupError):
+            except (FileNotFoundError, ProcessLookupError, PermissionError):  # gone, or the machine's own
                 pass
 
     def _namespace_of(self, node):

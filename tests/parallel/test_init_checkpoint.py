@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+from albert_hvd.checkpointing import CheckpointFolder
 from albert_hvd.config import AlbertConfig
 from albert_hvd.interop.huggingface import config_to_huggingface, to_huggingface
 from albert_hvd.interop.tf1 import write_checkpoint
@@ -52,12 +53,16 @@ def test_a_hugging_face_folder(training_files, config, tmp_path):
     assert started.keys() == arrays.keys() and all((started[path] == arrays[path]).all() for path in arrays)
 
 
-def test_a_model_of_other_sizes_is_refused(training_files, config, tmp_path):
+@pytest.mark.parametrize("kind", ["run", "huggingface"])
+def test_a_model_that_differs_where_shapes_do_not_show_it_is_refused(training_files, config, tmp_path, kind):
     other = AlbertConfig.from_dict({**config.to_dict(), "num_attention_heads": 4}, "test")
-    folder = tmp_path / "huggingface"
-    folder.mkdir()
-    save_file(to_huggingface(random_arrays(other)), folder / "model.safetensors")
-    (folder / "config.json").write_text(json.dumps(config_to_huggingface(other, SPECIAL_IDS)))
+    folder = tmp_path / f"{kind}_model"
+    if kind == "run":
+        CheckpointFolder(str(folder / "checkpoints")).save(1, random_arrays(other), None, {"config": other.to_dict()})
+    else:
+        folder.mkdir()
+        save_file(to_huggingface(random_arrays(other)), folder / "model.safetensors")
+        (folder / "config.json").write_text(json.dumps(config_to_huggingface(other, SPECIAL_IDS)))
     result = run_command("pretrain", **flags(training_files, str(tmp_path / "run"), init_checkpoint=str(folder)))
     assert result.returncode == 2
     (line,) = own_lines(result, "pretrain")

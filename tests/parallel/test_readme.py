@@ -44,7 +44,8 @@ def user_environment():
 
 def test_there_are_blocks_to_run():
     assert [block.splitlines()[0] for block in blocks()] == [
-        "bin/demo", "source .venv/bin/activate", "horovodrun -np 3 bin/pretrain", "bin/plot runs/mine/model"]
+        "bin/demo", "source .venv/bin/activate", "horovodrun -np 3 bin/pretrain", "bin/plot runs/mine/model",
+        'bin/fill_mask "Kuala Lumpur ialah ibu <mask> Malaysia" --model=runs/mine/model']
 
 
 @pytest.mark.parametrize("block", blocks(), ids=lambda block: block.splitlines()[0])
