@@ -1,17 +1,15 @@
 """`bin/export`: a trained model in the format that another program reads, or packed to be published."""
 
-import contextlib
 import dataclasses
 import datetime
 import gzip
 import json
 import os
-import shutil
 import tarfile
 
 from albert_hvd.config import AlbertConfig
 from albert_hvd.errors import InputError
-from albert_hvd.files import make_folder, whole_file
+from albert_hvd.files import scratch_folder, whole_file, whole_folder
 from albert_hvd.interop.sources import read_model
 from albert_hvd.interop.vocabulary import fitting_tokenizer
 
@@ -54,7 +52,7 @@ def export(format_name, model, output_dir, tokenizer=None, license_name=None, da
         export_huggingface(source, output_dir, license_name)
         return output_dir
     vocabulary = fitting_tokenizer(source) if source.tokenizer_path else None
-    with _whole_folder(output_dir) as folder:
+    with whole_folder(output_dir, "--output_dir", _tensorflow_errors()) as folder:
         if format_name == "saved_model":
             from albert_hvd.interop.saved_model import write_saved_model
 
@@ -78,7 +76,8 @@ def _export_tar(source, output_dir, date):
     if os.path.exists(path):
         raise InputError(f"--output_dir={output_dir}: {path} exists; remove it, or give another folder or --date")
     # The parts lie beside the archive, where there must be room anyway, and go away with the block.
-    with _scratch_folder(os.path.join(output_dir, name)) as folder, whole_file(path, "--output_dir") as file:
+    with scratch_folder(os.path.join(output_dir, name), "--output_dir", _tensorflow_errors()) as folder, \
+            whole_file(path, "--output_dir") as file:
         _write_tf1(source, folder, tokenizer)
         _pack(folder, name, file, date)
     return path
@@ -125,33 +124,8 @@ def _check_free(output_dir):
         raise InputError(f"--output_dir={output_dir}: it exists and holds something; give a new or empty folder")
 
 
-@contextlib.contextmanager
-def _whole_folder(output_dir):
-    """A folder to write into that becomes `output_dir` only when the block ends without an error."""
-    with _scratch_folder(output_dir) as folder:
-        yield folder
-        try:
-            os.rename(folder, output_dir)  # onto an empty folder too, but not onto one that holds something
-        except OSError as error:
-            raise _cannot_write(output_dir, error) from None
-
-
-@contextlib.contextmanager
-def _scratch_folder(path):
-    """An empty folder beside `path` that is removed at the end, unless it was renamed."""
+def _tensorflow_errors():
+    """What TensorFlow's writers raise when the disk is full."""
     import tensorflow as tf
 
-    parent, name = os.path.split(os.path.abspath(path))
-    make_folder(parent, "--output_dir")
-    folder = os.path.join(parent, f".{name}.{os.getpid()}.partial")
-    try:
-        os.mkdir(folder)
-        yield folder
-    except (OSError, tf.errors.OpError) as error:
-        raise _cannot_write(path, error) from None
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _cannot_write(path, error):
-    return InputError(f"--output_dir={path}: cannot write it ({error}); make room or choose another place")
+    return (tf.errors.OpError,)

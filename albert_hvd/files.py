@@ -3,6 +3,7 @@
 import contextlib
 import glob
 import os
+import shutil
 
 from albert_hvd.errors import InputError
 
@@ -62,3 +63,30 @@ def whole_file(path, flag="--output_file"):
     finally:
         if os.path.exists(partial):
             os.remove(partial)
+
+
+@contextlib.contextmanager
+def scratch_folder(path, flag="--output_dir", errors=()):
+    """An empty folder beside `path`, removed when the block ends unless it was renamed.
+
+    Errors of the system and those of the classes `errors` become an InputError naming `flag`.
+    """
+    parent, name = os.path.split(os.path.abspath(path))
+    make_folder(parent, flag)
+    folder = os.path.join(parent, f".{name}.{os.getpid()}.partial")
+    try:
+        os.mkdir(folder)
+        yield folder
+    except (OSError, *errors) as error:
+        raise InputError(f"{flag}={path}: cannot write it ({error}); give a new or empty folder with room "
+                         f"for it") from None
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def whole_folder(path, flag="--output_dir", errors=()):
+    """A folder to write into that becomes `path` only when the block ends without an error."""
+    with scratch_folder(path, flag, errors) as folder:
+        yield folder
+        os.rename(folder, path)  # onto an empty folder too, but not onto one that holds something

@@ -62,6 +62,12 @@ def test_refusals(run, tmp_path):
         assert result.returncode == 2 and all(word in line for word in words) and "Traceback" not in result.stderr
 
 
+def test_no_text_at_all_is_refused(run):
+    result = call(stdin="\n", model=run)
+    assert result.returncode == 2
+    assert own_lines(result, "fill_mask") == ["no text: give it as an argument, or as lines of standard input"]
+
+
 def test_the_sample_run_is_the_default(tmp_path):
     write_run(tmp_path / "runs" / "sample" / "model", make_config())
     assert call("saya <mask>", cwd=tmp_path).returncode == 0

@@ -7,13 +7,12 @@ import shutil
 from safetensors import SafetensorError
 from safetensors.numpy import save_file
 
-from albert_hvd.errors import InputError
-from albert_hvd.files import make_folder
+from albert_hvd.files import whole_folder
 from albert_hvd.interop.huggingface import OPTIONAL_PARTS, check_architecture, config_to_huggingface, to_huggingface
 from albert_hvd.interop.huggingface_tokenizer import (read_sentencepiece_model, special_tokens_map, tokenizer_config,
                                                       tokenizer_json)
+from albert_hvd.interop.vocabulary import fitting_tokenizer
 from albert_hvd.model_card import model_card
-from albert_hvd.tokenization import Tokenizer
 
 _POOLER, _MASKED_LM, _SENTENCE = OPTIONAL_PARTS
 
@@ -32,7 +31,7 @@ def export_huggingface(source, output_dir, license_name=None, tokenizer_flag="--
         `output_dir` that holds something, or a full disk.
     """
     check_architecture(source.config)
-    tokenizer = _fitting_tokenizer(source, tokenizer_flag)
+    tokenizer = fitting_tokenizer(source, flag=tokenizer_flag)
     arrays = {path: array for path, array in source.arrays.items() if path not in source.missing}
     architecture = transformers_class(arrays)
     sentencepiece_model = read_sentencepiece_model(source.tokenizer_path)
@@ -54,35 +53,13 @@ def transformers_class(paths):
     return "AlbertForMaskedLM" if has[_MASKED_LM] else "AlbertModel"
 
 
-def _fitting_tokenizer(source, flag):
-    if not source.tokenizer_path:
-        raise InputError(f"{source.folder}: its vocabulary is not known; name the SentencePiece model "
-                         f"with {flag}")
-    tokenizer = Tokenizer.from_file(source.tokenizer_path, flag)
-    if tokenizer.vocab_size != source.config.vocab_size:
-        raise InputError(f"{flag}={source.tokenizer_path}: {tokenizer.vocab_size} pieces, the model has "
-                         f"{source.config.vocab_size}; give the vocabulary that it was trained with")
-    return tokenizer
-
-
 def _write_folder(output_dir, tensors, documents, card, tokenizer_path):
-    """Write under a temporary name beside `output_dir`, then rename."""
-    parent, name = os.path.split(os.path.abspath(output_dir))
-    make_folder(parent, "--output_dir")
-    partial = os.path.join(parent, f".{name}.{os.getpid()}.partial")
-    try:
-        os.mkdir(partial)
-        save_file(tensors, os.path.join(partial, "model.safetensors"), metadata={"format": "pt"})
+    with whole_folder(output_dir, "--output_dir", (SafetensorError,)) as folder:
+        save_file(tensors, os.path.join(folder, "model.safetensors"), metadata={"format": "pt"})
         for file_name, values in documents.items():
-            _write_text(os.path.join(partial, file_name), json.dumps(values, indent=2, ensure_ascii=False) + "\n")
-        _write_text(os.path.join(partial, "README.md"), card)
-        shutil.copyfile(tokenizer_path, os.path.join(partial, "spiece.model"))
-        os.rename(partial, output_dir)  # onto an empty folder too, but not onto one that holds something
-    except (OSError, SafetensorError) as error:
-        raise InputError(f"--output_dir={output_dir}: cannot write it ({error}); give a new or empty folder "
-                         f"with room for the model") from None
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+            _write_text(os.path.join(folder, file_name), json.dumps(values, indent=2, ensure_ascii=False) + "\n")
+        _write_text(os.path.join(folder, "README.md"), card)
+        shutil.copyfile(tokenizer_path, os.path.join(folder, "spiece.model"))
 
 
 def _write_text(path, text):
