@@ -96,7 +96,8 @@ def split_documents(input_files, folder):
     """
     parts = [os.path.join(folder, f"own-{part}.txt") for part in ("train", "eval")]
     with whole_file(parts[0]) as train, whole_file(parts[1]) as held_out:
-        documents = itertools.chain.from_iterable(read_block(block)[0] for block in plan_blocks(input_files, flag="--input"))
+        blocks = plan_blocks(input_files, flag="--input")
+        documents = itertools.chain.from_iterable(read_block(block)[0] for block in blocks)
         for number, document in enumerate(documents):
             file = held_out if number % _HOLD_OUT_EVERY == _HOLD_OUT_EVERY - 1 else train
             file.write("\n".join(document).encode() + b"\n\n")

@@ -11,8 +11,8 @@ from conftest import ROOT
 LEVELS = {
     "ground": ["errors", "config", "files", "archives", "corpus", "tokenization", "example_proto", "shards", "records",
                "gpu_pinning", "distributed", "stop_request"],
-    "maths": ["modeling", "optimization", "loss_scaling", "masking", "instances", "cleaning", "sentences", "deduplication",
-              "masked_text"],
+    "maths": ["modeling", "optimization", "loss_scaling", "masking", "instances", "cleaning", "sentences",
+              "deduplication", "masked_text"],
     "parts": ["pretrainer", "training_step", "training_setup", "training_data", "training_loop", "checkpointing",
               "checkpoint_writer", "run_description", "evaluation", "input_pipeline", "packing",
               "batch_plan", "metrics_window", "metrics_log", "profiling", "interop", "model_card", "document_reader",

@@ -98,7 +98,8 @@ def _read_run(path, flag):
     config = AlbertConfig.from_dict(state.get("config"), source)
     arrays = load_arrays(checkpoint, WEIGHTS, variable_shapes(config, source), source)
     # bin/import_checkpoint gave random values to what the model lacked; until they are trained they are not its own.
-    missing = [path for path in state.get("imported", {}).get("new_variables", []) if arrays.pop(path, None) is not None]
+    missing = [name for name in state.get("imported", {}).get("new_variables", []) if name in arrays]
+    arrays = {name: array for name, array in arrays.items() if name not in missing}
     parent = os.path.dirname(os.path.abspath(checkpoint))
     folder = os.path.dirname(parent) if os.path.basename(parent) == "checkpoints" else checkpoint
     return ModelSource("run", config, arrays, missing, tokenizer_beside(folder), folder)
