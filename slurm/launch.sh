@@ -73,8 +73,9 @@ stage_records() {
   local i
   for i in "${!command[@]}"; do
     [[ ${command[i]} == --input_file=* ]] || continue
-    srun --overlap --nodes="$SLURM_JOB_NUM_NODES" --ntasks="$SLURM_JOB_NUM_NODES" --ntasks-per-node=1 --cpus-per-task=1 \
-      slurm/stage_data.sh "${command[i]#*=}" "$LOCAL_SCRATCH" || refuse "the records were not copied to LOCAL_SCRATCH"
+    srun --overlap --nodes="$SLURM_JOB_NUM_NODES" --ntasks="$SLURM_JOB_NUM_NODES" --ntasks-per-node=1 \
+      --cpus-per-task=1 slurm/stage_data.sh "${command[i]#*=}" "$LOCAL_SCRATCH" ||
+      refuse "the records were not copied to LOCAL_SCRATCH, see above"
     command[i]=--input_file=$(slurm/stage_data.sh --staged-pattern "${command[i]#*=}" "$LOCAL_SCRATCH")
   done
 }

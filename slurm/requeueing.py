@@ -48,7 +48,7 @@ def end(folder, exit_code, signals, max_crashes):
     newest = newest_checkpoint(folder)
     crashes = 1 if newest > notes.get("checkpoint", -1) else notes.get("crashes", 0) + 1
     _write(_notes_path(folder), {**notes, "checkpoint": newest, "crashes": crashes})
-    what = f"crash {crashes} without a new checkpoint (exit code {exit_code}{_reason(status)})"
+    what = f"crash {crashes} since the newest checkpoint (exit code {exit_code}{_reason(status)})"
     if crashes > max_crashes:
         return False, f"{what}: not requeued, since MAX_CRASHES={max_crashes} in slurm/cluster.env"
     return True, f"requeued: {what}"

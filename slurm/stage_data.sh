@@ -41,7 +41,8 @@ for file in "${files[@]}"; do
 done
 free=$(df --output=avail -B1 "$scratch" | tail -n 1)
 [ "$needed" -lt "$free" ] ||
-  refuse "$((needed / 1000000)) MB of records and $((free / 1000000)) MB free in $scratch: make room, or empty LOCAL_SCRATCH"
+  refuse "$((needed / 1000000)) MB of records and $((free / 1000000)) MB free in $scratch: make room there, or set" \
+    "LOCAL_SCRATCH in slurm/cluster.env to another folder, or to nothing"
 for file in "${missing[@]}"; do
   mkdir -p "$scratch${file%/*}"
   cp --preserve=timestamps "$file" "$scratch$file.partial"

@@ -48,6 +48,7 @@ SlurmdParameters=config_overrides
 ReturnToService=2
 JobRequeue=1
 KillWait=3
+MinJobAge=3600
 SlurmdTimeout=10
 EnforcePartLimits=ALL
 MailProg=/bin/true

@@ -87,3 +87,11 @@ def last_logged_step(folder):
         return json.loads((folder / "train_log.jsonl").read_text(encoding="utf-8").splitlines()[-1])["step"]
     except (OSError, IndexError, ValueError):
         return 0
+
+
+def submit_command(cluster, environment, folder, command, *options):
+    """Submit a batch script that has slurm/launch.sh start `command`; its output folder is folder/out."""
+    script = folder / "job.sh"
+    script.write_text(f"#!/bin/bash\n#SBATCH --requeue --open-mode=append\n"
+                      f"exec slurm/launch.sh {folder}/out {command}\n")
+    return cluster.submit("--chdir", ROOT, *options, script, cwd=ROOT, env=environment)
