@@ -3,6 +3,7 @@
     model = albert_hvd.load("runs/base")
     model.encode(["Saya suka nasi lemak."])                        # float32 (1, H)
     model.fill_mask("Kuala Lumpur ialah ibu <mask> Malaysia")[0]   # [(piece, probability, text), ...]
+    albert_hvd.load("runs/emotion").predict(["Saya gembira."])     # [{"text", "label", "probabilities"}]
 
 Importing the package imports neither TensorFlow nor Horovod: every module that needs one of them
 imports it itself, so that `--help` and a mistyped flag answer at once.
@@ -12,7 +13,21 @@ __version__ = "0.1.0"
 
 
 def load(path, tokenizer=None):
-    """Load a trained model from any kind of folder; see `inference.load` and `inference.TextModel`."""
-    from albert_hvd import inference
+    """Load a trained model from any kind of folder.
 
-    return inference.load(path, tokenizer)
+    Returns:
+      `finetuning.prediction.TaskPredictor` for what `bin/finetune` wrote, else `inference.TextModel`.
+
+    Raises:
+      InputError: see those and `inference.load`; or a `tokenizer` for a fine-tuned model, which has its own.
+    """
+    from albert_hvd import inference
+    from albert_hvd.errors import InputError
+    from albert_hvd.finetuning import prediction
+
+    if not prediction.find_task_folder(path):
+        return inference.load(path, tokenizer)
+    if tokenizer is not None:
+        raise InputError(f"tokenizer={tokenizer}: {path} is a fine-tuned model, which has its vocabulary with it; "
+                         f"leave the argument out")
+    return prediction.TaskPredictor(path, flag="path")

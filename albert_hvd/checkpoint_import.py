@@ -1,22 +1,21 @@
 """`bin/import_checkpoint`: a model of another program as the folder of a run, with weights and no optimizer."""
 
 import dataclasses
-import json
 import os
 import tarfile
-import tempfile
 
 from albert_hvd import __version__
 from albert_hvd.archives import is_archive, unpack
 from albert_hvd.checkpointing import CheckpointFolder
 from albert_hvd.config import AlbertConfig
 from albert_hvd.errors import InputError
-from albert_hvd.files import make_folder
-from albert_hvd.interop.huggingface import OPTIONAL_PARTS
-from albert_hvd.interop.sources import kind_of, read_model
+from albert_hvd.files import check_free, scratch_folder
+from albert_hvd.interop.parts import MASKED_LM_HEAD, POOLER, SENTENCE_HEAD
+from albert_hvd.interop.sources import kind_of, read_model, warn_of_other_architecture
 from albert_hvd.interop.vocabulary import fitting_tokenizer
+from albert_hvd.model_files import write_model_files
 
-_PART_NAMES = dict(zip(OPTIONAL_PARTS, ("pooler", "masked-LM head", "sentence head")))
+_PART_NAMES = {POOLER: "pooler", MASKED_LM_HEAD: "masked-LM head", SENTENCE_HEAD: "sentence head"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,25 +50,15 @@ def import_checkpoint(options):
             raise InputError(f"--bert_config_file={options.bert_config_file}: a Hugging Face folder has its own "
                              f"config.json; leave the flag out")
         config = AlbertConfig.from_json_file(options.bert_config_file)
-    _check_free(options.output_dir)
-    parent, name = os.path.split(os.path.abspath(options.output_dir))
-    make_folder(parent, "--output_dir")
-    try:
-        with tempfile.TemporaryDirectory(prefix=f".{name}.", suffix=".partial", dir=parent) as scratch:
-            source = _read(options, config, scratch)
-            tokenizer = _tokenizer(source, options)
-            run = os.path.join(scratch, "run")
-            _write_run(run, source, tokenizer, options)
-            os.rename(run, options.output_dir)  # onto an empty folder too
-    except OSError as error:
-        raise InputError(f"--output_dir={options.output_dir}: cannot write it ({error}); make room or choose "
-                         f"another place") from None
+    check_free(options.output_dir)
+    # An archive is unpacked beside the run, where there must be room anyway.
+    with scratch_folder(options.output_dir) as scratch:
+        source = _read(options, config, scratch)
+        tokenizer = _tokenizer(source, options)
+        run = os.path.join(scratch, "run")
+        _write_run(run, source, tokenizer, options)
+        os.rename(run, options.output_dir)  # onto an empty folder too
     return _report(source, tokenizer, options)
-
-
-def _check_free(output_dir):
-    if os.path.exists(output_dir) and (not os.path.isdir(output_dir) or os.listdir(output_dir)):
-        raise InputError(f"--output_dir={output_dir}: it exists and holds something; give a new or empty folder")
 
 
 def _read(options, config, scratch):
@@ -97,7 +86,9 @@ def _read_as(options, path, config):
     if kind != options.kind:
         raise InputError(f"--from={options.kind}: {options.input} is a model of the kind {kind!r}; "
                          f"say --from={kind}")
-    return read_model(path, "--input", config, options.allow_pickle)
+    source = read_model(path, "--input", config, options.allow_pickle)
+    warn_of_other_architecture(source, options.bert_config_file)
+    return source
 
 
 def _innermost(folder):
@@ -114,17 +105,12 @@ def _tokenizer(source, options):
 
 
 def _write_run(folder, source, tokenizer, options):
-    os.mkdir(folder)
     state = {"config": source.config.to_dict(), "seed": options.seed,
              "imported": {"kind": source.kind, "input": options.input, "new_variables": source.missing},
              "versions": {"albert_hvd": __version__}}
     weights = {**source.arrays, **_new_variables(source, options.seed)}
     CheckpointFolder(os.path.join(folder, "checkpoints")).save(0, weights, None, state)
-    with open(os.path.join(folder, "config.json"), "w", encoding="utf-8") as file:
-        file.write(json.dumps(source.config.to_dict(), indent=2) + "\n")
-    if tokenizer:
-        with open(os.path.join(folder, "spiece.model"), "wb") as file:
-            file.write(tokenizer.model)
+    write_model_files(folder, source.config, tokenizer)
 
 
 def _new_variables(source, seed):

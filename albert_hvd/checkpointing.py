@@ -55,6 +55,7 @@ class CheckpointFolder:
         return sorted(int(match.group(1)) for match in map(_NAME.match, os.listdir(self.folder)) if match)
 
     def path(self, step):
+        """Where the checkpoint of a step lies, or would."""
         return os.path.join(self.folder, f"step_{step:08d}")
 
     def save(self, step, weights, slots, state, best_step=None):
@@ -111,11 +112,11 @@ class CheckpointFolder:
                 if name.startswith(_UNFINISHED):
                     shutil.rmtree(os.path.join(self.folder, name), ignore_errors=True)
 
-    def newest_valid(self):
+    def newest_valid(self, flag="--output_dir"):
         """The state of the newest checkpoint that passes its checksums, or None when there is none.
 
-        Each damaged one is reported on stderr and passed over. Raises InputError when all are
-        damaged, since starting from nothing would lose what may still be rescued by hand.
+        Each damaged one is reported on stderr and passed over. Raises InputError, naming `flag`, when all
+        are damaged, since starting from nothing would lose what may still be rescued by hand.
         """
         steps = self.steps()
         for step in reversed(steps):
@@ -124,7 +125,7 @@ class CheckpointFolder:
             except DamagedCheckpoint as damage:
                 sys.stderr.write(f"warning: {damage}; trying the checkpoint before it\n")
         if steps:
-            raise InputError(f"--output_dir: all {len(steps)} checkpoints in {self.folder} are damaged; "
+            raise InputError(f"{flag}: all {len(steps)} checkpoints in {self.folder} are damaged; "
                              f"restore one from a backup, or move the folder away to start anew")
         return None
 
@@ -142,21 +143,37 @@ def _write_files(folder, arrays_of, state):
         _sync(os.path.join(folder, name))
 
 
-def verified_state(path):
-    """Read `state.json` of a checkpoint after checking the checksums of its files.
+def read_state(path):
+    """Read `state.json` of a checkpoint whose files were verified before, as `find_checkpoint` does.
 
     Raises:
-      DamagedCheckpoint: a file is missing, cannot be read, or has another checksum.
+      DamagedCheckpoint: it is missing, cannot be read, or is not what `CheckpointFolder.save` writes.
     """
     try:
         with open(os.path.join(path, STATE), encoding="utf-8") as file:
             state = json.load(file)
+    except (OSError, ValueError, RecursionError) as error:
+        raise DamagedCheckpoint(f"{path} cannot be read ({error})") from None
+    checksums = state.get("sha256") if isinstance(state, dict) else None
+    if not (isinstance(checksums, dict) and WEIGHTS in checksums and type(state.get("step")) is int):
+        raise DamagedCheckpoint(f"{path} cannot be read ({STATE} is not that of a checkpoint)")
+    return state
+
+
+def verified_state(path):
+    """Read `state.json` of a checkpoint and check the checksums of its files, which reads all of them.
+
+    Raises:
+      DamagedCheckpoint: a file is missing, cannot be read, or has another checksum.
+    """
+    state = read_state(path)
+    try:
         for name, checksum in state["sha256"].items():
             if _sha256(os.path.join(path, name)) != checksum:
                 raise DamagedCheckpoint(f"{os.path.join(path, name)} has another checksum than when it was saved")
-        return state
-    except (OSError, ValueError, KeyError, AttributeError) as error:
+    except OSError as error:
         raise DamagedCheckpoint(f"{path} cannot be read ({error})") from None
+    return state
 
 
 def find_checkpoint(path, flag):
@@ -175,7 +192,7 @@ def find_checkpoint(path, flag):
             except DamagedCheckpoint as damage:
                 raise InputError(f"{flag}={path}: {damage}; name an earlier checkpoint") from None
             return folder
-        state = CheckpointFolder(folder).newest_valid()
+        state = CheckpointFolder(folder).newest_valid(flag)
         if state is not None:
             return CheckpointFolder(folder).path(state["step"])
     raise InputError(f"{flag}={path}: no checkpoint there; name a run's output folder or one of its "

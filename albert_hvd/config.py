@@ -86,8 +86,8 @@ class AlbertConfig:
                 raise InputError(f"{source}: unknown key {key!r} (value {value!r}); "
                                  f"known keys: {', '.join(sorted(fields))}")
             elif _IGNORED_KEYS[key] is not None and value not in _IGNORED_KEYS[key]:
-                raise InputError(f"{source}: {key} = {value!r} is not supported; "
-                                 f"set it to {_IGNORED_KEYS[key][0]}")
+                raise InputError(f"{source}: {key} = {value!r} is not supported, only {_IGNORED_KEYS[key][0]!r} is; "
+                                 f"give such a model")
         if "vocab_size" not in known:
             raise InputError(f"{source}: vocab_size is missing; set it to the vocabulary's size")
         config = cls(**known)

@@ -157,6 +157,7 @@ def build(input_file, tokenizer, output_file, options, num_workers=1, use_mpi=Fa
         each rank is one process.
       report: called with each line of the closing table, on rank 0 only.
     Returns: dict of the totals (rank 0), as in `manifest.json`.
+    Raises: InputError for a setting or a file that is not as it must be, or when there is no text.
     """
     plan = make_plan(input_file, tokenizer, output_file, options)
     num_workers = num_workers or len(os.sched_getaffinity(0))

@@ -101,10 +101,12 @@ def make_plan(input_file, tokenizer_path, output_file, options):
 
 @functools.lru_cache(maxsize=1)
 def load_tokenizer(path):
+    """The `Tokenizer` of a file, which a process reads once."""
     return Tokenizer.from_file(path)
 
 
 def load_note(path):
+    """What `save_note` left in the scratch folder, or None."""
     try:
         with open(path, encoding="utf-8") as file:
             return json.load(file)
@@ -113,5 +115,6 @@ def load_note(path):
 
 
 def save_note(path, note):
+    """Leave a JSON-able value for the next stage or the next run."""
     with whole_file(path) as file:
         file.write(json.dumps(note).encode())

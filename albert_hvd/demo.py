@@ -9,6 +9,7 @@ import time
 from albert_hvd.errors import EXIT_BAD_INPUT, InputError, RunFailed
 from albert_hvd.files import make_folder
 from albert_hvd.metrics_log import read_log
+from albert_hvd.model_files import EVAL_RESULTS, TRAIN_LOG
 from albert_hvd.sample_run import (MAX_PREDICTIONS_PER_SEQ, MAX_SEQ_LENGTH, SAMPLE_EVAL, SAMPLE_TRAIN,
                                    split_documents, vocab_size_for, write_tiny_config)
 
@@ -96,11 +97,13 @@ class Demo:
 
     def _table(self, untrained, model, config, seconds):
         before, after = (self._results(folder) for folder in (untrained, model))
-        last = read_log(os.path.join(model, "train_log.jsonl"))[-1]
+        last = read_log(os.path.join(model, TRAIN_LOG))[-1]
         unigram = before["unigram_masked_lm_loss"]
         rows = [("", "before", "after", "piece frequencies alone"),
-                ("held-out MLM loss", f"{before['masked_lm_loss']:.3f}", f"{after['masked_lm_loss']:.3f}", f"{unigram:.3f}"),
-                ("held-out MLM accuracy", f"{before['masked_lm_accuracy']:.4f}", f"{after['masked_lm_accuracy']:.4f}", ""),
+                ("held-out MLM loss", f"{before['masked_lm_loss']:.3f}", f"{after['masked_lm_loss']:.3f}",
+                 f"{unigram:.3f}"),
+                ("held-out MLM accuracy", f"{before['masked_lm_accuracy']:.4f}",
+                 f"{after['masked_lm_accuracy']:.4f}", ""),
                 ("held-out sentence accuracy", f"{before['next_sentence_accuracy']:.3f}",
                  f"{after['next_sentence_accuracy']:.3f}", "0.500")]
         lines = ["{:<28}{:>10}{:>10}{:>26}".format(*row) for row in rows]
@@ -117,5 +120,5 @@ class Demo:
 
     @staticmethod
     def _results(folder):
-        with open(os.path.join(folder, "eval_results.json"), encoding="utf-8") as file:
+        with open(os.path.join(folder, EVAL_RESULTS), encoding="utf-8") as file:
             return json.load(file)

@@ -108,18 +108,22 @@ def _prepare_environment():
 
 
 def rank():
+    """This process's number among all, from 0."""
     return _hvd.rank() if _hvd else 0
 
 
 def size():
+    """The number of ranks."""
     return _hvd.size() if _hvd else 1
 
 
 def local_rank():
+    """This process's number among those of its node, from 0."""
     return _hvd.local_rank() if _hvd else 0
 
 
 def local_size():
+    """The number of ranks on this node."""
     return _hvd.local_size() if _hvd else 1
 
 
@@ -129,6 +133,7 @@ def built_with():
 
 
 def horovod_version():
+    """Such as "0.28.1"; None before `initialize`."""
     return sys.modules["horovod"].__version__ if _hvd else None
 
 

@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from albert_hvd import distributed
 from albert_hvd.input_pipeline import evaluation_batches
+from albert_hvd.pretrainer import LossSums
 
 
 class Evaluator:
@@ -38,7 +39,7 @@ class Evaluator:
           should_stop: optional function without arguments, with the same answer on all ranks, asked before
             each batch; once it is true, the evaluation is given up and the result is None.
         """
-        total = np.zeros(6, np.float64)
+        total = np.zeros(len(LossSums._fields), np.float64)
         for batch in evaluation_batches(self._dataset, self._eval_batch_size, distributed.rank(),
                                         distributed.size(), self._max_eval_steps):
             if should_stop and should_stop():

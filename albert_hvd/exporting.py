@@ -3,15 +3,15 @@
 import dataclasses
 import datetime
 import gzip
-import json
 import os
 import tarfile
 
 from albert_hvd.config import AlbertConfig
 from albert_hvd.errors import InputError
-from albert_hvd.files import scratch_folder, whole_file, whole_folder
-from albert_hvd.interop.sources import read_model
+from albert_hvd.files import check_free, scratch_folder, whole_file, whole_folder
+from albert_hvd.interop.sources import read_model, warn_of_other_architecture
 from albert_hvd.interop.vocabulary import fitting_tokenizer
+from albert_hvd.model_files import write_model_files
 
 FORMATS = ("huggingface", "saved_model", "tar", "tf1")
 
@@ -35,13 +35,16 @@ def export(format_name, model, output_dir, tokenizer=None, license_name=None, da
       The path of what was written.
 
     Raises:
-      InputError: no model there, a vocabulary that is missing or does not fit, an output that exists, or a
-        format that cannot hold the model.
+      InputError: an unknown format, no model there, a vocabulary that is missing or does not fit, an output
+        that exists, or a format that cannot hold the model.
     """
+    if format_name not in FORMATS:
+        raise InputError(f"--format={format_name}: unknown; give one of {', '.join(FORMATS)}")
     date = _date(date)
     if format_name != "tar":
-        _check_free(output_dir)
+        check_free(output_dir)
     source = read_model(model, "--model", config=config and AlbertConfig.from_json_file(config))
+    warn_of_other_architecture(source, config)
     if tokenizer:
         source = dataclasses.replace(source, tokenizer_path=tokenizer)
     if format_name == "tar":
@@ -89,11 +92,7 @@ def _write_tf1(source, folder, tokenizer):
 
     arrays = {path: array for path, array in source.arrays.items() if path not in source.missing}
     write_checkpoint(os.path.join(folder, "model.ckpt"), arrays, source.config)
-    with open(os.path.join(folder, "config.json"), "w", encoding="utf-8") as file:
-        file.write(json.dumps(source.config.to_dict(), indent=2) + "\n")
-    if tokenizer:
-        with open(os.path.join(folder, "spiece.model"), "wb") as file:
-            file.write(tokenizer.model)
+    write_model_files(folder, source.config, tokenizer)
 
 
 def _pack(folder, name, file, date):
@@ -116,12 +115,6 @@ def _date(text):
         return datetime.date.fromisoformat(text)
     except ValueError:
         raise InputError(f"--date={text}: not a date; write it as 2020-04-10") from None
-
-
-def _check_free(output_dir):
-    """InputError unless there is nothing at `output_dir` or an empty folder."""
-    if os.path.lexists(output_dir) and (not os.path.isdir(output_dir) or os.listdir(output_dir)):
-        raise InputError(f"--output_dir={output_dir}: it exists and holds something; give a new or empty folder")
 
 
 def _tensorflow_errors():

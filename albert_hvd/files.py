@@ -2,6 +2,7 @@
 
 import contextlib
 import glob
+import json
 import os
 import shutil
 
@@ -42,6 +43,22 @@ def make_folder(folder, flag):
                          f"choose another place") from None
     if not os.access(folder, os.W_OK):
         raise InputError(f"{flag}: the folder {folder} is not writable; choose another place")
+
+
+def check_free(folder, flag="--output_dir"):
+    """InputError naming `flag` unless there is nothing at `folder`, or an empty folder."""
+    if os.path.lexists(folder) and (not os.path.isdir(folder) or os.listdir(folder)):
+        raise InputError(f"{flag}={folder}: it exists and holds something; give a new or empty folder")
+
+
+def read_json_object(path):
+    """The object in a JSON file as a dict; an empty one when the file is missing or holds something else."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            value = json.load(file)
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
 
 
 @contextlib.contextmanager

@@ -4,9 +4,10 @@ import numpy as np
 
 from albert_hvd.config import AlbertConfig
 from albert_hvd.errors import InputError
-from albert_hvd.interop.sources import read_model
+from albert_hvd.interop.sources import read_model, warn_of_other_architecture
 from albert_hvd.interop.vocabulary import fitting_tokenizer
 from albert_hvd.masked_text import MaskedTextTokenizer, fill
+from albert_hvd.model_files import trained_positions
 from albert_hvd.serving import ServingModel
 
 POOLINGS = ("mean", "cls", "pooler")
@@ -31,6 +32,7 @@ def load(path, tokenizer=None, config=None, path_flag="path", tokenizer_flag="to
       InputError: no model there, no vocabulary known, or one that does not fit the model.
     """
     source = read_model(path, path_flag, config=config and AlbertConfig.from_json_file(config))
+    warn_of_other_architecture(source, config)
     return TextModel(source, fitting_tokenizer(source, tokenizer, tokenizer_flag))
 
 
@@ -40,17 +42,22 @@ class TextModel:
     Args:
       source: a `sources.ModelSource`.
       tokenizer: the `tokenization.Tokenizer` that it was trained with.
+
+    Attributes:
+      max_seq_length: the longest row, <cls> and <sep> included, that it is given: what the model has positions for,
+        or the `--max_seq_length` of its run when that is less, for further positions were never trained.
     """
 
     def __init__(self, source, tokenizer):
         self._folder, self._config, self._tokenizer = source.folder, source.config, tokenizer
         self._texts = MaskedTextTokenizer(tokenizer)
         self._model = ServingModel(source)
+        self.max_seq_length = trained_positions(source.folder, source.config)
 
     def encode(self, texts, pooling="mean"):
         """One vector for each text: float32 (B, H).
 
-        A text of more pieces than the model has positions is cut at the end.
+        A text of more pieces than `max_seq_length` leaves room for is cut at the end.
 
         Args:
           texts: list of str.
@@ -79,7 +86,7 @@ class TextModel:
     def fill_masks(self, texts, top_k=5):
         """The likeliest pieces for each `<mask>` (or `[MASK]`) of each text, each mask seen with the others masked.
 
-        Of a text with more pieces than the model has positions, it sees those around the mask.
+        Of a text with more pieces than `max_seq_length` leaves room for, it sees those around the mask.
 
         Args:
           texts: list of str.
@@ -112,7 +119,7 @@ class TextModel:
     @property
     def _most_pieces(self):
         """Pieces of a row besides <cls> and <sep>."""
-        return self._config.max_position_embeddings - 2
+        return self.max_seq_length - 2
 
     def _candidates(self, windows, top_k):
         """For each (body, position of the mask): list of (piece, probability)."""

@@ -13,12 +13,13 @@ from tqdm import tqdm
 
 from albert_hvd.errors import RunFailed
 from albert_hvd.files import whole_file
+from albert_hvd.model_files import EVAL_LOG, STATUS, TRAIN_LOG
 
 _ON_TENSORBOARD = ("loss", "masked_lm_loss", "sentence_loss", "masked_lm_accuracy", "learning_rate",
                    "grad_norm", "sequences_per_sec", "real_tokens_per_sec", "data_wait_fraction")
 
 
-class _JsonLines:
+class JsonLines:
     """A file with a JSON object a line, which a resumed run goes on with.
 
     Records of steps after `last_step` and a line that was cut off in the middle, which an interrupted run
@@ -59,8 +60,8 @@ class TrainLog:
     def __init__(self, output_dir, first_step, num_train_steps):
         import tensorflow as tf
 
-        self._records = _JsonLines(os.path.join(output_dir, "train_log.jsonl"), first_step)
-        self._evaluations = _JsonLines(os.path.join(output_dir, "eval_log.jsonl"), first_step)
+        self._records = JsonLines(os.path.join(output_dir, TRAIN_LOG), first_step)
+        self._evaluations = JsonLines(os.path.join(output_dir, EVAL_LOG), first_step)
         self._events = tf.summary.create_file_writer(os.path.join(output_dir, "tensorboard"))
         self._scalar = tf.summary.scalar
         self._bar = tqdm(total=num_train_steps, initial=first_step, unit="step", smoothing=0.1,
@@ -128,7 +129,7 @@ def read_log(path):
 def write_status(output_dir, state, step, reason=""):
     """Write `status.json`: state is running, finished, stopped or failed."""
     text = json.dumps({"state": state, "step": step, "reason": reason, "time": time.time()})
-    write_atomically(os.path.join(output_dir, "status.json"), text + "\n")
+    write_atomically(os.path.join(output_dir, STATUS), text + "\n")
 
 
 def write_atomically(path, text):

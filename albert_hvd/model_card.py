@@ -8,7 +8,9 @@ import glob
 import json
 import os
 
+from albert_hvd.files import read_json_object
 from albert_hvd.metrics_log import read_log
+from albert_hvd.model_files import EVAL_RESULTS, FLAGS, TRAIN_LOG, trained_positions
 from albert_hvd.shards import MANIFEST
 
 _RECIPE_FLAGS = ("num_train_steps", "train_batch_size", "max_seq_length", "max_predictions_per_seq", "optimizer",
@@ -36,7 +38,7 @@ def model_card(folder, config, tokenizer, architecture, license_name=None):
       license_name: as Hugging Face spells it; None leaves the field out.
     """
     run = run_folder(folder)
-    flags, results = _read_json(run, "flags.json"), _read_json(run, "eval_results.json")
+    flags, results = (read_json_object(os.path.join(run, name)) if run else {} for name in (FLAGS, EVAL_RESULTS))
     manifest = _manifest(flags)
     sections = [
         _front_matter(architecture, license_name),
@@ -48,7 +50,7 @@ def model_card(folder, config, tokenizer, architecture, license_name=None):
         "## Evaluation\n", _evaluation_section(results),
         "## Intended use\n", "Fine-tuning on tasks in Bahasa Malaysia, such as classification and tagging, and "
                              "filling in masked words.\n",
-        "## Limits\n", _limits_section(config),
+        "## Limits\n", _limits_section(trained_positions(run or folder, config)),
         "## Citation\n", f"```bibtex\n{_CITATION}\n```\n",
     ]
     return "\n".join(sections)
@@ -61,22 +63,12 @@ def run_folder(folder):
         folder = os.path.dirname(folder)
     if os.path.basename(folder) == "checkpoints":
         folder = os.path.dirname(folder)
-    return folder if os.path.exists(os.path.join(folder, "flags.json")) else None
-
-
-def _read_json(run, name):
-    """A JSON object of the run, empty when it is not there or cannot be read."""
-    try:
-        with open(os.path.join(run or "", name), encoding="utf-8") as file:
-            values = json.load(file)
-    except (OSError, ValueError):
-        return {}
-    return values if isinstance(values, dict) else {}
+    return folder if os.path.exists(os.path.join(folder, FLAGS)) else None
 
 
 def _last_record(run):
-    path = os.path.join(run or "", "train_log.jsonl")
-    records = read_log(path) if os.path.exists(path) else []
+    path = run and os.path.join(run, TRAIN_LOG)
+    records = read_log(path) if path and os.path.exists(path) else []
     return records[-1] if records else {}
 
 
@@ -84,7 +76,7 @@ def _manifest(flags):
     """The manifest beside the first file of training records, empty when it is out of reach."""
     pattern = str(flags.get("input_file") or "").split(",")[0].strip()
     paths = sorted(glob.glob(pattern)) if pattern else []
-    return _read_json(os.path.dirname(paths[0]) or os.curdir, MANIFEST) if paths else {}
+    return read_json_object(os.path.join(os.path.dirname(paths[0]), MANIFEST)) if paths else {}
 
 
 def _front_matter(architecture, license_name):
@@ -144,8 +136,8 @@ def _evaluation_section(results):
     return _table(("held-out records", "value"), results.items())
 
 
-def _limits_section(config):
-    return (f"Texts of more than {config.max_position_embeddings} pieces are cut. The model repeats what its training "
+def _limits_section(max_seq_length):
+    return (f"Texts of more than {max_seq_length} pieces are cut. The model repeats what its training "
             f"text says, prejudice and errors included. It was not tested for any use in which a wrong answer does "
             f"harm.\n")
 

@@ -8,7 +8,8 @@ import collections
 
 import tensorflow as tf
 
-from albert_hvd.modeling import AlbertEncoder, Dense, LayerNorm, gelu
+from albert_hvd.errors import InputError
+from albert_hvd.modeling import AlbertEncoder, Dense, LayerNorm, gelu, named_variables
 
 # Each a float32 scalar, summed over the batch.
 LossSums = collections.namedtuple("LossSums", [
@@ -109,6 +110,28 @@ class AlbertPretrainer(tf.Module):
         rows, length = tf.shape(positions)[0], tf.shape(batch["input_ids"])[1]
         flat = positions + tf.range(rows)[:, None] * length
         return tf.reshape(flat, [-1]), tf.reshape(batch["masked_lm_ids"], [-1])
+
+
+def variable_shapes(config, source="config"):
+    """The shape of every variable of `AlbertPretrainer(config)`, which is not made, so no memory is taken.
+
+    Args:
+      config: an `AlbertConfig`.
+      source: what to call the config's place in errors, such as its path.
+
+    Returns:
+      dict of path, as `modeling.named_variables` gives it, to tuple of int.
+
+    Raises:
+      InputError: naming `source`, for sizes that no tensor can have.
+    """
+    try:
+        with tf.Graph().as_default():  # the variables of a graph that is never run hold nothing
+            variables = named_variables(AlbertPretrainer(config))
+    except (ValueError, TypeError, OverflowError, tf.errors.OpError) as error:
+        raise InputError(f"{source}: its config asks for a tensor of an impossible size "
+                         f"({str(error).splitlines()[0]}); give the config that the model was trained with") from None
+    return {path: tuple(variable.shape) for path, variable in variables.items()}
 
 
 def _cross_entropy(logits, labels, weights):

@@ -18,8 +18,9 @@ from albert_hvd import distributed
 from albert_hvd.batch_plan import activation_bytes_per_row, cpu_memory_per_rank, gpu_memory_per_rank, plan_batch
 from albert_hvd.config import AlbertConfig
 from albert_hvd.errors import InputError
-from albert_hvd.files import make_folder, whole_file
+from albert_hvd.files import make_folder
 from albert_hvd.metrics_log import write_atomically, write_status
+from albert_hvd.model_files import FLAGS, write_model_files
 from albert_hvd.profiling import parse_profile_steps
 from albert_hvd.records import open_records
 from albert_hvd.stop_request import StopRequest
@@ -155,11 +156,7 @@ def _check(options):
 
 def _write_run_files(options, config, plan, tokenizer):
     """The run's folder is all that validation, export and inference need: it has the vocabulary too."""
-    folder = options.output_dir
-    if tokenizer:
-        with whole_file(os.path.join(folder, "spiece.model"), "--output_dir") as file:
-            file.write(tokenizer.model)
-    write_atomically(os.path.join(folder, "config.json"), json.dumps(config.to_dict(), indent=2) + "\n")
+    write_model_files(options.output_dir, config, tokenizer)
     flags = {**dataclasses.asdict(options), "size": distributed.size(), "micro_batch_size": plan.micro_batch_size,
              "python": platform.python_version()}
-    write_atomically(os.path.join(folder, "flags.json"), json.dumps(flags, indent=2) + "\n")
+    write_atomically(os.path.join(options.output_dir, FLAGS), json.dumps(flags, indent=2) + "\n")

@@ -14,9 +14,8 @@ import numpy as np
 
 from albert_hvd.errors import InputError
 from albert_hvd.example_proto import LABEL_FIELD, PREDICTION_FIELDS, SEQUENCE_FIELDS, FieldError, decode_examples
-from albert_hvd.files import expand_input_files  # noqa: F401 - part of this module's interface
+from albert_hvd.files import expand_input_files
 from albert_hvd.shards import FOOTER_BYTES, HEADER_BYTES, load_index, masked_crc, read_manifest
-from albert_hvd.shards import RecordWriter  # noqa: F401 - part of this module's interface
 
 MAX_OPEN_FILES = 256
 

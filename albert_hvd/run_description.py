@@ -34,13 +34,21 @@ def describe_run(origin, options, config, plan, num_records, num_parameters, dev
                   f"accumulation_steps {plan.accumulation_steps} x ranks {plan.size}"),
         ("update", f"{plan.train_batch_size} {'packed ' * options.pack_sequences}rows x {positions} positions = "
                    f"{tokens} tokens, padding included"),
-        ("whole run", f"{steps} steps{_epochs(options, plan, num_records)}, {steps * tokens / 1e9:.4g} G tokens"),
+        ("whole run", f"{steps} steps{_epochs(options, plan, num_records)}, {_with_unit(steps * tokens)}tokens"),
         ("data", f"{num_records} records of {options.input_file}"),
         ("memory", f"about {(state + activations) / 2**30:.2f} GiB a rank: {state / 2**30:.2f} for weights, gradients "
                    f"and moments, {activations / 2**30:.2f} for the activations of a micro-batch"),
         ("output", options.output_dir),
     ]
     return "\n".join(f"{name:<10} {value}" for name, value in rows)
+
+
+def _with_unit(count):
+    """A count as "384 k ", "5.2 G ", four digits of it; below 1000 as it is."""
+    for size, unit in ((1e9, "G "), (1e6, "M "), (1e3, "k ")):
+        if count >= size:
+            return f"{count / size:.4g} {unit}"
+    return f"{count} "
 
 
 def _epochs(options, plan, num_records):

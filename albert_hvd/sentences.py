@@ -9,7 +9,8 @@ TITLES = frozenset(
     "mohd md muhd muh abd ab sy syed sh no bil hlm ms jld jil ed bab rj fasal per vol fig cth spt sdn bhd kg jln "
     "jl lrg tmn bdr kpg sg bt km tel faks ext r.a s.a.w s.w.t a.s w.p u.p s.u a.k.a i.e e.g viz vs dll dsb lwn "
     "jan feb mac apr jun jul ogos sept sep okt nov dis".split())
-# These do end a sentence when an upper-case word follows, and are mostly followed by another word.
+# Of these the ones that are words too ("Dia kata no. Saya ..."): they go on before a number only.
+WORDS_TOO = frozenset("no bil mac dis per km".split())
 CLOSING = "\"'”’)\\]»"
 BOUNDARY = re.compile(rf"([.!?…]+[{CLOSING}]*)\s+(?=[\"'“‘(\[«]*[A-Z0-9À-ÖØ-Þ])")
 LIST_NUMBER = re.compile(r"[(\[]?(?:\d{1,3}|[A-Za-z]|[ivxIVX]{1,4})")
@@ -36,8 +37,7 @@ def _keeps_going(line, start, boundary):
     stop = boundary.start(1)
     word = line[start:stop].rpartition(" ")[2].lstrip("(\"'“‘[")
     if boundary.group(1) == "." and word.lower() in TITLES:
-        # "No." and the months need a number after them, or they are words: "Dia kata no. Saya ..."
-        return word.lower() not in ("no", "bil", "mac", "dis", "per", "km") or line[boundary.end()].isdigit()
+        return word.lower() not in WORDS_TOO or line[boundary.end()].isdigit()
     is_initial = len(word) == 1 and word.isalpha() and word.isupper()
     at_beginning = stop - start == len(word)
     return boundary.group(1) == "." and (is_initial or at_beginning and bool(LIST_NUMBER.fullmatch(word)))

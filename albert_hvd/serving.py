@@ -5,11 +5,9 @@
 
 import tensorflow as tf
 
-from albert_hvd.interop.huggingface import OPTIONAL_PARTS
+from albert_hvd.interop.parts import MASKED_LM_HEAD, POOLER
 from albert_hvd.modeling import named_variables
 from albert_hvd.pretrainer import AlbertPretrainer
-
-_POOLER, _MASKED_LM, _ = OPTIONAL_PARTS
 
 
 def _rows(name):
@@ -30,7 +28,7 @@ class ServingModel(tf.Module):
     def __init__(self, source):
         super().__init__(name="albert")
         self.has_pooler, self.has_masked_lm = (
-            not any(path.startswith(part) for path in source.missing) for part in (_POOLER, _MASKED_LM))
+            not any(path.startswith(part) for path in source.missing) for part in (POOLER, MASKED_LM_HEAD))
         self.pretrainer = AlbertPretrainer(source.config)
         for path, variable in named_variables(self.pretrainer).items():
             if path not in source.missing:

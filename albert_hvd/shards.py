@@ -84,6 +84,7 @@ class RecordWriter:
 
     @property
     def sha256(self):
+        """The hexadecimal digest of what was written so far."""
         return self._digest.hexdigest()
 
     def write(self, record):
@@ -120,15 +121,21 @@ class RecordWriter:
 
 
 def read_manifest(folder):
-    """The `manifest.json` of a folder as a dict; an empty one when there is none."""
+    """The `manifest.json` of a folder as a dict; an empty one when there is none.
+
+    Raises: InputError when it cannot be read as a JSON object.
+    """
     path = os.path.join(folder, MANIFEST)
     try:
         with open(path, encoding="utf-8") as file:
-            return json.load(file)
+            manifest = json.load(file)
+        if not isinstance(manifest, dict):
+            raise ValueError(f"it holds no JSON object, but a {type(manifest).__name__}")
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path}: cannot read it ({error}); build the records again or delete it") from None
+    return manifest
 
 
 def write_manifest(folder, build, options, shards):

@@ -46,6 +46,7 @@ class Training:
     def __init__(self, options, config, dataset, plan, model, optimizer):
         self.options, self.config, self.plan = options, config, plan
         self._dataset = dataset
+        self._tokenizers = list(tokenizers_of(dataset.paths))
         self.tokenizer = find_tokenizer(options, dataset.paths, config.vocab_size)
         self._model, self._optimizer = model, optimizer
         self._variables = named_variables(model)
@@ -145,7 +146,7 @@ class Training:
     def _state(self):
         return {
             "records_read": self._position, "epoch": self._position // self._dataset.num_records,
-            "num_records": self._dataset.num_records, "tokenizers": list(tokenizers_of(self._dataset.paths)),
+            "num_records": self._dataset.num_records, "tokenizers": self._tokenizers,
             "seed": self.options.seed, "dynamic_masking": self.options.dynamic_masking,
             "optimizer": self.options.optimizer, "pack_sequences": self.options.pack_sequences,
             "config": self.config.to_dict(), "train_batch_size": self.plan.train_batch_size, "size": self.plan.size,
@@ -178,7 +179,7 @@ class Training:
         if state is None:
             if self.options.init_checkpoint:
                 self._origin = f"weights of {self.options.init_checkpoint}"
-                self.load_weights(self.options.init_checkpoint, "--init_checkpoint")
+                self._load_weights(self.options.init_checkpoint, "--init_checkpoint")
             else:
                 self._start_from_frequencies()
             return None
@@ -193,7 +194,7 @@ class Training:
         _assign(self._slots(), path, checkpointing.OPTIMIZER, f"--output_dir={self.options.output_dir}")
         return state
 
-    def load_weights(self, path, flag):
+    def _load_weights(self, path, flag):
         """Read the model's weights from anything that `sources.read_model` knows.
 
         What the source lacks keeps its first values, and is named in the start table.
@@ -201,7 +202,7 @@ class Training:
         if kind_of(path, flag) == "run":
             checkpoint = checkpointing.find_checkpoint(path, flag)
             _assign(self._variables, checkpoint, checkpointing.WEIGHTS, f"{flag}={path}")
-            config = AlbertConfig.from_dict(checkpointing.verified_state(checkpoint)["config"], checkpoint)
+            config = AlbertConfig.from_dict(checkpointing.read_state(checkpoint).get("config"), checkpoint)
             _check_same_sizes(self.config, config, f"{flag}={path}")
             return
         source = read_model(path, flag, config=self.config)

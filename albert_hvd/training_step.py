@@ -33,6 +33,7 @@ class SummedGradients:
         self._gradients = gradients
 
     def gradient(self, loss, sources):
+        """What `tf.GradientTape.gradient` would have given."""
         del loss, sources  # they were given when the gradients were summed
         return self._gradients
 

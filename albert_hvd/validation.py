@@ -5,11 +5,12 @@ import json
 import os
 
 from albert_hvd import distributed
-from albert_hvd.checkpointing import WEIGHTS, find_checkpoint, load_arrays, verified_state
+from albert_hvd.checkpointing import WEIGHTS, find_checkpoint, load_arrays, read_state
 from albert_hvd.config import AlbertConfig
 from albert_hvd.errors import InputError
 from albert_hvd.files import make_folder
 from albert_hvd.metrics_log import write_atomically
+from albert_hvd.model_files import EVAL_RESULTS
 from albert_hvd.records import open_records
 
 # The lines of eval_results.txt, in the old project's order.
@@ -85,9 +86,10 @@ def _check(options):
     path, flag = ((options.init_checkpoint, "--init_checkpoint") if options.init_checkpoint
                   else (options.output_dir, "--output_dir"))
     checkpoint = find_checkpoint(path, flag)
-    state = verified_state(checkpoint)
-    if state["config"] != config.to_dict():
-        differing = [key for key, value in config.to_dict().items() if state["config"].get(key) != value]
+    state = read_state(checkpoint)
+    saved = AlbertConfig.from_dict(state.get("config"), checkpoint).to_dict()
+    differing = [key for key, value in config.to_dict().items() if saved[key] != value]
+    if differing:
         raise InputError(f"--bert_config_file={options.bert_config_file}: {', '.join(differing)} differ from the "
                          f"config of {checkpoint}; use the run's own config.json")
     return config, checkpoint, state["step"]
@@ -96,4 +98,4 @@ def _check(options):
 def _write(output_dir, results):
     lines = [f"{key} = {results[key]}\n" for key in _KEYS]
     write_atomically(os.path.join(output_dir, "eval_results.txt"), "".join(lines))
-    write_atomically(os.path.join(output_dir, "eval_results.json"), json.dumps(results, indent=2) + "\n")
+    write_atomically(os.path.join(output_dir, EVAL_RESULTS), json.dumps(results, indent=2) + "\n")

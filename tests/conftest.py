@@ -64,7 +64,7 @@ def training_files(tmp_path_factory):
     """
     import numpy as np
 
-    from albert_hvd.records import RecordWriter
+    from albert_hvd.shards import RecordWriter
 
     folder = tmp_path_factory.mktemp("training_files")
     config = AlbertConfig(vocab_size=50, embedding_size=8, hidden_size=16, num_hidden_layers=2,

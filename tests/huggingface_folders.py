@@ -5,8 +5,8 @@ import types
 import numpy as np
 
 from albert_hvd.config import AlbertConfig
-from albert_hvd.interop.huggingface import variable_shapes
 from albert_hvd.interop.huggingface_export import export_huggingface
+from albert_hvd.pretrainer import variable_shapes
 
 
 def make_config(vocab_size, positions=64):

@@ -11,7 +11,7 @@ import pytest
 
 from albert_hvd.errors import InputError
 from albert_hvd.pretraining import PretrainingOptions, _check
-from albert_hvd.records import RecordWriter
+from albert_hvd.shards import RecordWriter
 from conftest import random_record
 
 

@@ -65,11 +65,26 @@ def test_a_damaged_checkpoint_falls_back_with_a_warning(folder, name, damage, ca
     assert folder.newest_valid()["step"] == 2
 
 
+@pytest.mark.parametrize("text", ["[1]", "null", "{}", '{"step": 2, "sha256": []}', '{"step": 2, "sha256": {}}',
+                                  "[" * 100000])
+def test_a_state_that_is_none_is_damage(folder, text, capsys):
+    save(folder, 1)
+    save(folder, 2)
+    with open(os.path.join(folder.path(2), checkpointing.STATE), "w", encoding="utf-8") as file:
+        file.write(text)
+    assert folder.newest_valid()["step"] == 1
+    assert "step_00000002" in capsys.readouterr().err
+    with pytest.raises(InputError, match="--x=.*step_00000002 cannot be read"):
+        find_checkpoint(folder.path(2), "--x")
+
+
 def test_all_damaged_is_an_error_not_a_new_start(folder):
     save(folder, 1)
     os.remove(os.path.join(folder.path(1), checkpointing.WEIGHTS))
-    with pytest.raises(InputError, match="all 1 checkpoints"):
+    with pytest.raises(InputError, match="^--output_dir: all 1 checkpoints"):
         folder.newest_valid()
+    with pytest.raises(InputError, match="^--init_checkpoint: all 1 checkpoints"):
+        find_checkpoint(folder.folder, "--init_checkpoint")
 
 
 def test_an_interrupted_save_leaves_nothing_that_is_read(folder, monkeypatch):

@@ -142,6 +142,7 @@ def test_refusals_name_the_mend(albert_run, tmp_path):
     out = str(tmp_path / "out")
     for arguments, message in (
             (dict(format_name="tar", model=albert_run, date="2020-13-01"), "--date=2020-13-01: not a date"),
+            (dict(format_name="onnx", model=albert_run), "--format=onnx: unknown; give one of huggingface"),
             (dict(format_name="tf1", model=str(tmp_path / "nowhere")), "--model=.*nowhere"),
             (dict(format_name="tf1", model=albert_run, tokenizer="nowhere.model"), "--tokenizer=nowhere.model"),
             (dict(format_name="tar", model=bare), "vocabulary is not known; name .* with --tokenizer"),

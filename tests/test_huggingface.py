@@ -10,6 +10,7 @@ from safetensors.numpy import save_file
 
 from albert_hvd.errors import InputError
 from albert_hvd.interop import huggingface
+from albert_hvd.interop.huggingface_weights import read_weights
 
 HEADS = ("masked_lm_head/", "sentence_head/")
 
@@ -29,16 +30,8 @@ def write(folder, tensors):
     return str(folder)
 
 
-def test_shapes_are_those_of_the_model(config):
-    from albert_hvd.modeling import named_variables
-    from albert_hvd.pretrainer import AlbertPretrainer
-
-    variables = named_variables(AlbertPretrainer(config))
-    assert {path: tuple(v.shape) for path, v in variables.items()} == huggingface.variable_shapes(config)
-
-
 def test_the_round_trip_keeps_every_bit(config, arrays, tmp_path):
-    back = huggingface.read_weights(write(tmp_path, huggingface.to_huggingface(arrays)), config)
+    back = read_weights(write(tmp_path, huggingface.to_huggingface(arrays)), config)
     assert back.keys() == arrays.keys()
     assert all(back[path].tobytes() == arrays[path].tobytes() for path in arrays)
     again = huggingface.to_huggingface(back)
@@ -49,23 +42,23 @@ def test_a_bare_model_has_no_prefix_and_no_heads(config, arrays, tmp_path):
     trunk = {path: array for path, array in arrays.items() if not path.startswith(HEADS)}
     bare = {name.removeprefix("albert."): value for name, value in huggingface.to_huggingface(trunk).items()}
     bare["embeddings.position_ids"] = np.arange(64)[None]
-    back = huggingface.read_weights(write(tmp_path, bare), config)
+    back = read_weights(write(tmp_path, bare), config)
     assert back.keys() == trunk.keys() and all(np.array_equal(back[path], trunk[path]) for path in trunk)
 
 
 def test_a_masked_lm_has_no_pooler(config, arrays, tmp_path):
     kept = {path: array for path, array in arrays.items() if not path.startswith(("encoder/pooler", "sentence_head"))}
-    assert huggingface.read_weights(write(tmp_path, huggingface.to_huggingface(kept)), config).keys() == kept.keys()
+    assert read_weights(write(tmp_path, huggingface.to_huggingface(kept)), config).keys() == kept.keys()
 
 
 def test_tied_tensors_are_one_or_refused(config, arrays, tmp_path):
     tensors = huggingface.to_huggingface(arrays)
     words, bias = tensors["albert.embeddings.word_embeddings.weight"], tensors.pop("predictions.bias")
     tied = {**tensors, "predictions.decoder.weight": words.copy(), "predictions.decoder.bias": bias}
-    back = huggingface.read_weights(write(tmp_path, tied), config)
+    back = read_weights(write(tmp_path, tied), config)
     assert np.array_equal(back["masked_lm_head/output_bias"], bias) and back.keys() == arrays.keys()
     with pytest.raises(InputError, match="predictions.decoder.weight differs from albert.embeddings.word_emb"):
-        huggingface.read_weights(write(tmp_path, {**tied, "predictions.decoder.weight": words + 1}), config)
+        read_weights(write(tmp_path, {**tied, "predictions.decoder.weight": words + 1}), config)
 
 
 def test_half_precision_becomes_float32(config, arrays, tmp_path):
@@ -73,7 +66,7 @@ def test_half_precision_becomes_float32(config, arrays, tmp_path):
 
     for dtype in (np.float16, ml_dtypes.bfloat16):
         tensors = {name: value.astype(dtype) for name, value in huggingface.to_huggingface(arrays).items()}
-        back = huggingface.read_weights(write(tmp_path, tensors), config)
+        back = read_weights(write(tmp_path, tensors), config)
         for path, array in arrays.items():
             assert back[path].dtype == np.float32
             np.testing.assert_array_equal(back[path], array.astype(dtype).astype(np.float32))
@@ -87,10 +80,10 @@ def test_shards_are_read_by_their_index(config, arrays, tmp_path):
         save_file({name: tensors[name] for name in names[part::2]}, str(tmp_path / f"part-{part}.safetensors"))
     index = tmp_path / "model.safetensors.index.json"
     index.write_text(json.dumps({"weight_map": weight_map}))
-    assert huggingface.read_weights(str(tmp_path), config).keys() == arrays.keys()
+    assert read_weights(str(tmp_path), config).keys() == arrays.keys()
     index.write_text(json.dumps({"weight_map": {"a": "../part-0.safetensors"}}))
     with pytest.raises(InputError, match="'../part-0.safetensors' is not a file of this folder"):
-        huggingface.read_weights(str(tmp_path), config)
+        read_weights(str(tmp_path), config)
 
 
 def test_one_error_names_every_wrong_tensor(config, arrays, tmp_path):
@@ -99,7 +92,7 @@ def test_one_error_names_every_wrong_tensor(config, arrays, tmp_path):
     tensors["albert.pooler.weight"] = np.zeros((3, 5), np.float32)
     tensors["classifier.weight"] = np.zeros((3, 16), np.float32)
     with pytest.raises(InputError) as refusal:
-        huggingface.read_weights(write(tmp_path, tensors), config)
+        read_weights(write(tmp_path, tensors), config)
     for problem in ("albert.embeddings.LayerNorm.bias is missing", "predictions.dense.bias is missing",
                     "albert.pooler.weight has shape (3, 5), the config (16, 16)", "classifier.weight is unknown"):
         assert problem in str(refusal.value)
@@ -113,12 +106,12 @@ def test_damaged_and_hostile_files_are_refused(config, arrays, tmp_path):
                  struct.pack("<Q", len(header)) + header + bytes(16)):
         path.write_bytes(data)
         with pytest.raises(InputError, match="not a readable safetensors file"):
-            huggingface.read_weights(str(tmp_path), config)
+            read_weights(str(tmp_path), config)
 
 
 def test_a_folder_without_weights_is_named(config, tmp_path):
     with pytest.raises(InputError, match="no weights there"):
-        huggingface.read_weights(str(tmp_path), config)
+        read_weights(str(tmp_path), config)
 
 
 class _Ids:
@@ -130,6 +123,12 @@ def test_configs_go_there_and_back(config):
     assert (theirs["pad_token_id"], theirs["bos_token_id"], theirs["eos_token_id"]) == (5, 3, 4)
     assert (theirs["model_type"], theirs["hidden_act"]) == ("albert", "gelu_new")
     assert huggingface.config_from_huggingface(json.loads(json.dumps(theirs)), "x") == config
+
+
+def test_several_groups_of_layers_are_not_supported(config):
+    theirs = {**huggingface.config_to_huggingface(config, _Ids), "num_hidden_groups": 12}
+    with pytest.raises(InputError, match="num_hidden_groups = 12 is not supported, only 1 is; give such a model"):
+        huggingface.config_from_huggingface(theirs, "folder/config.json")
 
 
 @pytest.mark.parametrize("key, value", [

@@ -9,6 +9,8 @@ from small_corpus import make_documents, make_tokenizer
 from albert_hvd.errors import InputError
 from albert_hvd.interop import huggingface
 from albert_hvd.interop.huggingface_export import export_huggingface
+from albert_hvd.interop.huggingface_weights import read_weights
+from albert_hvd.pretrainer import variable_shapes
 from albert_hvd.tokenization import Tokenizer, train_tokenizer
 
 FILES = ["README.md", "config.json", "model.safetensors", "special_tokens_map.json", "spiece.model",
@@ -28,7 +30,7 @@ def test_the_folder_holds_the_model(vocabulary, tmp_path):
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == FILES
     assert (tmp_path / "out" / "spiece.model").read_bytes() == vocabulary.read_bytes()
     config = huggingface.config_from_huggingface(json.loads((tmp_path / "out" / "config.json").read_text()), "x")
-    back = huggingface.read_weights(str(tmp_path / "out"), config)
+    back = read_weights(str(tmp_path / "out"), config)
     assert config == source.config and all((back[path] == source.arrays[path]).all() for path in source.arrays)
 
 
@@ -46,16 +48,23 @@ def test_tokenizer_json_has_the_vocabulary_in_order(vocabulary, tmp_path):
     assert names["mask_token"]["content"] == "<mask>" and names["model_max_length"] == 64
 
 
+def test_rows_are_no_longer_than_those_of_the_training(vocabulary, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "flags.json").write_text(json.dumps({"max_seq_length": 32}))
+    export(vocabulary, tmp_path / "out", 110, folder=tmp_path / "run")
+    assert json.loads((tmp_path / "out" / "tokenizer_config.json").read_text())["model_max_length"] == 32
+
+
 @pytest.mark.parametrize("missing, expected", [
     ((), "AlbertForPreTraining"), (("sentence_head",), "AlbertForMaskedLM"),
     (("encoder/pooler", "sentence_head"), "AlbertForMaskedLM"),
     (("masked_lm_head", "sentence_head"), "AlbertModel")])
 def test_missing_heads_are_left_out(vocabulary, tmp_path, missing, expected):
     config = make_config(110)
-    paths = [path for path in huggingface.variable_shapes(config) if path.startswith(missing or ("-",))]
+    paths = [path for path in variable_shapes(config) if path.startswith(missing or ("-",))]
     export(vocabulary, tmp_path / "out", 110, missing=paths)
     assert json.loads((tmp_path / "out" / "config.json").read_text())["architectures"] == [expected]
-    assert not set(paths) & huggingface.read_weights(str(tmp_path / "out"), config).keys()
+    assert not set(paths) & read_weights(str(tmp_path / "out"), config).keys()
 
 
 def test_refusals_leave_nothing_behind(vocabulary, tmp_path):

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_corpus import make_documents, make_tokenizer
 
-from albert_hvd.interop import huggingface
+from albert_hvd.interop.huggingface_weights import read_weights
 from albert_hvd.tokenization import Tokenizer
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed (extra: parity)")
@@ -117,14 +117,14 @@ def test_what_transformers_saves_is_read(folder, tmp_path, name):
     path, source, _ = folder
     model = getattr(transformers, name).from_pretrained(path)
     model.save_pretrained(tmp_path)
-    back = huggingface.read_weights(str(tmp_path), source.config)
+    back = read_weights(str(tmp_path), source.config)
     assert all(np.array_equal(back[key], source.arrays[key]) for key in back)
     lacking = {"AlbertModel": ("masked_lm_head", "sentence_head"), "AlbertForPreTraining": ("-",),
                "AlbertForMaskedLM": ("encoder/pooler", "sentence_head")}[name]
     assert back.keys() == {key for key in source.arrays if not key.startswith(lacking)}
     (tmp_path / "model.safetensors").unlink()
     torch.save(model.state_dict(), tmp_path / "pytorch_model.bin")
-    assert huggingface.read_weights(str(tmp_path), source.config).keys() == back.keys()
+    assert read_weights(str(tmp_path), source.config).keys() == back.keys()
 
 
 def test_a_pickle_with_code_is_refused(folder, tmp_path):
@@ -138,5 +138,5 @@ def test_a_pickle_with_code_is_refused(folder, tmp_path):
 
     torch.save({"a": Hostile()}, tmp_path / "pytorch_model.bin")
     with pytest.raises(InputError, match="not a file of tensors alone"):
-        huggingface.read_weights(str(tmp_path), folder[1].config)
+        read_weights(str(tmp_path), folder[1].config)
     assert not (tmp_path / "ran").exists()

@@ -62,6 +62,21 @@ def test_the_reference_checkpoints_come_in(architecture, fixtures, tmp_path):
     assert f"architecture {architecture}" in lines[0] and not any("new weights" in line for line in lines)
 
 
+@pytest.mark.parametrize("named", ["albert", "brightmart", None])
+@pytest.mark.parametrize("as_a_flag", [False, True])
+def test_a_config_that_names_another_architecture_is_overruled_aloud(named, as_a_flag, tiny_config, tmp_path, capsys):
+    config = dataclasses.replace(tiny_config, architecture="brightmart")
+    make_tf1(tmp_path / "model", config)
+    path = tmp_path / "model" / "albert_config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **({"architecture": named} if named else {})}))
+    lines = import_checkpoint(options(tmp_path, bert_config_file=str(path) if as_a_flag else None))
+    assert "(architecture brightmart)" in lines[0]
+    warnings = capsys.readouterr().err.splitlines()
+    assert len(warnings) == (named == "albert")
+    for line in warnings:
+        assert line.startswith("warning: albert_config.json: architecture = 'albert', but") and "'brightmart'" in line
+
+
 def test_missing_parts_begin_as_a_new_model_would(tiny_config, tmp_path):
     arrays = make_tf1(tmp_path / "model", tiny_config, parts=["encoder/embeddings/", "encoder/layer/"])
     lines = import_checkpoint(options(tmp_path, seed=3))

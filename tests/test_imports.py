@@ -10,7 +10,7 @@ from conftest import ROOT
 
 LEVELS = {
     "ground": ["errors", "config", "files", "archives", "corpus", "tokenization", "example_proto", "shards", "records",
-               "gpu_pinning", "distributed", "stop_request"],
+               "gpu_pinning", "distributed", "stop_request", "model_files", "package_versions"],
     "maths": ["modeling", "optimization", "loss_scaling", "masking", "instances", "cleaning", "sentences",
               "deduplication", "masked_text"],
     "parts": ["pretrainer", "training_step", "training_setup", "training_data", "training_loop", "checkpointing",
@@ -18,7 +18,8 @@ LEVELS = {
               "batch_plan", "metrics_window", "metrics_log", "profiling", "interop", "model_card", "document_reader",
               "example_stages", "data_report", "serving", "inference"],
     "jobs": ["pretraining", "validation", "demo", "sample_run", "preprocessing", "tokenizer_training", "data_plan",
-             "data_building", "reporting", "benchmarking", "doctor", "exporting", "checkpoint_import"],
+             "data_building", "reporting", "benchmarking", "doctor", "exporting", "checkpoint_import",
+             "finetuning"],
 }
 LEVEL_OF = {name: level for level, names in enumerate(LEVELS.values()) for name in names}
 MODULES = sorted(path for path in (ROOT / "albert_hvd").rglob("*.py"))

@@ -1,5 +1,6 @@
 """Vectors of texts and filled-in masks from Python."""
 
+import json
 import shutil
 
 import numpy as np
@@ -159,6 +160,22 @@ def test_a_long_text_is_cut_at_the_end(run, model, tokenizer):
     sequence_output, _, _ = plain_outputs(run, [*ids[:47], tokenizer.sep_id])
     assert len(ids) > 48
     np.testing.assert_allclose(model.encode([text], "cls")[0], sequence_output[0], atol=1e-6)
+
+
+@pytest.mark.parametrize("flags, positions", [
+    ({"max_seq_length": 20}, 20), ({"max_seq_length": 100}, 48), ({}, 48), ({"max_seq_length": "20"}, 48)])
+def test_positions_that_were_never_trained_are_left_alone(run, tokenizer, tmp_path, flags, positions):
+    folder = shutil.copytree(run, tmp_path / "run")
+    (folder / "flags.json").write_text(json.dumps(flags))
+    model = albert_hvd.load(str(folder))
+    assert model.max_seq_length == positions
+    words = "saya makan di rumah " * 40
+    body = row_of(tokenizer, words)[1:-1]
+    sequence_output, _, _ = plain_outputs(run, [tokenizer.cls_id, *body[:positions - 2], tokenizer.sep_id])
+    np.testing.assert_allclose(model.encode([words], "cls")[0], sequence_output[0], atol=1e-6)
+    (candidates,) = model.fill_mask(f"<mask> {words}", top_k=1)
+    _, _, logits = plain_outputs(run, [tokenizer.cls_id, tokenizer.mask_id, *body[:positions - 3], tokenizer.sep_id])
+    assert candidates[0][0] == tokenizer.piece(logits[1].argmax())
 
 
 @pytest.mark.parametrize("before, behind", [(0, 40), (40, 0), (40, 40)])

@@ -23,7 +23,8 @@ def test_a_runs_figures_are_in_it(tokenizer, tmp_path):
         "shards": {"a.tfrecord": {"build": "a", "num_records": 31, "num_real_tokens": 977}},
         "builds": {"a": {"options": {"masking": "whole|word"}, "input_files": ["/home/me/berita.txt"]}}}))
     (run / "flags.json").write_text(json.dumps({
-        "input_file": f"{records}/*.tfrecord", "optimizer": "lamb", "learning_rate": 0.002, "num_train_steps": 7}))
+        "input_file": f"{records}/*.tfrecord", "optimizer": "lamb", "learning_rate": 0.002, "num_train_steps": 7,
+        "max_seq_length": 32}))
     (run / "train_log.jsonl").write_text('{"step": 5, "loss": 8.0}\n{"step": 7, "loss": 7.25}\n')
     (run / "eval_results.json").write_text(json.dumps({"global_step": 7, "masked_lm_accuracy": 0.125}))
     for folder in (run, run / "checkpoints", run / "checkpoints" / "step_00000007"):
@@ -33,6 +34,7 @@ def test_a_runs_figures_are_in_it(tokenizer, tmp_path):
                      "| optimizer | lamb |", "| learning_rate | 0.002 |", "| last logged loss | 7.25 |",
                      "| masked_lm_accuracy | 0.125 |"):
             assert line in card.splitlines(), line
+        assert "Texts of more than 32 pieces are cut." in card
         assert "/home/me" not in card and str(tmp_path) not in card
 
 
@@ -40,6 +42,15 @@ def test_what_is_not_known_is_said_so(tokenizer, tmp_path):
     card = model_card(str(tmp_path), make_config(110), tokenizer, "AlbertModel")
     assert "license" not in card and "pipeline_tag: feature-extraction" in card and "fill-mask" not in card
     assert card.count("Unknown:") == 2 and "Not evaluated" in card and "@inproceedings{lan2020albert" in card
+
+
+def test_the_folder_that_the_command_was_called_in_is_not_the_run(tokenizer, tmp_path, monkeypatch):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "train_log.jsonl").write_text('{"step": 5, "loss": 8.0}\n')
+    (tmp_path / "eval_results.json").write_text(json.dumps({"masked_lm_accuracy": 0.125}))
+    monkeypatch.chdir(tmp_path)
+    card = model_card(str(tmp_path / "elsewhere"), make_config(110), tokenizer, "AlbertModel")
+    assert "last logged" not in card and "0.125" not in card
 
 
 def test_a_folder_beside_the_checkpoints_is_not_the_run(tokenizer, tmp_path):

@@ -54,7 +54,8 @@ def test_the_seed_fixes_the_weights(tiny_config):
 
 def test_layers_share_their_weights(tiny_config):
     deeper = dataclasses.replace(tiny_config, num_hidden_layers=7)
-    shapes = [{path: v.shape for path, v in named_variables(AlbertPretrainer(c)).items()} for c in (tiny_config, deeper)]
+    shapes = [{path: v.shape for path, v in named_variables(AlbertPretrainer(config)).items()}
+              for config in (tiny_config, deeper)]
     assert shapes[0] == shapes[1]
 
 

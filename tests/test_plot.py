@@ -1,6 +1,5 @@
 """`bin/plot`: the files it writes, the page's content, and what it refuses."""
 
-import html.parser
 import os
 import re
 import struct
@@ -13,42 +12,11 @@ from albert_hvd.errors import InputError
 from albert_hvd.reporting.drawing import THEME
 from albert_hvd.reporting.report import report_runs
 from conftest import command_environment, command_words, own_lines
+from html_documents import HOSTILE, Document, requests_of
 from synthetic_run import FLAGS, held_out_record, record, write_run
 
 CURVES = ["masked_lm_loss", "masked_lm_accuracy", "sentence_loss", "sentence_accuracy", "loss", "learning_rate",
           "grad_norm", "real_tokens_per_sec"]
-HOSTILE = """</style></script><script>alert(1)</script><img src=http://x.y/z onerror='a("&amp;")'>"""
-
-
-class Document(html.parser.HTMLParser):
-    """A page as its tags with their attributes, its texts, and its tables as {caption: rows}."""
-
-    def __init__(self, page):
-        super().__init__()
-        self.tags, self.texts, self.tables = [], [], {}
-        self._open = []
-        self.feed(page)
-
-    def handle_starttag(self, tag, attributes):
-        self.tags.append((tag, dict(attributes)))
-        self._open.append(tag)
-        if tag == "table":
-            self._rows = []
-        elif tag == "tr":
-            self._rows.append([])
-        elif tag in ("th", "td"):
-            self._rows[-1].append("")
-
-    def handle_endtag(self, tag):
-        while self._open.pop() != tag:
-            pass
-
-    def handle_data(self, data):
-        self.texts.append(data)
-        if "caption" in self._open:
-            self.tables[data] = self._rows
-        elif "th" in self._open or "td" in self._open:
-            self._rows[-1][-1] += data
 
 
 def report(*folders, **options):
@@ -57,13 +25,6 @@ def report(*folders, **options):
     with open(path, encoding="utf-8") as file:
         page = file.read()
     return page, Document(page)
-
-
-def requests_of(document):
-    """What a page's tags would have a browser fetch."""
-    return [value for tag, attributes in document.tags for name, value in attributes.items()
-            if (name in ("src", "href", "srcset", "action", "data") or re.search(r"url\(|@import", value or ""))
-            and not re.match(r"(data:|#|url\(#)", value)]
 
 
 def test_the_command_writes_pictures_and_the_page(tmp_path):

@@ -11,7 +11,8 @@ from albert_hvd import shards
 from albert_hvd.errors import InputError
 from albert_hvd.example_proto import FIELDS, decode_examples, encode_examples
 from albert_hvd.files import expand_input_files
-from albert_hvd.records import RecordDataset, RecordWriter
+from albert_hvd.records import RecordDataset
+from albert_hvd.shards import RecordWriter
 
 SEQ, PREDICTIONS = 16, 4
 
@@ -187,6 +188,16 @@ def test_a_shard_that_the_manifest_contradicts_is_refused(shard):
     shards.write_manifest(os.path.dirname(path), "a", {}, {"a.tfrecord": {"num_records": 21}})
     with pytest.raises(InputError, match="20 records, but manifest.json beside it says 21"):
         open_dataset(path)
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "[" * 100000])
+def test_a_manifest_that_is_none_is_refused(shard, text):
+    path, _ = shard
+    manifest = os.path.join(os.path.dirname(path), "manifest.json")
+    with open(manifest, "w", encoding="utf-8") as file:
+        file.write(text)
+    with pytest.raises(InputError, match="manifest.json: cannot read it"):
+        RecordDataset([path], 16, 3)
 
 
 def test_the_manifest_keeps_other_builds(shard):

@@ -65,10 +65,11 @@ def test_a_hugging_face_folder(arrays, tiny_config, tmp_path):
     assert source.config.to_dict() == tiny_config.to_dict()
 
 
-@pytest.mark.parametrize("lower", [False, True])
-def test_an_uncased_vocabulary_is_warned_of(arrays, tiny_config, tmp_path, capsys, lower):
+@pytest.mark.parametrize("values, lower", [({"do_lower_case": False}, False), ({"do_lower_case": True}, True),
+                                           ([], False)])
+def test_an_uncased_vocabulary_is_warned_of(arrays, tiny_config, tmp_path, capsys, values, lower):
     write_huggingface(tmp_path, arrays, tiny_config)
-    (tmp_path / "tokenizer_config.json").write_text(json.dumps({"do_lower_case": lower}))
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(values))
     read_model(str(tmp_path), "--input")
     assert ("do_lower_case is true" in capsys.readouterr().err) == lower
 

@@ -6,14 +6,14 @@ import json
 import numpy as np
 import tensorflow as tf
 
-from albert_hvd.interop.sources import variable_shapes
+from albert_hvd.pretrainer import variable_shapes
 
 
 def random_arrays(config, seed=5):
     """A random float32 array for every variable of the architecture that `config` names."""
     random = np.random.default_rng(seed)
     return {path: random.normal(0, 0.3, shape).astype(np.float32)
-            for path, shape in variable_shapes(config, "test").items()}
+            for path, shape in variable_shapes(config).items()}
 
 
 def save_tensors(prefix, tensors):

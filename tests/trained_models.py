@@ -6,7 +6,7 @@ from small_corpus import make_tokenizer
 from albert_hvd.checkpointing import CheckpointFolder
 from albert_hvd.config import AlbertConfig
 from albert_hvd.exporting import export
-from albert_hvd.interop.sources import variable_shapes
+from albert_hvd.pretrainer import variable_shapes
 
 TEXTS = ["saya makan di rumah", "kanak-kanak bermain bola sepak di padang yang luas kerana cuaca baik sekali.", "",
          "mereka <mask> ke sekolah", "saya"]
@@ -22,7 +22,7 @@ def write_run(folder, config, tokenizer=True):
     """What `bin/pretrain --tokenizer` leaves, as far as reading the model goes; returns the path."""
     random = np.random.default_rng(5)
     weights = {path: random.normal(0, 0.3, shape).astype(np.float32)
-               for path, shape in variable_shapes(config, "test").items()}
+               for path, shape in variable_shapes(config).items()}
     CheckpointFolder(str(folder / "checkpoints")).save(7, weights, None, {"config": config.to_dict()})
     if tokenizer:
         make_tokenizer(folder)

@@ -13,15 +13,15 @@ import statistics
 import tempfile
 import time
 
-import numpy as np
-
 from albert_hvd import distributed
 from albert_hvd.batch_plan import plan_batch
+from albert_hvd.benchmarking.random_rows import num_predictions, random_rows
 from albert_hvd.benchmarking.report import Report
 from albert_hvd.config import AlbertConfig
 from albert_hvd.errors import InputError
 from albert_hvd.pretraining import PretrainingOptions
-from albert_hvd.records import RecordWriter, open_records
+from albert_hvd.records import open_records
+from albert_hvd.shards import RecordWriter
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,20 +63,11 @@ def _random_training(folder, benchmark, config):
     options = PretrainingOptions(
         input_file=os.path.join(folder, "records.tfrecord"), output_dir=folder,
         bert_config_file=benchmark.bert_config_file, max_seq_length=benchmark.max_seq_length,
-        max_predictions_per_seq=max(1, benchmark.max_seq_length // 10), train_batch_size=benchmark.train_batch_size)
-    random, slots = np.random.default_rng(0), options.max_predictions_per_seq
-    rows, positions = options.train_batch_size, options.max_seq_length
+        max_predictions_per_seq=num_predictions(benchmark.max_seq_length), train_batch_size=benchmark.train_batch_size)
     with RecordWriter(options.input_file) as writer:
-        writer.write_batch({
-            "input_ids": random.integers(config.vocab_size, size=(rows, positions), dtype=np.int32),
-            "input_mask": np.ones((rows, positions), np.int32),
-            "segment_ids": np.zeros((rows, positions), np.int32),
-            "masked_lm_positions": np.tile(np.arange(slots, dtype=np.int32), (rows, 1)),
-            "masked_lm_ids": random.integers(config.vocab_size, size=(rows, slots), dtype=np.int32),
-            "masked_lm_weights": np.ones((rows, slots), np.float32),
-            "next_sentence_labels": np.zeros((rows, 1), np.int32)})
+        writer.write_batch(random_rows(config, options.train_batch_size, options.max_seq_length))
     dataset = open_records(options.input_file, "--input_file", options, config.vocab_size)
-    plan = plan_batch(rows, size=1, accumulation_steps=1, row_bytes=0, memory_bytes=None)
+    plan = plan_batch(options.train_batch_size, size=1, accumulation_steps=1, row_bytes=0, memory_bytes=None)
     return build_training(options, config, dataset, plan)
 
 

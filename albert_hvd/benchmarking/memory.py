@@ -13,6 +13,8 @@ import multiprocessing
 import time
 
 from albert_hvd.batch_plan import activation_bytes_per_row
+from albert_hvd.benchmarking.contest import peak_bytes
+from albert_hvd.benchmarking.random_rows import random_rows
 from albert_hvd.benchmarking.report import Report
 from albert_hvd.config import AlbertConfig
 from albert_hvd.errors import InputError
@@ -63,6 +65,7 @@ def run(options, command_folder):
 
 def _measure(config, max_seq_length, micro_batch_size, precision, recompute, xla):
     """The figures of one setting, in a process that has done nothing else."""
+    import numpy as np
     import tensorflow as tf
 
     from albert_hvd.modeling import named_variables
@@ -78,35 +81,11 @@ def _measure(config, max_seq_length, micro_batch_size, precision, recompute, xla
     step = TrainingStep(model, optimizer, xla=xla)
     seconds, peaks = [], []
     for rows in (1, micro_batch_size, micro_batch_size):
-        batch = _random_batch(config, rows, max_seq_length)
+        batch = {**random_rows(config, rows, max_seq_length), "sentence_weights": np.ones((rows, 1), np.float32)}
         began = time.monotonic()
         step(batch, (0, rows), stop=False)
         seconds.append(time.monotonic() - began)
-        peaks.append(_peak_bytes())
+        peaks.append(peak_bytes())
     return {"peak MiB": peaks[-1] / _MIB, "MiB a row": (peaks[-1] - peaks[0]) / (micro_batch_size - 1) / _MIB,
             "estimate": activation_bytes_per_row(config, max_seq_length, precision, recompute) / _MIB,
             "s a step": seconds[-1]}
-
-
-def _peak_bytes():
-    """The largest resident size of this process so far. (getrusage's begins with the parent's.)"""
-    with open("/proc/self/status", encoding="ascii") as file:
-        return next(int(line.split()[1]) * 1024 for line in file if line.startswith("VmHWM:"))
-
-
-def _random_batch(config, rows, max_seq_length):
-    """Full rows of random pieces, with a prediction for every tenth position."""
-    import numpy as np
-
-    random = np.random.default_rng(0)
-    predictions = max(1, max_seq_length // 10)
-    return {
-        "input_ids": random.integers(config.vocab_size, size=(rows, max_seq_length), dtype=np.int32),
-        "input_mask": np.ones((rows, max_seq_length), np.int32),
-        "segment_ids": np.zeros((rows, max_seq_length), np.int32),
-        "masked_lm_positions": np.tile(np.arange(predictions, dtype=np.int32), (rows, 1)),
-        "masked_lm_ids": random.integers(config.vocab_size, size=(rows, predictions), dtype=np.int32),
-        "masked_lm_weights": np.ones((rows, predictions), np.float32),
-        "next_sentence_labels": np.zeros((rows, 1), np.int32),
-        "sentence_weights": np.ones((rows, 1), np.float32),
-    }

@@ -1,13 +1,13 @@
 """What every benchmark gives back: a table that names machine, versions and settings, and the same as JSON."""
 
 import dataclasses
-import importlib.metadata
 import json
 import os
 import platform
 
 from albert_hvd import __version__
 from albert_hvd.files import whole_file
+from albert_hvd.package_versions import installed_versions
 
 _PACKAGES = ("tensorflow-cpu", "tensorflow", "horovod", "numpy", "sentencepiece", "google-crc32c")
 
@@ -75,10 +75,4 @@ def machine():
 
 def versions():
     """This project's version, Python's, and those of the packages that decide the figures."""
-    found = {"albert_hvd": __version__, "python": platform.python_version()}
-    for name in _PACKAGES:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            pass
-    return found
+    return {"albert_hvd": __version__, **installed_versions(_PACKAGES)}

@@ -2,10 +2,8 @@
 
 import ctypes
 import hashlib
-import importlib.metadata
 import os
 import pathlib
-import platform
 import re
 import shutil
 import socket
@@ -14,8 +12,9 @@ import tempfile
 import psutil
 
 from albert_hvd import distributed
+from albert_hvd.package_versions import installed_versions
 
-PACKAGES = ("tensorflow", "tensorflow-cpu", "horovod", "mpi4py", "numpy", "sentencepiece", "safetensors")
+_PACKAGES = ("tensorflow", "tensorflow-cpu", "horovod", "mpi4py", "numpy", "sentencepiece", "safetensors")
 _PACKAGE_FOLDER = pathlib.Path(__file__).resolve().parents[1]
 _MPI_VERSION_BYTES = 8192  # more than MPI_MAX_LIBRARY_VERSION_STRING of any MPI
 _SLURM = ("SLURM_JOB_NUM_NODES", "SLURM_STEP_NUM_TASKS", "SLURM_GPUS_ON_NODE")
@@ -52,16 +51,10 @@ def collect_facts(output_dir):
 
 def _versions():
     """Versions that must be equal on all ranks, with a digest of this package's own code."""
-    versions = {"python": platform.python_version()}
-    for name in PACKAGES:
-        try:
-            versions[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            pass
     digest = hashlib.sha256()
     for path in sorted(_PACKAGE_FOLDER.rglob("*.py")):
         digest.update(path.read_bytes())
-    return {**versions, "albert_hvd": digest.hexdigest()[:12], "MPI": _mpi_version()}
+    return {**installed_versions(_PACKAGES), "albert_hvd": digest.hexdigest()[:12], "MPI": _mpi_version()}
 
 
 def _loaded_mpi():

@@ -6,7 +6,7 @@ import time
 import numpy as np
 
 from albert_hvd import distributed
-from albert_hvd.files import make_folder, whole_file
+from albert_hvd.files import whole_file
 
 _CLOCK_ROUNDS = 5
 _SMALLEST_BYTES, _GROWTH = 4, 8
@@ -21,7 +21,6 @@ def unseen_files(output_dir):
     host = os.uname().nodename
     name = f".doctor-{host}-{distributed.rank()}"
     token = np.random.default_rng().bytes(16).hex()
-    make_folder(output_dir, "--output_dir")
     with whole_file(os.path.join(output_dir, name), "--output_dir") as file:
         file.write(token.encode())
     written = distributed.gather_objects((host, name, token), "doctor_written")

@@ -56,9 +56,6 @@ _VARIABLES = {
 }
 _LEAVES = {"kernel": "weight", "gamma": "weight", "bias": "bias", "beta": "bias"}
 
-# Parts that a Hugging Face folder may lack: a bare AlbertModel has no heads, a masked LM no pooler.
-OPTIONAL_PARTS = ("encoder/pooler/", "masked_lm_head/", "sentence_head/")
-
 
 def config_from_huggingface(values, source):
     """Our config for the `config.json` of a Hugging Face ALBERT.
@@ -82,7 +79,8 @@ def config_from_huggingface(values, source):
                          f"{', '.join(_TANH_GELU)}")
     for key, wanted in _REQUIRED.items():
         if values.get(key, wanted) != wanted:
-            raise InputError(f"{source}: {key} = {values[key]!r} is not computed here; give a model with {wanted!r}")
+            raise InputError(f"{source}: {key} = {values[key]!r} is not supported, only {wanted!r} is; give such a "
+                             f"model")
     for key in _MUST_BE_EMPTY:
         if values.get(key):
             raise InputError(f"{source}: {key} = {values[key]!r} is not supported; save the model without it")
@@ -121,27 +119,6 @@ def check_architecture(config):
                          f"embeddings and masked-LM head have other shapes; export it with another --format")
 
 
-def variable_shapes(config):
-    """The shape of every variable of the "albert" architecture: {path: tuple}, as `named_variables` names them."""
-    vocab, embedding, hidden, inner = (config.vocab_size, config.embedding_size, config.hidden_size,
-                                       config.intermediate_size)
-    dense = {"encoder/embeddings/projection": (embedding, hidden), "encoder/layer/intermediate": (hidden, inner),
-             "encoder/layer/output": (inner, hidden), "encoder/pooler": (hidden, hidden),
-             "masked_lm_head/transform": (hidden, embedding), "sentence_head": (hidden, 2),
-             **{f"encoder/layer/attention/{name}": (hidden, hidden) for name in ("query", "key", "value", "output")}}
-    norms = {"encoder/embeddings/layer_norm": embedding, "masked_lm_head/layer_norm": embedding,
-             "encoder/layer/attention_norm": hidden, "encoder/layer/output_norm": hidden}
-    shapes = {"encoder/embeddings/word_embeddings": (vocab, embedding),
-              "encoder/embeddings/position_embeddings": (config.max_position_embeddings, embedding),
-              "encoder/embeddings/token_type_embeddings": (config.type_vocab_size, embedding),
-              "masked_lm_head/output_bias": (vocab,)}
-    for module, shape in dense.items():
-        shapes.update({f"{module}/kernel": shape, f"{module}/bias": shape[1:]})
-    for module, size in norms.items():
-        shapes.update({f"{module}/gamma": (size,), f"{module}/beta": (size,)})
-    return shapes
-
-
 def huggingface_name(path):
     """The name at Hugging Face of our variable `path`."""
     if path in _VARIABLES:
@@ -165,10 +142,3 @@ def from_huggingface(tensors, paths):
     """The inverse of `to_huggingface` for those of `paths` that `tensors` has."""
     arrays = {path: tensors[huggingface_name(path)] for path in paths if huggingface_name(path) in tensors}
     return {path: np.ascontiguousarray(array.T if is_transposed(path) else array) for path, array in arrays.items()}
-
-
-def read_weights(folder, config):
-    """The weights of a Hugging Face folder; see `huggingface_weights.read_weights`."""
-    from albert_hvd.interop import huggingface_weights
-
-    return huggingface_weights.read_weights(folder, config)

@@ -8,13 +8,13 @@ from safetensors import SafetensorError
 from safetensors.numpy import save_file
 
 from albert_hvd.files import whole_folder
-from albert_hvd.interop.huggingface import OPTIONAL_PARTS, check_architecture, config_to_huggingface, to_huggingface
+from albert_hvd.interop.huggingface import check_architecture, config_to_huggingface, to_huggingface
 from albert_hvd.interop.huggingface_tokenizer import (read_sentencepiece_model, special_tokens_map, tokenizer_config,
                                                       tokenizer_json)
+from albert_hvd.interop.parts import MASKED_LM_HEAD, OPTIONAL_PARTS
 from albert_hvd.interop.vocabulary import fitting_tokenizer
 from albert_hvd.model_card import model_card
-
-_POOLER, _MASKED_LM, _SENTENCE = OPTIONAL_PARTS
+from albert_hvd.model_files import CONFIG, VOCABULARY, trained_positions
 
 
 def export_huggingface(source, output_dir, license_name=None, tokenizer_flag="--tokenizer"):
@@ -36,9 +36,9 @@ def export_huggingface(source, output_dir, license_name=None, tokenizer_flag="--
     architecture = transformers_class(arrays)
     sentencepiece_model = read_sentencepiece_model(source.tokenizer_path)
     documents = {
-        "config.json": config_to_huggingface(source.config, tokenizer, architecture),
+        CONFIG: config_to_huggingface(source.config, tokenizer, architecture),
         "tokenizer.json": tokenizer_json(sentencepiece_model, tokenizer),
-        "tokenizer_config.json": tokenizer_config(tokenizer, source.config.max_position_embeddings),
+        "tokenizer_config.json": tokenizer_config(tokenizer, trained_positions(source.folder, source.config)),
         "special_tokens_map.json": special_tokens_map(tokenizer),
     }
     card = model_card(source.folder, source.config, tokenizer, architecture, license_name)
@@ -50,7 +50,7 @@ def transformers_class(paths):
     has = {part: any(path.startswith(part) for path in paths) for part in OPTIONAL_PARTS}
     if all(has.values()):
         return "AlbertForPreTraining"
-    return "AlbertForMaskedLM" if has[_MASKED_LM] else "AlbertModel"
+    return "AlbertForMaskedLM" if has[MASKED_LM_HEAD] else "AlbertModel"
 
 
 def _write_folder(output_dir, tensors, documents, card, tokenizer_path):
@@ -59,7 +59,7 @@ def _write_folder(output_dir, tensors, documents, card, tokenizer_path):
         for file_name, values in documents.items():
             _write_text(os.path.join(folder, file_name), json.dumps(values, indent=2, ensure_ascii=False) + "\n")
         _write_text(os.path.join(folder, "README.md"), card)
-        shutil.copyfile(tokenizer_path, os.path.join(folder, "spiece.model"))
+        shutil.copyfile(tokenizer_path, os.path.join(folder, VOCABULARY))
 
 
 def _write_text(path, text):

@@ -86,7 +86,7 @@ def added_token(content, tokenizer):
 
 
 def tokenizer_config(tokenizer, max_length):
-    """The content of `tokenizer_config.json`; `max_length` is the longest row the model can read."""
+    """The content of `tokenizer_config.json`; `max_length` is that of the longest row for the model."""
     return {
         "tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": max_length,
         "model_input_names": ["input_ids", "token_type_ids", "attention_mask"],

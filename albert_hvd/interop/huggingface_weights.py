@@ -11,8 +11,8 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 
 from albert_hvd.errors import InputError
-from albert_hvd.interop.huggingface import (OPTIONAL_PARTS, check_architecture, from_huggingface, huggingface_name,
-                                            is_transposed, variable_shapes)
+from albert_hvd.interop.huggingface import check_architecture, from_huggingface, huggingface_name, is_transposed
+from albert_hvd.interop.parts import missing_paths
 
 SAFETENSORS, SHARDS, PICKLE = "model.safetensors", "model.safetensors.index.json", "pytorch_model.bin"
 
@@ -36,10 +36,11 @@ def read_weights(folder, config):
     Raises:
       InputError: no weights, a damaged file, or tensors that do not fit `config`; names each of them.
     """
+    from albert_hvd.pretrainer import variable_shapes
+
     check_architecture(config)
-    reader = _open_weights(folder)
-    tensors = _canonical_names(reader)
-    shapes = variable_shapes(config)
+    shapes = variable_shapes(config, folder)
+    tensors = _canonical_names(_open_weights(folder))
     _check_fit(folder, tensors, shapes)
     arrays = {name: _float32(tensor.read()) for name, tensor in tensors.items()}
     _resolve_ties(folder, arrays)
@@ -128,7 +129,8 @@ def _check_fit(folder, tensors, shapes):
     wanted = {huggingface_name(path): shape[::-1] if is_transposed(path) else shape for path, shape in shapes.items()}
     aliases = {_DECODER: wanted[_WORD_EMBEDDINGS], _DECODER_BIAS: wanted[_BIAS]}
     present = {_BIAS if name == _DECODER_BIAS else name for name in tensors}
-    problems = [f"{name} is missing" for name in _missing(present, shapes)]
+    problems = [f"{huggingface_name(path)} is missing"
+                for path in missing_paths(shapes, lambda path: huggingface_name(path) in present)]
     for name, tensor in tensors.items():
         shape = aliases.get(name, wanted.get(name))
         if shape is None:
@@ -141,16 +143,6 @@ def _check_fit(folder, tensors, shapes):
         raise InputError(f"{folder}: the weights do not fit its config.json, or not this program: "
                          f"{'; '.join(problems)}; give the folder of an AlbertModel, AlbertForMaskedLM or "
                          f"AlbertForPreTraining")
-
-
-def _missing(present, shapes):
-    """Names that must be there: all of the trunk, and all or nothing of each optional part."""
-    for path in shapes:
-        name = huggingface_name(path)
-        part = next((part for part in OPTIONAL_PARTS if path.startswith(part)), None)
-        started = part is None or any(huggingface_name(other) in present for other in shapes if other.startswith(part))
-        if started and name not in present:
-            yield name
 
 
 def _float32(array):

@@ -1,10 +1,10 @@
 """A TensorFlow SavedModel, which plain TensorFlow runs without this project."""
 
-import json
 import os
 
 import tensorflow as tf
 
+from albert_hvd.model_files import write_model_files
 from albert_hvd.serving import ServingModel
 
 # Where TensorFlow's own tools leave other files in peace.
@@ -19,7 +19,7 @@ def write_saved_model(source, folder, tokenizer=None):
     Args:
       source: a `sources.ModelSource`.
       folder: an empty folder.
-      tokenizer: its `tokenization.Tokenizer`, written to assets.extra/spiece.model; None: not known.
+      tokenizer: its `tokenization.Tokenizer`, written to assets.extra; None: not known.
     """
     model = ServingModel(source)
     signatures = {"encode": model.encode}
@@ -29,9 +29,4 @@ def write_saved_model(source, folder, tokenizer=None):
     saved = tf.Module()
     saved.pretrainer = model.pretrainer
     tf.saved_model.save(saved, folder, signatures=signatures)
-    os.mkdir(os.path.join(folder, _EXTRA))
-    with open(os.path.join(folder, _EXTRA, "config.json"), "w", encoding="utf-8") as file:
-        file.write(json.dumps(source.config.to_dict(), indent=2) + "\n")
-    if tokenizer:
-        with open(os.path.join(folder, _EXTRA, "spiece.model"), "wb") as file:
-            file.write(tokenizer.model)
+    write_model_files(os.path.join(folder, _EXTRA), source.config, tokenizer)

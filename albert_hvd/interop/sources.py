@@ -11,19 +11,19 @@ import json
 import os
 import sys
 
-from albert_hvd.checkpointing import (BEST, STATE, WEIGHTS, CheckpointFolder, find_checkpoint, load_arrays,
-                                      verified_state)
+from albert_hvd.checkpointing import BEST, STATE, WEIGHTS, CheckpointFolder, find_checkpoint, load_arrays, read_state
 from albert_hvd.config import AlbertConfig
 from albert_hvd.errors import InputError
-from albert_hvd.interop.huggingface import config_from_huggingface, read_weights
-from albert_hvd.interop.huggingface_weights import PICKLE, SAFETENSORS, SHARDS
+from albert_hvd.files import read_json_object
+from albert_hvd.interop.huggingface import config_from_huggingface
+from albert_hvd.interop.huggingface_weights import PICKLE, SAFETENSORS, SHARDS, read_weights
+from albert_hvd.model_files import CONFIG, VOCABULARY
 
-KINDS = ("run", "tf1", "huggingface")
 ACCEPTED = ("a run's folder or one of its checkpoints/step_* folders, a TensorFlow 1 checkpoint (its prefix, or the "
             f"folder with its .index file), or a Hugging Face folder ({SAFETENSORS} or {PICKLE})")
 
-_CONFIG_NAMES = ("config.json", "albert_config*.json", "bert_config.json")
-_TOKENIZER_NAMES = ("spiece.model", "*.model")
+_CONFIG_NAMES = (CONFIG, "albert_config*.json", "bert_config.json")
+_TOKENIZER_NAMES = (VOCABULARY, "*.model")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,7 +31,7 @@ class ModelSource:
     """A model in memory, and where it came from.
 
     Attributes:
-      kind: one of `KINDS`.
+      kind: "run", "tf1" or "huggingface".
       config: its `AlbertConfig`.
       arrays: dict of variable path (`modeling.named_variables`) to float32 array.
       missing: the paths that the source lacks: all of the pooler's or of a head's; [] when it is complete.
@@ -73,7 +73,7 @@ def read_model(path, flag, config=None, allow_pickle=False):
 
 
 def kind_of(path, flag):
-    """One of `KINDS`, by the names of the files there; InputError when it is none of them."""
+    """A `ModelSource.kind`, by the names of the files there; InputError when it is none of them."""
     if _is_run(path):
         return "run"
     if any(os.path.isfile(os.path.join(path, name)) for name in (SAFETENSORS, SHARDS, PICKLE)):
@@ -92,9 +92,11 @@ def _is_run(path):
 
 
 def _read_run(path, flag):
+    from albert_hvd.pretrainer import variable_shapes
+
     checkpoint = find_checkpoint(path, flag)
     source = f"{flag}={checkpoint}"
-    state = verified_state(checkpoint)
+    state = read_state(checkpoint)
     config = AlbertConfig.from_dict(state.get("config"), source)
     arrays = load_arrays(checkpoint, WEIGHTS, variable_shapes(config, source), source)
     # bin/import_checkpoint gave random values to what the model lacked; until they are trained they are not its own.
@@ -106,12 +108,14 @@ def _read_run(path, flag):
 
 
 def _read_huggingface(folder, flag, allow_pickle):
+    from albert_hvd.pretrainer import variable_shapes
+
     names = [name for name in (SAFETENSORS, SHARDS) if os.path.exists(os.path.join(folder, name))]
     if not names and not allow_pickle:
         raise InputError(f"{flag}={folder}: {PICKLE} is a pickle; give a folder with {SAFETENSORS}, or read it with "
                          f"bin/import_checkpoint --allow_pickle (its tensors alone are loaded, no code is run)")
-    config_path = os.path.join(folder, "config.json")
-    config = config_from_huggingface(_read_json(config_path), config_path)
+    config_path = os.path.join(folder, CONFIG)
+    config = config_from_huggingface(_read_config(config_path), config_path)
     arrays = read_weights(folder, config)
     missing = [path for path in variable_shapes(config, config_path) if path not in arrays]
     _warn_of_lower_case(folder)
@@ -121,13 +125,14 @@ def _read_huggingface(folder, flag, allow_pickle):
 def _warn_of_lower_case(folder):
     """Our vocabularies take the text as it is; that of an uncased model wants it in lower case."""
     path = os.path.join(folder, "tokenizer_config.json")
-    if os.path.isfile(path) and _read_json(path).get("do_lower_case"):
+    if read_json_object(path).get("do_lower_case"):
         sys.stderr.write(f"warning: {path}: do_lower_case is true; give this model text in lower case, which is not "
                          f"done for you\n")
 
 
 def _read_tf1(prefix, flag, config):
     from albert_hvd.interop import tf1
+    from albert_hvd.pretrainer import variable_shapes
 
     folder = os.path.dirname(os.path.abspath(prefix))
     stored = tf1.stored_shapes(prefix)
@@ -135,31 +140,31 @@ def _read_tf1(prefix, flag, config):
     if architecture is None:
         raise InputError(f"{flag}={prefix}: its variables are not those of an ALBERT with shared layers; give a "
                          f"checkpoint of google-research/albert or of the old project")
-    config = dataclasses.replace(config or _config_beside(folder, flag), architecture=architecture)
+    config_path = None if config else _config_beside(folder, flag)
+    config = dataclasses.replace(config or AlbertConfig.from_json_file(config_path, flag), architecture=architecture)
     shapes = variable_shapes(config, f"{flag}={prefix}")
     tf1.check_fit(prefix, stored, shapes, architecture)
     arrays = tf1.read_checkpoint(prefix, shapes, architecture)
     missing = [path for path in shapes if path not in arrays]
-    return ModelSource("tf1", config, arrays, missing, tokenizer_beside(folder), folder)
+    source = ModelSource("tf1", config, arrays, missing, tokenizer_beside(folder), folder)
+    warn_of_other_architecture(source, config_path)
+    return source
 
 
-def variable_shapes(config, source):
-    """The shape of every variable of a model, {path: tuple}; the model is not made, so no memory is taken.
+def warn_of_other_architecture(source, config_path):
+    """Say on stderr that a config file names another architecture than the variables of a TensorFlow 1 checkpoint.
 
-    Raises InputError, naming `source`, for sizes that no tensor can have.
+    Args:
+      source: a `ModelSource`.
+      config_path: the JSON file that its config was read from; None: there was none.
     """
-    import tensorflow as tf
-
-    from albert_hvd.modeling import named_variables
-    from albert_hvd.pretrainer import AlbertPretrainer
-
-    try:
-        with tf.Graph().as_default():  # the variables of a graph that is never run hold nothing
-            variables = named_variables(AlbertPretrainer(config))
-    except (ValueError, TypeError, OverflowError, tf.errors.OpError) as error:
-        raise InputError(f"{source}: its config asks for a tensor of an impossible size "
-                         f"({str(error).splitlines()[0]}); give the config that the model was trained with") from None
-    return {path: tuple(variable.shape) for path, variable in variables.items()}
+    architecture = source.config.architecture
+    named = read_json_object(config_path).get("architecture", architecture) if config_path else architecture
+    if source.kind == "tf1" and named != architecture:
+        # Its name alone: what lies in an archive is read from a folder that goes away.
+        sys.stderr.write(f"warning: {os.path.basename(config_path)}: architecture = {named!r}, but the checkpoint's "
+                         f"variables are those of {architecture!r}, which is what they are read as; mend the file or "
+                         f"leave the key out\n")
 
 
 def tokenizer_beside(folder):
@@ -205,18 +210,20 @@ def _named_in_checkpoint_file(folder):
 
 
 def _config_beside(folder, flag):
+    """The path of the config file of a TensorFlow 1 checkpoint."""
     for name in _CONFIG_NAMES:
         paths = sorted(glob.glob(os.path.join(glob.escape(folder), name)))
         if len(paths) > 1:
             raise InputError(f"{flag}={folder}: several configs are there "
                              f"({', '.join(map(os.path.basename, paths))}); name one with --bert_config_file")
         if paths:
-            return AlbertConfig.from_json_file(paths[0], flag)
+            return paths[0]
     raise InputError(f"{flag}={folder}: no config beside the checkpoint ({', '.join(_CONFIG_NAMES)}); name it with "
                      f"--bert_config_file")
 
 
-def _read_json(path):
+def _read_config(path):
+    """The JSON value in a Hugging Face folder's config.json."""
     try:
         with open(path, encoding="utf-8") as file:
             return json.load(file)

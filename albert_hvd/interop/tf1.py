@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from albert_hvd.errors import InputError
 from albert_hvd.files import make_folder, whole_file
-from albert_hvd.interop.huggingface import OPTIONAL_PARTS
+from albert_hvd.interop.parts import missing_paths
 
 _COMMON = {
     "encoder/embeddings/word_embeddings": "bert/embeddings/word_embeddings",
@@ -116,7 +116,8 @@ def check_fit(prefix, stored, shapes, architecture):
         head may be missing as a whole.
     """
     wanted = {tf1_name(path, architecture): _tf1_shape(path, shape) for path, shape in shapes.items()}
-    problems = [f"{tf1_name(path, architecture)} is missing" for path in _missing(stored, shapes, architecture)]
+    problems = [f"{tf1_name(path, architecture)} is missing"
+                for path in missing_paths(shapes, lambda path: tf1_name(path, architecture) in stored)]
     problems += [f"{name} has shape {stored[name]}, the config {shape}" for name, shape in wanted.items()
                  if stored.get(name, shape) != shape]
     problems += [f"{name} is unknown" for name in sorted(stored) if name.startswith("bert/")
@@ -124,16 +125,6 @@ def check_fit(prefix, stored, shapes, architecture):
     if problems:
         raise InputError(f"{prefix}: the checkpoint does not fit its config: {'; '.join(problems)}; name the config "
                          f"that it was trained with (--bert_config_file)")
-
-
-def _missing(stored, shapes, architecture):
-    """The paths that must be there and are not: all of the trunk, and all or nothing of each optional part."""
-    def is_stored(path):
-        return tf1_name(path, architecture) in stored
-
-    started = [part for part in OPTIONAL_PARTS if any(path.startswith(part) and is_stored(path) for path in shapes)]
-    return [path for path in shapes if not is_stored(path)
-            and (path.startswith(tuple(started)) or not path.startswith(OPTIONAL_PARTS))]
 
 
 def _tf1_shape(path, shape):

@@ -1,6 +1,7 @@
 """The vocabulary of a model that was read from somewhere."""
 
 from albert_hvd.errors import InputError
+from albert_hvd.model_files import VOCABULARY
 from albert_hvd.tokenization import Tokenizer
 
 
@@ -18,7 +19,7 @@ def fitting_tokenizer(source, path=None, flag="--tokenizer"):
     path = path or source.tokenizer_path
     if not path:
         raise InputError(f"{source.folder}: its vocabulary is not known; name the SentencePiece model with {flag}, "
-                         f"or copy it there as spiece.model")
+                         f"or copy it there as {VOCABULARY}")
     tokenizer = Tokenizer.from_file(path, flag)
     if tokenizer.vocab_size != source.config.vocab_size:
         raise InputError(f"{flag}={path}: {tokenizer.vocab_size} pieces, the model has "

@@ -1,4 +1,4 @@
-"""Runs to look at: curves as PNG files and one report.html that needs nothing but itself.
+"""Runs and results to look at: curves and bars as PNG files and one report.html that needs nothing but itself.
 
     run_reader.py    a run's folder -> `Run`
     curves.py        runs -> `Chart`s of numbers
@@ -7,4 +7,8 @@
     sections.py      runs -> tables
     mask_samples.py  the model's guesses for masked words
     report.py        all of it: what `bin/plot` calls
+
+    comparison_reader.py   results of bin/finetune, baselines and `published.py` -> `Comparison`
+    bars.py                a figure of all models -> `BarChart` -> drawing
+    comparison.py          all of it: what `bin/plot --kind=comparison` calls
 """

@@ -54,24 +54,30 @@ def run_colour(run_number):
     return f"run-{run_number % _NUM_RUN_COLOURS}"
 
 
-def to_png(chart):
-    """A `curves.Chart` as the bytes of a PNG file, with title and legend, on white."""
+def to_png(chart, draw):
+    """A chart as the bytes of a PNG file, with title and legend, on white.
+
+    Args:
+      chart: `curves.Chart`, or another with `name`, `title` and `description()`.
+      draw: function of the chart and a size in inches that returns a `Figure`, such as `draw_curves`.
+    """
     with matplotlib.rc_context(_STYLE):
-        figure = _draw(chart, size=(6.4, 4.0))
+        figure = draw(chart, size=(6.4, 4.0))
         figure.axes[0].set_title(chart.title)
         figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=8)
         return _save(figure, format="png", dpi=_PNG_DPI, metadata={"Software": None})
 
 
-def to_svg(chart):
-    """The chart as an `svg` element without title and legend, which are the page's to give."""
+def to_svg(chart, draw):
+    """The chart as an `svg` element without title and legend, which are the page's to give; see `to_png`."""
     with matplotlib.rc_context({**_STYLE, "svg.hashsalt": chart.name}):
-        figure = _draw(chart, size=(4.2, 2.7))
+        figure = draw(chart, size=(4.2, 2.7))
         text = _save(figure, format="svg", transparent=True, metadata={"Date": None})
     return _for_page(ElementTree.fromstring(text), chart)
 
 
-def _draw(chart, size):
+def draw_curves(chart, size):
+    """A `curves.Chart` as a `Figure` of lines."""
     figure = Figure(figsize=size, layout="constrained")
     axes = figure.add_subplot()
     for series in chart.series:

@@ -4,9 +4,9 @@ import os
 
 import albert_hvd
 from albert_hvd.errors import InputError
+from albert_hvd.model_files import VOCABULARY
 from albert_hvd.reporting.page import element, section, table
 
-TOKENIZER = "spiece.model"
 _TOP_K = 5
 
 
@@ -22,8 +22,8 @@ def mask_samples(runs, texts):
 
 def _samples_of(run, texts):
     yield element("h3", run.label)
-    if not os.path.exists(os.path.join(run.folder, TOKENIZER)):
-        yield element("p", f"There is no {TOKENIZER} in {run.folder}, so the model cannot read text: train with "
+    if not os.path.exists(os.path.join(run.folder, VOCABULARY)):
+        yield element("p", f"There is no {VOCABULARY} in {run.folder}, so the model cannot read text: train with "
                            f"bin/pretrain --tokenizer=vocabulary.model, or copy the file there.", class_="note")
         return
     try:

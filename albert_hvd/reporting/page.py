@@ -23,12 +23,13 @@ figcaption { font-weight: 600; }
 svg { display: block; width: 100%; height: auto; }
 .legend { display: flex; flex-wrap: wrap; gap: .25rem 1.25rem; list-style: none; margin: .5rem 0 1rem; padding: 0; }
 .swatch { display: inline-block; width: 1.25rem; height: .25rem; margin-right: .5rem; vertical-align: middle; }
+.outline { height: .6rem; border: 1px dashed; }
 .table { overflow-x: auto; }
 table { border-collapse: collapse; font-size: .85rem; font-variant-numeric: tabular-nums; margin: .5rem 0; }
 caption { text-align: left; }
 th, td { padding: .25rem .5rem .25rem 0; text-align: left; vertical-align: top; border-bottom: 1px solid var(--line); }
 th { font-weight: 500; }
-td { min-width: 4.1rem; }
+td { min-width: 5.2rem; }
 tbody th { min-width: 5.6rem; }
 @media (min-width: 40rem) { tbody th { min-width: 14rem; } }
 tr.differs td { font-weight: 600; }
@@ -78,6 +79,25 @@ def table(caption, header, rows, differing=()):
 
 def section(title, *children):
     return element("section", element("h2", title), *children)
+
+
+def legend(entries):
+    """What colours mean.
+
+    Args:
+      entries: pairs of a text and the role of its colour, or triples with False where it is only an outline.
+    """
+    def swatch(role, is_filled=True):
+        style = f"background: var(--{role})" if is_filled else f"border-color: var(--{role})"
+        return element("span", class_="swatch" if is_filled else "swatch outline", style=style)
+
+    return element("ul", *(element("li", swatch(*colour), text) for text, *colour in entries), class_="legend")
+
+
+def gallery(charts, to_svg):
+    """Charts beside each other, as `to_svg` draws them, under their titles."""
+    return element("div", *(element("figure", element("figcaption", chart.title), to_svg(chart)) for chart in charts),
+                   class_="charts")
 
 
 def render(title, *children):

@@ -5,9 +5,9 @@ import os
 from albert_hvd.files import make_folder, whole_file
 from albert_hvd.reporting import sections
 from albert_hvd.reporting.curves import training_charts
-from albert_hvd.reporting.drawing import run_colour, to_png, to_svg
+from albert_hvd.reporting.drawing import draw_curves, run_colour, to_png, to_svg
 from albert_hvd.reporting.mask_samples import mask_samples
-from albert_hvd.reporting.page import element, render, section
+from albert_hvd.reporting.page import element, gallery, legend, render, section
 from albert_hvd.reporting.run_reader import read_runs
 
 REPORT = "report.html"
@@ -32,7 +32,7 @@ def report_runs(folders, output_dir=None, x="step", masked_texts=()):
     charts = training_charts(runs, x)
     output_dir = output_dir or os.path.join(folders[0], "plots")
     make_folder(output_dir, "--output_dir")
-    files = {f"{chart.name}.png": to_png(chart) for chart in charts}
+    files = {f"{chart.name}.png": to_png(chart, draw_curves) for chart in charts}
     files[REPORT] = report_page(runs, charts, masked_texts)
     paths = [os.path.join(output_dir, name) for name in files]
     for path, content in zip(paths, files.values()):
@@ -46,18 +46,12 @@ def report_page(runs, charts, masked_texts):
     title = f"Pre-training: {', '.join(run.label for run in runs)}"
     return render(
         title, element("h1", title), sections.overview(runs),
-        section("Curves", _legend(runs), *([_gallery(charts)] if charts else [])),
+        section("Curves", _legend(runs),
+                *([gallery(charts, lambda chart: to_svg(chart, draw_curves))] if charts else [])),
         sections.evaluation(runs), mask_samples(runs, masked_texts), sections.batch_arithmetic(runs),
         sections.environment(runs), sections.settings(runs))
 
 
 def _legend(runs):
-    entries = [element("li", element("span", class_="swatch", style=f"background: var(--{run_colour(number)})"),
-                       run.label) for number, run in enumerate(runs)]
-    return element("div", element("ul", *entries, class_="legend"),
+    return element("div", legend((run.label, run_colour(number)) for number, run in enumerate(runs)),
                    element("p", "Lines: training batches. Dots: held-out records.", class_="note"))
-
-
-def _gallery(charts):
-    return element("div", *(element("figure", element("figcaption", chart.title), to_svg(chart)) for chart in charts),
-                   class_="charts")

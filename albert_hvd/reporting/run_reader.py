@@ -14,8 +14,8 @@ from safetensors import SafetensorError, safe_open
 
 from albert_hvd.checkpointing import STATE, WEIGHTS, CheckpointFolder
 from albert_hvd.errors import InputError
-
-TRAIN_LOG, EVAL_LOG = "train_log.jsonl", "eval_log.jsonl"
+from albert_hvd.files import read_json_object
+from albert_hvd.model_files import CONFIG, EVAL_LOG, EVAL_RESULTS, FLAGS, STATUS, TRAIN_LOG
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,10 +97,10 @@ def _read_run(folder, label):
     checkpoint, num_parameters = _read_checkpoint(folder)
     return Run(folder, label, _read_training(os.path.join(folder, TRAIN_LOG)),
                _as_metrics(_read_records(os.path.join(folder, EVAL_LOG))[0]),
-               flags=_read_json(os.path.join(folder, "flags.json")),
-               config=_read_json(os.path.join(folder, "config.json")),
-               status=_read_json(os.path.join(folder, "status.json")),
-               evaluation=_read_json(os.path.join(folder, "eval_results.json")),
+               flags=read_json_object(os.path.join(folder, FLAGS)),
+               config=read_json_object(os.path.join(folder, CONFIG)),
+               status=read_json_object(os.path.join(folder, STATUS)),
+               evaluation=read_json_object(os.path.join(folder, EVAL_RESULTS)),
                checkpoint=checkpoint, num_parameters=num_parameters)
 
 
@@ -155,16 +155,6 @@ def _number(value):
     return float(value) if is_number else math.nan
 
 
-def _read_json(path):
-    """The object in a JSON file; an empty one when the file is missing or holds something else."""
-    try:
-        with open(path, encoding="utf-8") as file:
-            value = json.load(file)
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return value if isinstance(value, dict) else {}
-
-
 def _read_checkpoint(folder):
     """(state, number of parameters) of the newest checkpoint; ({}, None) without one.
 
@@ -180,4 +170,4 @@ def _read_checkpoint(folder):
             num_parameters = sum(math.prod(weights.get_slice(name).get_shape()) for name in weights.keys())
     except (OSError, SafetensorError):
         num_parameters = None
-    return _read_json(os.path.join(path, STATE)), num_parameters
+    return read_json_object(os.path.join(path, STATE)), num_parameters

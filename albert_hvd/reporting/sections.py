@@ -74,7 +74,7 @@ def environment(runs):
             ("XLA", [run.flags.get("xla") for run in runs])]
     names = dict.fromkeys(name for version in versions for name in version)
     rows += [(f"{name} version", [version.get(name) for version in versions]) for name in names]
-    return section("Environment", _table_of_values("What the runs ran on", runs, rows))
+    return section("Environment", table_of_values("What the runs ran on", runs, rows))
 
 
 def settings(runs):
@@ -88,11 +88,17 @@ def _table_of_files(caption, runs, attribute):
     names = dict.fromkeys(name for run in runs for name in getattr(run, attribute))
     if not names:
         return element("p", f"{caption} is not there.", class_="note")
-    return _table_of_values(caption, runs, [(name, [getattr(run, attribute).get(name) for run in runs])
+    return table_of_values(caption, runs, [(name, [getattr(run, attribute).get(name) for run in runs])
                                             for name in names])
 
 
-def _table_of_values(caption, runs, rows):
+def table_of_values(caption, runs, rows):
+    """A table of settings, those that differ stressed.
+
+    Args:
+      runs: what has a `label` each.
+      rows: pairs of a name and the values, one for each run; None is not known.
+    """
     texts = [[name, *(_text(value) for value in values)] for name, values in rows]
     differing = [row[0] for row in texts if len(set(row[1:])) > 1]
     return table(caption, ["", *(run.label for run in runs)], texts, differing)

@@ -55,9 +55,9 @@ def status(output_dir):
         return json.load(file)
 
 
-def start(ranks, run_flags):
+def start(ranks, run_flags, command="pretrain"):
     """Start a run in its own session, without waiting."""
-    return subprocess.Popen(command_words("pretrain", ranks, **run_flags), env=command_environment(),
+    return subprocess.Popen(command_words(command, ranks, **run_flags), env=command_environment(),
                             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                             text=True, start_new_session=True)
 
@@ -86,12 +86,12 @@ def start_and_wait_for_step(step, ranks, run_flags):
     return process
 
 
-def ranks_of(process):
+def ranks_of(process, command="pretrain"):
     """The processes of a run that are ranks, by their rank."""
     ranks = {}
     for child in [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]:
         try:
-            if any(word.endswith("bin/pretrain") for word in child.cmdline()[:2]):
+            if any(word.endswith(f"bin/{command}") for word in child.cmdline()[:2]):
                 ranks[int(child.environ().get("OMPI_COMM_WORLD_RANK", 0))] = child
         except psutil.Error:
             pass  # it has ended since

@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from albert_hvd.config import AlbertConfig
-from albert_hvd.records import RecordWriter
+from albert_hvd.shards import RecordWriter
 from conftest import ROOT, command_environment, random_record
 
 pytestmark = pytest.mark.parallel
@@ -22,7 +22,8 @@ pytestmark = pytest.mark.parallel
 def old_commands():
     """The words of the two commands in README's block of old command lines."""
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    block = next(block for block in re.findall(r"```sh\n(.*?)```", readme, re.S) if "albert-brightmart.tfrecord" in block)
+    blocks = re.findall(r"```sh\n(.*?)```", readme, re.S)
+    block = next(block for block in blocks if "albert-brightmart.tfrecord" in block)
     return [shlex.split(line) for line in block.replace("\\\n", " ").splitlines()]
 
 
