@@ -1,0 +1,103 @@
+"""Rows of similar length together, in an order that follows from seed and epoch alone.
+
+The global batches are the same for any number of ranks, each rank takes its share of every one, and the
+number of batches taken is the whole state of the data.
+"""
+
+import numpy as np
+
+# Batches among which rows are sorted by length: enough for little padding, few enough for a random order.
+_BATCHES_SORTED_TOGETHER = 50
+# Lengths are rounded up to a multiple of this, so that there are few different shapes.
+_LENGTH_MULTIPLE = 8
+# Positions of a batch that one rank scores.
+_MAX_SCORED_POSITIONS = 8192
+
+
+def epoch_batches(lengths, batch_size, seed, epoch):
+    """The global batches of an epoch: list of int64 arrays of row numbers, the last one drawn may be smaller.
+
+    Each row is in exactly one batch.
+
+    Args:
+      lengths: int64 (R,).
+    """
+    random = np.random.Generator(np.random.PCG64([seed, epoch]))
+    order = random.permutation(len(lengths))
+    batches = []
+    for start in range(0, len(order), _BATCHES_SORTED_TOGETHER * batch_size):
+        group = order[start:start + _BATCHES_SORTED_TOGETHER * batch_size]
+        group = group[np.argsort(lengths[group], kind="stable")]
+        batches += [group[i:i + batch_size] for i in range(0, len(group), batch_size)]
+    return [batches[number] for number in random.permutation(len(batches))]
+
+
+def scoring_batches(lengths, batch_size, size=1):
+    """All rows, those of similar length together: list of int64 arrays of row numbers.
+
+    Args:
+      lengths: int64 (R,).
+      batch_size: most rows of a batch.
+      size: number of ranks that share a batch; it bounds the positions of a batch, and so the memory.
+    """
+    batches, order = [], np.argsort(lengths, kind="stable")
+    while len(order):
+        count = int(min(batch_size, len(order)))
+        longest = np.arange(1, count + 1) * lengths[order[:count]]  # ascending lengths: the last is the longest
+        count = max(1, int(np.searchsorted(longest, _MAX_SCORED_POSITIONS * size, side="right")))
+        batches.append(order[:count])
+        order = order[count:]
+    return batches
+
+
+def pad(rows, numbers, pad_id, gold=None, slot_weights=None, num_rows=None):
+    """Some rows as arrays of one length.
+
+    Args:
+      rows: `encoding.Rows`.
+      numbers: row numbers, (n,).
+      gold: int (slots,), the label of every slot of `rows`; None: 0.
+      slot_weights: float (slots,), above 0; None: 1.
+      num_rows: B; rows that are added have no slots and hold the first row of all, for a rank whose share of
+        a batch is smaller than that of others. None: n.
+
+    Returns:
+      dict of arrays: `input_ids`, `input_mask` int32 (B, S); `positions`, `labels` int32 (B, W); `weights`
+      float32 (B, W), 0 where there is no slot.
+    """
+    ids = [rows.input_ids[number] for number in numbers] or [rows.input_ids[0]]
+    ids += [ids[0]] * ((num_rows or len(numbers)) - len(ids))
+    slots = [rows.positions[number] for number in numbers]
+    length = min(_rounded(max(map(len, ids))), rows.max_seq_length)
+    width = max(map(len, slots), default=1)
+    width = width if width == 1 else _rounded(width)
+    input_ids, lengths = _matrix(ids, [len(ids), length], pad_id)
+    positions, num_slots = _matrix(slots, [len(ids), width], 0)
+    is_slot = np.arange(width) < num_slots[:, None]
+    labels, weights = np.zeros([len(ids), width], np.int32), is_slot.astype(np.float32)
+    chosen = slot_numbers(rows, numbers)
+    if gold is not None:
+        labels[is_slot] = gold[chosen]
+    if slot_weights is not None:
+        weights[is_slot] = slot_weights[chosen]
+    return {"input_ids": input_ids, "input_mask": (np.arange(length) < lengths[:, None]).astype(np.int32),
+            "positions": positions, "labels": labels, "weights": weights}
+
+
+def slot_numbers(rows, numbers):
+    """The slots that some rows score, in the order of the rows: int64."""
+    slots = [np.arange(len(rows.positions[number])) + rows.first_slot[number] for number in numbers]
+    return np.concatenate(slots) if slots else np.zeros(0, np.int64)
+
+
+def _matrix(arrays, shape, filling):
+    """Arrays as the rows of an int32 matrix, and how long each is: int64 (B,), 0 for rows without an array."""
+    matrix, lengths = np.full(shape, filling, np.int32), np.zeros(shape[0], np.int64)
+    for place, array in enumerate(arrays):
+        matrix[place, :len(array)] = array
+        lengths[place] = len(array)
+    return matrix, lengths
+
+
+def _rounded(length):
+    return -(-length // _LENGTH_MULTIPLE) * _LENGTH_MULTIPLE

@@ -1,0 +1,124 @@
+"""Texts and sentences as rows of piece ids, and which positions of a row are scored.
+
+A *slot* is what gets a label: a text as a whole, or one word of a sentence. A text that is longer than a
+row is cut at the end or becomes several rows.
+"""
+
+import dataclasses
+
+import numpy as np
+
+LONG_TEXTS = ("truncate", "window")
+
+_SPECIAL_PIECES = 2  # <cls> and <sep>
+
+
+@dataclasses.dataclass(frozen=True)
+class Rows:
+    """The rows of N examples, in the order of the examples.
+
+    Attributes:
+      input_ids: list of R int32 arrays, <cls> ... <sep> without padding.
+      positions: list of R int32 arrays: for each slot that the row scores, the position to read.
+      first_slot: int64 (R,): the row scores the slots first_slot, first_slot + 1, ... of all examples' slots.
+      example: int64 (R,): which example the row belongs to.
+      num_slots: int64 (N,): the slots of each example, those that were cut off included.
+      max_seq_length: most positions of a row.
+      num_long: how many examples did not fit into one row.
+      num_cut_slots: how many slots no row scores.
+    """
+
+    input_ids: list
+    positions: list
+    first_slot: np.ndarray
+    example: np.ndarray
+    num_slots: np.ndarray
+    max_seq_length: int
+    num_long: int
+    num_cut_slots: int
+
+    @property
+    def lengths(self):
+        """int64 (R,)."""
+        return np.array([len(ids) for ids in self.input_ids], np.int64)
+
+
+def encode_texts(texts, tokenizer, max_seq_length, long_texts):
+    """Rows of texts; each row has one slot, read at <cls>, and windows of one text share theirs.
+
+    Args:
+      texts: list of str.
+      tokenizer: `tokenization.Tokenizer`.
+      long_texts: "truncate" keeps the beginning of a long text, "window" makes rows of equal length of it.
+
+    Returns:
+      `Rows`.
+    """
+    room = max_seq_length - _SPECIAL_PIECES
+    rows, examples, num_long = [], [], 0
+    for number, body in enumerate(tokenizer.encode_lines(list(texts))):
+        parts = [body]
+        if len(body) > room:
+            num_long += 1
+            parts = [body[:room]] if long_texts == "truncate" else np.array_split(body, -(-len(body) // room))
+        for part in parts:
+            rows.append(_row(part, tokenizer))
+            examples.append(number)
+    examples = np.array(examples, np.int64)
+    return Rows(rows, [np.zeros(1, np.int32)] * len(rows), examples, examples, np.ones(len(texts), np.int64),
+                max_seq_length, num_long, num_cut_slots=0)
+
+
+def encode_sentences(sentences, tokenizer, max_seq_length, long_texts):
+    """Rows of sentences that are split into words; a word is read at its first piece.
+
+    A word is never split over two rows; of one that is longer than a row, the beginning is kept. A word of
+    which the vocabulary leaves nothing (control characters) becomes the unknown piece.
+
+    Args:
+      sentences: list of sequences of str.
+      tokenizer, long_texts: as in `encode_texts`.
+
+    Returns:
+      `Rows`.
+    """
+    room = max_seq_length - _SPECIAL_PIECES
+    pieces = iter(tokenizer.encode_lines([word for words in sentences for word in words]))
+    unknown = np.array([tokenizer.unk_id], np.int32)
+    input_ids, positions, first_slots, examples = [], [], [], []
+    slot = num_long = num_cut = 0
+    for number, words in enumerate(sentences):
+        bodies = [next(pieces)[:room] for _ in words]
+        bodies = [body if len(body) else unknown for body in bodies]
+        rows = _rows_of_words(bodies, room)
+        num_long += len(rows) > 1
+        if long_texts == "truncate":
+            num_cut += sum(map(len, rows[1:]))
+            rows = rows[:1]
+        start = slot
+        for row in rows:
+            lengths = [len(body) for body in row]
+            input_ids.append(_row(np.concatenate(row), tokenizer))
+            positions.append(np.cumsum([1, *lengths[:-1]]).astype(np.int32))
+            first_slots.append(start)
+            examples.append(number)
+            start += len(row)
+        slot += len(words)
+    return Rows(input_ids, positions, np.array(first_slots, np.int64), np.array(examples, np.int64),
+                np.array([len(words) for words in sentences], np.int64), max_seq_length, num_long, num_cut)
+
+
+def _row(body, tokenizer):
+    return np.concatenate([[tokenizer.cls_id], body, [tokenizer.sep_id]]).astype(np.int32)
+
+
+def _rows_of_words(bodies, room):
+    """Consecutive words in rows of at most `room` pieces."""
+    rows, used = [[]], 0
+    for body in bodies:
+        if used + len(body) > room:
+            rows.append([])
+            used = 0
+        rows[-1].append(body)
+        used += len(body)
+    return rows

@@ -1,0 +1,112 @@
+"""Everything that the seeds of one call of `bin/finetune` share, checked before a model is made."""
+
+import dataclasses
+import json
+import os
+
+from albert_hvd.errors import InputError
+from albert_hvd.files import make_folder
+from albert_hvd.finetuning import baselines
+from albert_hvd.finetuning.first_weights import FirstWeights, read_first_weights
+from albert_hvd.finetuning.options import FineTuningOptions
+from albert_hvd.finetuning.task_data import TaskData, encode_parts, read_examples, read_labels, report_long_texts
+from albert_hvd.finetuning.tasks import task_class
+from albert_hvd.finetuning.tasks.base import Task
+from albert_hvd.metrics_log import write_atomically
+from albert_hvd.model_files import FLAGS
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """What all seeds share.
+
+    Attributes:
+      options: `FineTuningOptions`.
+      task: `tasks.base.Task`.
+      data: `task_data.TaskData`.
+      first_weights: `FirstWeights`.
+      baselines: names of the baselines to fit.
+    """
+
+    options: FineTuningOptions
+    task: Task
+    data: TaskData
+    first_weights: FirstWeights
+    baselines: list
+
+    def parts(self):
+        """(name, `Part`) of each part that there is."""
+        return [(name, part) for name in ("train", "valid", "test") if (part := getattr(self.data, name)) is not None]
+
+
+def prepare(options):
+    """Read and check everything; for rank 0.
+
+    Raises:
+      InputError: a flag, a file, a model or a vocabulary is not as it must be, or --output_dir holds a
+        result of other settings.
+    """
+    kind = task_class(options.task)
+    if options.class_weights != "none" and options.head == "crf":
+        raise InputError(f"--class_weights={options.class_weights} goes with --head=linear: a CRF's loss is that of "
+                         f"whole sequences")
+    names = baselines.chosen(kind.kind, options.baselines)
+    examples = read_examples(kind, options)
+    task = kind(read_labels(options.labels_file, examples["train"]), options.head, options.max_seq_length,
+                options.long_texts)
+    first_weights = read_first_weights(options)
+    if options.max_seq_length > first_weights.config.max_position_embeddings:
+        raise InputError(f"--max_seq_length={options.max_seq_length}: the model has "
+                         f"{first_weights.config.max_position_embeddings} positions; give that or less")
+    data = encode_parts(task, examples, options, first_weights.tokenizer)
+    job = Job(options, task, data, first_weights, names)
+    make_folder(options.output_dir, "--output_dir")
+    _check_folder(job)
+    return job
+
+
+def _check_folder(job):
+    """Seeds of one folder must have the same settings and data; notes both in flags.json."""
+    folder = job.options.output_dir
+    path = os.path.join(folder, FLAGS)
+    settings = job.options.settings()
+    noted = {**settings, "seeds": list(job.options.seeds), "sha256": {name: part.sha256 for name, part in job.parts()}}
+    try:
+        with open(path, encoding="utf-8") as file:
+            before = json.load(file)
+    except FileNotFoundError:
+        before = noted
+    except (OSError, ValueError) as error:
+        raise InputError(f"--output_dir={folder}: {path} cannot be read ({error}); give a new folder") from None
+    for key, value in settings.items():
+        if before.get(key) != value:
+            raise InputError(f"--{key}: {value} now and {before.get(key)} in the run that --output_dir={folder} holds; "
+                             f"set it back, or give a new folder")
+    for name, part in job.parts():
+        if before["sha256"].get(name) != part.sha256:
+            raise InputError(f"{part.file}: it has changed since the run that --output_dir={folder} holds read it; "
+                             f"give a new folder")
+    write_atomically(path, json.dumps(noted, indent=2, ensure_ascii=False) + "\n")
+
+
+def describe(job, size, device):
+    """The job in a table, as lines of `name  value`."""
+    options, config = job.options, job.first_weights.config
+    rows = [
+        ("task", f"{options.task}: {job.task.kind}, {len(job.task.labels)} labels "
+                 f"({', '.join(job.task.labels)}), head {options.head}"),
+        ("start", job.first_weights.origin),
+        ("model", f"{config.architecture}: hidden {config.hidden_size}, layers {config.num_hidden_layers}, heads "
+                  f"{config.num_attention_heads}, embedding {config.embedding_size}, vocabulary {config.vocab_size}"),
+        ("optimizer", f"{options.optimizer}, learning rate {options.learning_rate:g} x {options.layer_decay:g}^depth "
+                      f"(depth 0: head and pooler, 1: the shared layer, 2: embeddings)"),
+        ("device", f"{size} rank{'s' * (size > 1)} on {device}, {options.precision}"),
+        ("batch", f"{options.train_batch_size} rows of at most {options.max_seq_length} pieces, "
+                  f"{options.num_train_epochs} epochs"),
+        ("selection", f"best {job.task.select_by} on the validation part"),
+    ]
+    for name, part in job.parts():
+        split = " (split off)" if not options.valid_file and name == "valid" else ""
+        rows.append((name, f"{len(part.examples)} examples, {len(part.gold)} labels of {part.file}{split}"))
+    lines = [f"{name:<10} {value}" for name, value in rows]
+    return "\n".join([*lines, *filter(None, (report_long_texts(name, part, job.task) for name, part in job.parts()))])

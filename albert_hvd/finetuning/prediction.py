@@ -1,0 +1,101 @@
+"""A fine-tuned model at work: labels of texts, or tags of words."""
+
+import os
+import re
+
+import numpy as np
+
+from albert_hvd.errors import InputError
+from albert_hvd.finetuning.scoring import Scorer
+from albert_hvd.finetuning.task_folder import is_task_folder, read_task_model
+
+# A figure such as 3.50, a word such as kanak-kanak, or one other sign.
+_WORD_OR_SIGN = re.compile(r"\d+(?:[.,:/]\d+)+|\w+(?:[-'’]\w+)*|[^\w\s]")
+SPLITS = {"whitespace": str.split, "punctuation": _WORD_OR_SIGN.findall}
+
+
+def find_task_folder(path):
+    """The folder of a task model: `path` itself, or model/ in what `bin/finetune` wrote; None without one."""
+    return next(filter(is_task_folder, (path, os.path.join(path, "model"))), None)
+
+
+class TaskPredictor:
+    """A model that `bin/finetune` trained.
+
+    Attributes:
+      kind: "classification" or "tagging".
+      labels: names of the labels.
+      max_seq_length: most pieces of a row, <cls> and <sep> included.
+      long_texts: what becomes of longer texts, "truncate" or "window".
+      num_long: how many of the texts given so far did not fit into one row.
+      num_cut_words: how many of their words got no tag.
+
+    Args:
+      path: the --output_dir of bin/finetune, or the folder model/ in it.
+      flag: what names it in messages.
+
+    Raises:
+      InputError: there is no task model, or it is damaged.
+    """
+
+    def __init__(self, path, flag="--model"):
+        model, self._task, self._tokenizer = read_task_model(find_task_folder(path) or path, flag)
+        self.kind, self.labels = self._task.kind, self._task.labels
+        self.max_seq_length, self.long_texts = self._task.max_seq_length, self._task.long_texts
+        self.num_long = self.num_cut_words = 0
+        self._scorer = Scorer(model, self._task, self._tokenizer.pad_id)
+
+    def predict(self, texts, split="whitespace"):
+        """The predictions for texts, in their order.
+
+        Args:
+          texts: list of str; for tagging also of lists of words.
+          split: how a str becomes words for tagging: at "whitespace", as the tokens of the training data are
+            written; or at "punctuation" as well, for running text.
+
+        Returns:
+          list of dicts: {"text", "label", "probabilities": {label: share}} for classification, {"words",
+          "tags"} for tagging. An empty text has the label and the probabilities None, or no words. A word that
+          was cut off has the tag None.
+
+        Raises:
+          InputError: a text that is no str, or another `split`.
+        """
+        if split not in SPLITS:
+            raise InputError(f"split={split!r} is unknown; give one of {', '.join(SPLITS)}")
+        inputs = [self._input_of(number, text, SPLITS[split]) for number, text in enumerate(texts)]
+        predicted = iter(self._records([one for one in inputs if not _is_empty(one)]))
+        return [self._empty(one) if _is_empty(one) else next(predicted) for one in inputs]
+
+    def _input_of(self, number, text, split):
+        """The text as it is, or its words."""
+        if self.kind == "classification" and isinstance(text, str):
+            return text
+        words = split(text) if isinstance(text, str) else text
+        if self.kind == "classification" or not isinstance(words, (list, tuple)) or not all(
+                isinstance(word, str) and word.strip() for word in words):
+            wanted = "a str" if self.kind == "classification" else "a str or a list of words that are not empty"
+            raise InputError(f"texts[{number}] is {text!r:.60}; give {wanted}")
+        return tuple(words)
+
+    def _records(self, inputs):
+        if not inputs:
+            return
+        rows = self._task.encode(inputs, self._tokenizer)
+        self.num_long += rows.num_long
+        self.num_cut_words += rows.num_cut_slots
+        scores = self._scorer(rows)
+        ends = np.cumsum(rows.num_slots)
+        for one, start, end in zip(inputs, ends - rows.num_slots, ends, strict=True):
+            names = [self.labels[label] if label >= 0 else None for label in scores.labels[start:end]]
+            yield self._task.record(one, names, scores.probabilities[start:end])
+
+    def _empty(self, nothing):
+        """The prediction for an empty text: the model is not asked."""
+        if self.kind == "tagging":
+            return self._task.record(nothing, [], None)
+        return {**self._task.record(nothing, [None], None), "probabilities": None}
+
+
+def _is_empty(text_or_words):
+    return not (text_or_words.strip() if isinstance(text_or_words, str) else text_or_words)

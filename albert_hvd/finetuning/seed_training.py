@@ -1,0 +1,174 @@
+"""Model, optimizer and position in the data of one seed, made anew or restored from its checkpoint."""
+
+import dataclasses
+import os
+
+from albert_hvd import __version__, checkpointing, distributed
+from albert_hvd.checkpoint_writer import CheckpointWriter
+from albert_hvd.checkpointing import CheckpointFolder
+from albert_hvd.errors import RunFailed
+from albert_hvd.evaluation import BestEvaluation
+from albert_hvd.finetuning.batches import epoch_batches, pad
+from albert_hvd.finetuning.evaluation import evaluate
+from albert_hvd.finetuning.layerwise import layerwise
+from albert_hvd.finetuning.scoring import Scorer
+from albert_hvd.finetuning.task_data import slot_weights
+from albert_hvd.finetuning.task_folder import assign_arrays, write_task_model
+from albert_hvd.finetuning.task_model import TaskModel
+from albert_hvd.finetuning.task_step import TaskStep
+from albert_hvd.modeling import named_variables
+from albert_hvd.optimization import OPTIMIZERS
+from albert_hvd.training_setup import COMPUTE_DTYPES
+
+_KEPT_CHECKPOINTS = 1
+_MAX_BAD_STEPS = 10
+_FLOAT16_SCALING = {"initial_loss_scale": 32768.0, "loss_scale_growth_steps": 2000}
+
+
+class SeedTraining:
+    """What a step of one seed needs, with the state that its checkpoint holds.
+
+    Attributes:
+      position: batches taken; epoch and batch of the epoch follow from it.
+      elapsed_sec: time spent in training, over all resumptions.
+      real_tokens, timed_sec: tokens without padding and duration of the steps that were timed.
+      evaluations: `BestEvaluation`, whose loss is 1 - the metric that selects.
+      origin: where the weights come from, in words.
+    """
+
+    def __init__(self, job, seed, folder):
+        """Args: `job`, a `job.Job`; `folder`, that of the seed."""
+        options = self._options = job.options
+        self._job, self.seed, self.folder = job, seed, folder
+        self._weights = slot_weights(job.data.train, len(job.task.labels), options.class_weights)
+        self._lengths = job.data.train.rows.lengths
+        self.batches_per_epoch = len(epoch_batches(self._lengths, options.train_batch_size, seed, 0))
+        config = dataclasses.replace(job.first_weights.config, hidden_dropout_prob=options.dropout)
+        self._model = TaskModel(config, job.task, seed, COMPUTE_DTYPES[options.precision], options.dropout)
+        self._variables = named_variables(self._model)
+        self._optimizer = self._make_optimizer()
+        self._checkpoints = CheckpointFolder(os.path.join(folder, "checkpoints"), _KEPT_CHECKPOINTS)
+        self._writer = CheckpointWriter(self._checkpoints)
+        self.evaluations = BestEvaluation()
+        self.position, self.elapsed_sec, self.real_tokens, self.timed_sec = 0, 0.0, 0.0, 0.0
+        self.origin = job.first_weights.origin
+        self._restore()
+        self._step = TaskStep(self._model, self._optimizer, options.train_batch_size)
+        self._scorer = Scorer(self._model, job.task, job.first_weights.tokenizer.pad_id, options.eval_batch_size)
+        self._epoch, self._batches = None, None
+
+    def _make_optimizer(self):
+        options, num_steps = self._options, self.num_train_steps
+        scaling = _FLOAT16_SCALING if options.precision == "float16" else {}
+        optimizer = layerwise(OPTIMIZERS[options.optimizer], options.layer_decay)(
+            options.learning_rate, num_steps, round(options.warmup_proportion * num_steps),
+            weight_decay=options.weight_decay, clip_norm=options.clip_norm, **scaling)
+        optimizer.build(self._model.trained_variables())
+        return optimizer
+
+    @property
+    def num_train_steps(self):
+        return self._options.num_train_epochs * self.batches_per_epoch
+
+    @property
+    def at_end_of_epoch(self):
+        return self.position > 0 and self.position % self.batches_per_epoch == 0
+
+    def run_step(self, stop):
+        """Train on the next global batch; returns its `TaskStepResult`.
+
+        Raises:
+          RunFailed: too many updates in a row were not finite, or the last checkpoint could not be written (rank 0).
+        """
+        self._writer.check()
+        epoch, number = divmod(self.position, self.batches_per_epoch)
+        if epoch != self._epoch:
+            self._batches = epoch_batches(self._lengths, self._options.train_batch_size, self.seed, epoch)
+            self._epoch = epoch
+        rank, size = distributed.rank(), distributed.size()
+        numbers, train = self._batches[number], self._job.data.train
+        batch = pad(train.rows, numbers[rank::size], self._job.first_weights.tokenizer.pad_id, train.gold,
+                    self._weights, num_rows=-(-len(numbers) // size))
+        result = self._step(batch, (self.seed, self.position * size + rank), stop)
+        self.position += 1
+        if result.bad_steps >= _MAX_BAD_STEPS:
+            raise RunFailed(f"training diverged: {int(result.bad_steps)} updates in a row had gradients that are not "
+                            f"finite; lower --learning_rate, and give a new --output_dir")
+        return result
+
+    def evaluate(self, should_stop):
+        """Metrics of the validation part with the weights as they are, or None when given up; best weights are kept.
+
+        Returns:
+          (metrics, whether they are the best so far) or None.
+        """
+        result = evaluate(self._scorer, self._job.task, self._job.data.valid, should_stop)
+        if result is None:
+            return None
+        metrics, _ = result
+        is_best = self.evaluations.add(self.position, 1.0 - metrics[self._job.task.select_by])
+        if is_best and distributed.rank() == 0:
+            write_task_model(self.model_folder, self._model, self._job.task, self._job.first_weights.tokenizer)
+        return metrics, is_best
+
+    @property
+    def model_folder(self):
+        """Where the weights that were best on the validation part are."""
+        return os.path.join(self.folder, "model")
+
+    def is_over(self):
+        """Whether the last epoch is trained, or the validation part has not become better for long enough."""
+        limit = self._options.early_stop_epochs
+        return self.position >= self.num_train_steps or 0 < limit <= self.evaluations.evaluations_since_best
+
+    def save(self):
+        """Begin to write a checkpoint (rank 0)."""
+        if distributed.rank() == 0:
+            self._writer.wait()
+            weights = {path: variable.numpy() for path, variable in self._variables.items()}
+            slots = {path: slot.numpy() for path, slot in self._slots().items()}
+            self._writer.start(self.position, weights, slots, self._state(), None)
+
+    def close(self):
+        """Finish the checkpoint that is being written; raises RunFailed when it cannot be."""
+        try:
+            self._writer.wait()
+        finally:
+            self._writer.close()
+
+    def _state(self):
+        return {"seed": self.seed, "updates": int(self._optimizer.step.numpy()),
+                "loss_scale": self._optimizer.loss_scale.state(), "elapsed_sec": self.elapsed_sec,
+                "real_tokens": self.real_tokens, "timed_sec": self.timed_sec,
+                "evaluations": dataclasses.asdict(self.evaluations), "versions": {"albert_hvd": __version__}}
+
+    def _slots(self):
+        moments = ("first_moment", "second_moment")
+        return {f"{path}/{moment}": slot for path, variable in self._model.trained_variables().items()
+                for moment, slot in zip(moments, self._optimizer.slots_of(variable))}
+
+    def _restore(self):
+        """Take up the newest checkpoint, or the first weights, on rank 0, and give them to all ranks."""
+        state = distributed.on_rank_0(self._restore_on_rank_0, "restore_seed")
+        if state is not None:
+            self.position, self.elapsed_sec = state["step"], state["elapsed_sec"]
+            self.real_tokens, self.timed_sec = state["real_tokens"], state["timed_sec"]
+            self.evaluations = BestEvaluation(**state["evaluations"])
+            self._optimizer.step.assign(state["updates"])
+            self._optimizer.loss_scale.restore(state["loss_scale"])
+            self.origin = f"resuming at step {self.position}"
+        distributed.broadcast_variables([*self._variables.values(), *self._slots().values()])
+
+    def _restore_on_rank_0(self):
+        self._checkpoints.remove_unfinished()
+        state = self._checkpoints.newest_valid()
+        if state is None:
+            for path, array in self._job.first_weights.arrays.items():
+                self._variables[path].assign(array)
+            return None
+        path = self._checkpoints.path(state["step"])
+        for name, variables in ((checkpointing.WEIGHTS, self._variables), (checkpointing.OPTIMIZER, self._slots())):
+            shapes = {key: variable.shape for key, variable in variables.items()}
+            source = f"--output_dir={self._options.output_dir}"
+            assign_arrays(variables, checkpointing.load_arrays(path, name, shapes, source), source)
+        return state
