@@ -9,7 +9,8 @@ from albert_hvd import __version__
 from albert_hvd.files import whole_file
 from albert_hvd.package_versions import installed_versions
 
-_PACKAGES = ("tensorflow-cpu", "tensorflow", "horovod", "numpy", "sentencepiece", "google-crc32c")
+_PACKAGES = ("tensorflow-cpu", "tensorflow", "horovod", "numpy", "sentencepiece", "google-crc32c", "torch",
+             "transformers")
 
 
 @dataclasses.dataclass
