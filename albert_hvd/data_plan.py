@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from albert_hvd import corpus, instances, masking
 from albert_hvd.errors import InputError
 from albert_hvd.example_stages import ExampleOptions
-from albert_hvd.files import expand_input_files, make_folder, whole_file
+from albert_hvd.files import check_place, expand_input_files, whole_file
 from albert_hvd.tokenization import Tokenizer
 
 FORMAT_VERSION = 1  # raise it when the same options give other bytes
@@ -85,7 +85,7 @@ def make_plan(input_file, tokenizer_path, output_file, options):
     tokenizer = load_tokenizer(tokenizer_path)
     outputs = expand_outputs(output_file)
     for output in outputs:
-        make_folder(os.path.dirname(os.path.abspath(output)), "--output_file")
+        check_place(output, "--output_file")
     blocks = corpus.plan_blocks(paths)
     if not blocks:
         raise InputError(f"--input_file={input_file}: no text in it; give files with at least one sentence")

@@ -6,8 +6,9 @@ import shlex
 import subprocess
 import time
 
+from albert_hvd.corpus import plan_blocks, read_block
 from albert_hvd.errors import EXIT_BAD_INPUT, InputError, RunFailed
-from albert_hvd.files import make_folder
+from albert_hvd.files import check_readable, make_folder
 from albert_hvd.metrics_log import read_log
 from albert_hvd.model_files import EVAL_RESULTS, TRAIN_LOG
 from albert_hvd.sample_run import (MAX_PREDICTIONS_PER_SEQ, MAX_SEQ_LENGTH, SAMPLE_EVAL, SAMPLE_TRAIN,
@@ -37,6 +38,7 @@ class Demo:
           InputError: an input file is missing, or a stage refused its input.
         """
         started = time.monotonic()
+        self._check_input()
         make_folder(self._folder, "--output_dir")
         train_text, eval_text = self._texts()
         config = self._build_data(train_text, eval_text)
@@ -54,13 +56,20 @@ class Demo:
         self._command("validate", **held_out, output_dir=model)
         print(self._table(untrained, model, config, time.monotonic() - started))
 
+    def _check_input(self):
+        """InputError, before anything is written, for an input file that is missing or when none holds text."""
+        for path in self._input_files:
+            if not os.path.isfile(path):
+                raise InputError(f"--input={path}: no such file; name text files, separated by commas")
+            check_readable(path, "--input")
+        blocks = plan_blocks(self._input_files, flag="--input")
+        if self._input_files and not any(read_block(block)[0] for block in blocks):
+            raise InputError(f"--input={','.join(self._input_files)}: no text in it; name files with some sentences")
+
     def _texts(self):
         """The training and held-out text files: the sample's, or the user's own, split."""
         if not self._input_files:
             return SAMPLE_TRAIN, SAMPLE_EVAL
-        missing = [path for path in self._input_files if not os.path.isfile(path)]
-        if missing:
-            raise InputError(f"--input={missing[0]}: no such file; name text files, separated by commas")
         return split_documents(self._input_files, self._folder)
 
     def _build_data(self, train_text, eval_text):

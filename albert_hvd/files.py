@@ -12,7 +12,7 @@ from albert_hvd.errors import InputError
 def expand_input_files(pattern, flag="--input_file"):
     """The files of a comma list of paths and globs, each glob's in sorted order.
 
-    Raises: InputError naming `flag` for a missing file or a glob that matches nothing.
+    Raises: InputError naming `flag` for a missing or unreadable file or a glob that matches nothing.
     """
     paths = []
     for part in filter(None, (part.strip() for part in (pattern or "").split(","))):
@@ -31,7 +31,18 @@ def expand_input_files(pattern, flag="--input_file"):
             raise InputError(f"{flag}={part}: {what}; give files, globs, or a comma list of them")
     if not paths:
         raise InputError(f"{flag} is empty; give files, globs, or a comma list of them")
+    for path in paths:
+        check_readable(path, flag)
     return paths
+
+
+def check_readable(path, flag):
+    """InputError naming `flag` when the file `path` cannot be opened or its first bytes cannot be read."""
+    try:
+        with open(path, "rb") as file:
+            file.read(1)
+    except OSError as error:
+        raise InputError(f"{flag}={path}: cannot be read ({error.strerror}); mend that or give another file") from None
 
 
 def make_folder(folder, flag):
@@ -43,6 +54,13 @@ def make_folder(folder, flag):
                          f"choose another place") from None
     if not os.access(folder, os.W_OK):
         raise InputError(f"{flag}: the folder {folder} is not writable; choose another place")
+
+
+def check_place(path, flag):
+    """InputError naming `flag` when a file `path`, to be written after long work, cannot be; makes its folder."""
+    make_folder(os.path.dirname(os.path.abspath(path)), flag)
+    if os.path.isdir(path):
+        raise InputError(f"{flag}={path}: is a folder; name a file in it")
 
 
 def check_free(folder, flag="--output_dir"):

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from albert_hvd import cleaning, deduplication
 from albert_hvd.document_reader import expand_with_folders, read_documents
 from albert_hvd.errors import InputError
-from albert_hvd.files import whole_file
+from albert_hvd.files import check_place, whole_file
 from albert_hvd.sentences import split_sentences
 
 BATCH_CHARACTERS = 1 << 18
@@ -87,6 +87,7 @@ def preprocess(input_file, output_file, options, text_field="text", encoding="ut
     paths = expand_with_folders(input_file)
     if os.path.abspath(output_file) in map(os.path.abspath, paths):
         raise InputError(f"--output_file={output_file}: is one of the input files; choose another name")
+    check_place(output_file, "--output_file")
     counts = collections.Counter()
     duplicates = deduplication.DuplicateFilter(options.exact_duplicates, options.near_duplicates,
                                                options.near_duplicate_similarity)

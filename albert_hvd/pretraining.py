@@ -16,9 +16,11 @@ import sys
 
 from albert_hvd import distributed
 from albert_hvd.batch_plan import activation_bytes_per_row, cpu_memory_per_rank, gpu_memory_per_rank, plan_batch
+from albert_hvd.checkpointing import CheckpointFolder
 from albert_hvd.config import AlbertConfig
 from albert_hvd.errors import InputError
 from albert_hvd.files import make_folder
+from albert_hvd.interop.sources import kind_of
 from albert_hvd.metrics_log import write_atomically, write_status
 from albert_hvd.model_files import FLAGS, write_model_files
 from albert_hvd.profiling import parse_profile_steps
@@ -150,6 +152,8 @@ def _check(options):
             if flag == "input_file" and options.dynamic_masking and tokenizer is None:
                 raise InputError("--dynamic_masking needs the vocabulary that made the records of --input_file; give "
                                  "it with --tokenizer")
+    if options.init_checkpoint and not CheckpointFolder(os.path.join(options.output_dir, "checkpoints")).steps():
+        kind_of(options.init_checkpoint, "--init_checkpoint")  # read later, but refused before a folder is made
     make_folder(options.output_dir, "--output_dir")
     return config
 

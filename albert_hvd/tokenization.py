@@ -12,7 +12,7 @@ import re
 import numpy as np
 
 from albert_hvd.errors import InputError
-from albert_hvd.files import make_folder, whole_file
+from albert_hvd.files import check_readable, make_folder, whole_file
 
 WORD_START = "\u2581"  # SentencePiece's mark for "a space stood here"
 SPECIAL_PIECE = re.compile(r"<[^<>\s]+>|\[[A-Z]+\]")  # <cls>, <eop>; [CLS] in Google's vocabularies
@@ -38,6 +38,7 @@ class Tokenizer:
         if not os.path.isfile(path):
             raise InputError(f"{flag}={path}: no such file; give a SentencePiece .model "
                              f"(bin/train_tokenizer makes one)")
+        check_readable(path, flag)
         with open(path, "rb") as file:
             return cls(file.read(), path, flag)
 
@@ -47,6 +48,8 @@ class Tokenizer:
 
         self.path, self.model = path, model
         self.sha256 = hashlib.sha256(model).hexdigest()
+        if not model:  # which SentencePiece takes for a vocabulary without pieces
+            raise InputError(f"{flag}={path}: an empty file; give a SentencePiece .model")
         try:
             self._processor = sentencepiece.SentencePieceProcessor(model_proto=model)
         except (RuntimeError, OSError) as error:

@@ -3,6 +3,7 @@
 import itertools
 
 from albert_hvd.corpus import check_is_plain, read_lines
+from albert_hvd.errors import InputError
 from albert_hvd.files import expand_input_files
 from albert_hvd.tokenization import coverage_report, train_tokenizer
 
@@ -19,6 +20,8 @@ def train(input_file, model_prefix, coverage_file=None, report=print, **settings
     held_out = expand_input_files(coverage_file, "--coverage_file") if coverage_file else paths
     for path in [*paths, *held_out]:
         check_is_plain(path, "--input_file" if path in paths else "--coverage_file")
+    if coverage_file and next(read_lines(held_out), None) is None:
+        raise InputError(f"--coverage_file={coverage_file}: no text in it; give held-out text or leave the flag out")
     tokenizer = train_tokenizer(read_lines(paths), model_prefix, **settings)
     report(f"{model_prefix}.model and .vocab: {tokenizer.vocab_size} pieces, sha256 {tokenizer.sha256[:16]}...")
     coverage = coverage_report(tokenizer, itertools.islice(read_lines(held_out), MAX_REPORT_LINES))

@@ -80,8 +80,8 @@ def _check(options):
     open_records(options.input_file, "--input_file", options, config.vocab_size)
     if options.baseline_input_file:
         open_records(options.baseline_input_file, "--baseline_input_file", options, config.vocab_size)
-    make_folder(options.output_dir, "--output_dir")
     if options.untrained:
+        make_folder(options.output_dir, "--output_dir")
         return config, None, 0
     path, flag = ((options.init_checkpoint, "--init_checkpoint") if options.init_checkpoint
                   else (options.output_dir, "--output_dir"))
@@ -92,6 +92,7 @@ def _check(options):
     if differing:
         raise InputError(f"--bert_config_file={options.bert_config_file}: {', '.join(differing)} differ from the "
                          f"config of {checkpoint}; use the run's own config.json")
+    make_folder(options.output_dir, "--output_dir")
     return config, checkpoint, state["step"]
 
 

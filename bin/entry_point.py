@@ -5,6 +5,7 @@ exceptions into the exit codes 0, 1, 2 and 75. Neither imports TensorFlow.
 """
 
 import importlib.util
+import math
 import os
 import subprocess
 import sys
@@ -17,6 +18,9 @@ PYTHON = os.path.join(ENVIRONMENT, "bin", "python")
 
 # How long a rank above 0 waits for rank 0 to report the same bad input before it speaks itself.
 RANK_0_SPEAKS_FIRST_SEC = 5.0
+
+# For flags without an upper bound of their own: no count, length or seed is meant to be larger.
+LARGEST_INTEGER = 2**31 - 1
 
 
 def use_project_environment():
@@ -83,11 +87,25 @@ def run(main, takes_arguments=False):
             if extra and not takes_arguments:
                 raise flags.Error(f"unexpected argument {extra[0]!r}: every option is a --flag=value "
                                   f"(see --help)")
+            _check_numbers(flags.FLAGS)
         except flags.Error as error:
             _leave(2, str(error))
         return argv[:1] + extra
 
     app.run(lambda argv: _call(main, argv[1:] if takes_arguments else None), flags_parser=parse_flags)
+
+
+def _check_numbers(parsed):
+    """Refuse numbers that absl lets through and nobody means: nan, infinity, integers without bound beyond 31 bits."""
+    from absl import flags
+
+    for name in parsed:
+        flag = parsed[name]
+        if isinstance(flag.value, float) and not math.isfinite(flag.value):
+            raise flags.Error(f"flag --{name}={flag.value}: not a finite number; give one")
+        if (isinstance(flag.value, int) and getattr(flag.parser, "upper_bound", None) is None
+                and flag.value > LARGEST_INTEGER):
+            raise flags.Error(f"flag --{name}={flag.value}: give {LARGEST_INTEGER} or less")
 
 
 def _call(main, arguments):

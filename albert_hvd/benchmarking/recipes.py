@@ -19,8 +19,9 @@ from albert_hvd.config import AlbertConfig
 from albert_hvd.errors import InputError
 from albert_hvd.files import whole_file
 from albert_hvd.model_files import EVAL_LOG
+from albert_hvd.records import open_records
 
-_OPTIMIZERS = ("adamw", "lamb")
+_OPTIMIZERS, _PRECISIONS = ("adamw", "lamb"), ("float32", "bfloat16", "float16")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,7 +39,7 @@ class Options:
     max_predictions_per_seq: int = dataclasses.field(default=20, metadata={"help": "prediction slots of a record"})
     train_batch_size: int = dataclasses.field(default=16, metadata={"help": "packed rows of an update"})
     num_train_steps: int = dataclasses.field(default=400, metadata={"help": "updates of each run"})
-    num_warmup_steps: int = dataclasses.field(default=100, metadata={"help": "of them with a rising learning rate"})
+    num_warmup_steps: int = dataclasses.field(default=100, metadata={"help": "of them with a rising learning rate", "least": 0})
     precision: str = dataclasses.field(default="bfloat16", metadata={"help": "as bin/pretrain"})
     scratch_dir: str = dataclasses.field(default=None, metadata={
         "help": "where the runs go, and are deleted; default: the system's temporary folder"})
@@ -49,10 +50,16 @@ def run(options, command_folder):
     for name in ("input_file", "eval_input_file", "bert_config_file"):
         if not getattr(options, name):
             raise InputError(f"--{name} is missing; see bin/benchmark recipes --help")
+    if options.precision not in _PRECISIONS:
+        raise InputError(f"--precision={options.precision}: must be one of {', '.join(_PRECISIONS)}")
+    if options.scratch_dir and not os.path.isdir(options.scratch_dir):
+        raise InputError(f"--scratch_dir={options.scratch_dir}: no such folder; make it first")
     config = AlbertConfig.from_json_file(options.bert_config_file)
     optimizers = [_parse_optimizer(text, options.optimizers) for text in options.optimizers.split(",")]
     configs = [AlbertConfig.from_dict({**config.to_dict(), "architecture": name}, "--architectures")
                for name in options.architectures.split(",")]
+    for name in ("input_file", "eval_input_file"):
+        open_records(getattr(options, name), f"--{name}", options, config.vocab_size).close()
     report = Report("recipes", dataclasses.asdict(options))
     with tempfile.TemporaryDirectory(dir=options.scratch_dir, prefix="benchmark-recipes-") as folder:
         for number, (config, recipe) in enumerate(itertools.product(configs, optimizers)):

@@ -12,6 +12,7 @@ import os
 import re
 
 from albert_hvd.errors import InputError
+from albert_hvd.files import check_readable
 
 _CONLLU_COLUMNS = 10
 _CONLLU_ID = re.compile(r"\d+([-.]\d+)?$")
@@ -54,6 +55,7 @@ def _read(path, flag, readers, what):
         raise InputError(f"{flag}={path}: files of {what} end in {', '.join(readers)}; convert or rename it")
     if not os.path.isfile(path):
         raise InputError(f"{flag}={path}: no such file; give one with {what}")
+    check_readable(path, flag)
     examples = list(readers[extension](path, _lines(path, flag)))
     if not examples:
         raise InputError(f"{flag}={path}: it holds no example; give a file with {what}")
