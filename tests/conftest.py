@@ -12,6 +12,8 @@ import pytest  # noqa: E402
 
 from albert_hvd.config import AlbertConfig  # noqa: E402
 
+pytest_plugins = ["fault_suite"]
+
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared"
 

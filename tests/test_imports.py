@@ -10,7 +10,7 @@ from conftest import ROOT
 
 LEVELS = {
     "ground": ["errors", "config", "files", "archives", "corpus", "tokenization", "example_proto", "shards", "records",
-               "gpu_pinning", "distributed", "stop_request", "model_files", "package_versions"],
+               "gpu_pinning", "distributed", "stop_request", "model_files", "text_tables", "package_versions"],
     "maths": ["modeling", "optimization", "loss_scaling", "masking", "instances", "cleaning", "sentences",
               "deduplication", "masked_text"],
     "parts": ["pretrainer", "training_step", "training_setup", "training_data", "training_loop", "checkpointing",

@@ -11,15 +11,18 @@ from albert_hvd.metrics_log import TrainLog
 from synthetic_run import record
 
 
-@contextlib.contextmanager
-def terminal_as_stderr():
-    """Makes stderr a terminal of 120 columns; yields a function that reads what was written to it."""
+def shown_on_a_terminal(action):
+    """What `action` wrote to stderr while that was a terminal of 120 columns: text."""
     reader, writer = pty.openpty()
-    os.set_blocking(reader, False)
     fcntl.ioctl(writer, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 0, 0))
     with os.fdopen(writer, "w", encoding="utf-8") as terminal, contextlib.redirect_stderr(terminal):
-        yield lambda: os.read(reader, 1 << 16).decode("utf-8")
-    os.close(reader)
+        action()
+    # Only the end of the terminal says that all of it has come: the kernel hands it on in its own time.
+    parts = []
+    with os.fdopen(reader, "rb", buffering=0) as terminal, contextlib.suppress(OSError):
+        while part := terminal.read(1 << 16):
+            parts.append(part)
+    return b"".join(parts).decode("utf-8")
 
 
 def show(folder):
@@ -32,9 +35,8 @@ def show(folder):
 
 
 def test_a_terminal_gets_a_bar(tmp_path, capsys):
-    with terminal_as_stderr() as read:
-        show(tmp_path)
-        last = [part for part in read().splitlines() if part.strip()][-1]
+    shown = shown_on_a_terminal(lambda: show(tmp_path))
+    last = [part for part in shown.splitlines() if part.strip()][-1]
     assert " 25%|" in last and "| 2/8 [" in last and "loss 4.250 mlm acc 0.020 154 real tok/s" in last
     assert "eval at step 2: loss 4.5000" in capsys.readouterr().out
 

@@ -15,6 +15,7 @@ import time
 
 from albert_hvd import distributed
 from albert_hvd.batch_plan import plan_batch
+from albert_hvd.benchmarking.flag_checks import check_scratch_dir
 from albert_hvd.benchmarking.random_rows import num_predictions, random_rows
 from albert_hvd.benchmarking.report import Report
 from albert_hvd.config import AlbertConfig
@@ -41,8 +42,7 @@ def run(options, command_folder):
     """Measure. Returns a `Report`; raises InputError for bad flags or when a launcher started several ranks."""
     del command_folder  # it runs in this process
     config = AlbertConfig.from_json_file(options.bert_config_file)
-    if options.scratch_dir and not os.path.isdir(options.scratch_dir):
-        raise InputError(f"--scratch_dir={options.scratch_dir}: no such folder; make it first")
+    check_scratch_dir(options.scratch_dir)
     distributed.initialize()
     if distributed.size() > 1:
         raise InputError(f"started on {distributed.size()} ranks: start it alone, for only rank 0 writes checkpoints")

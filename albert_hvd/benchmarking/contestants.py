@@ -12,6 +12,7 @@ import numpy as np
 from albert_hvd.benchmarking.model_flops import NO_WORK, Work, work_of
 from albert_hvd.errors import InputError
 from albert_hvd.input_pipeline import TrainingBatches
+from albert_hvd.interop.huggingface import sizes_to_huggingface
 from albert_hvd.packing import PackedTrainingBatches
 from albert_hvd.records import open_records
 
@@ -83,12 +84,8 @@ def play_huggingface(setting, precision="float32", compiled=False):
                          f"requirements/parity.txt") from None
     torch.set_num_threads(setting.threads)
     torch.manual_seed(_SEED)
-    ours = setting.config
-    names = ("vocab_size", "embedding_size", "hidden_size", "num_hidden_layers", "num_attention_heads",
-             "intermediate_size", "max_position_embeddings", "type_vocab_size", "hidden_dropout_prob",
-             "attention_probs_dropout_prob", "initializer_range")
-    model = AlbertForPreTraining(AlbertConfig(**{name: getattr(ours, name) for name in names},
-                                              classifier_dropout_prob=0.0, hidden_act="gelu_new"))
+    model = AlbertForPreTraining(AlbertConfig(**sizes_to_huggingface(setting.config), classifier_dropout_prob=0.0,
+                                              hidden_act="gelu_new"))
     forward = torch.compile(model) if compiled else model
     optimizer = torch.optim.AdamW(model.parameters(), _LEARNING_RATE, weight_decay=_WEIGHT_DECAY, fused=True)
     batches = TrainingBatches(_dataset(setting), setting.rows, 0, 1, _SEED)

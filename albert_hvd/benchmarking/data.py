@@ -15,6 +15,7 @@ import tempfile
 import time
 
 from albert_hvd.benchmarking.command_usage import run_command
+from albert_hvd.benchmarking.flag_checks import check_scratch_dir
 from albert_hvd.benchmarking.report import Report
 from albert_hvd.corpus import plan_blocks, read_block
 from albert_hvd.errors import InputError
@@ -63,8 +64,7 @@ def run(options, command_folder):
     if not documents:
         raise InputError(f"--input_file={options.input_file}: no text in it; give files with at least one sentence")
     report = Report("data", dataclasses.asdict(options))
-    if options.scratch_dir and not os.path.isdir(options.scratch_dir):
-        raise InputError(f"--scratch_dir={options.scratch_dir}: no such folder; make it first")
+    check_scratch_dir(options.scratch_dir)
     with tempfile.TemporaryDirectory(dir=options.scratch_dir, prefix="benchmark-data-") as folder:
         command = _Command(options, command_folder, folder)
         one_document = os.path.join(folder, "one.txt")

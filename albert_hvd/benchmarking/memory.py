@@ -14,6 +14,7 @@ import time
 
 from albert_hvd.batch_plan import activation_bytes_per_row
 from albert_hvd.benchmarking.contest import peak_bytes
+from albert_hvd.benchmarking.flag_checks import check_positions
 from albert_hvd.benchmarking.random_rows import random_rows
 from albert_hvd.benchmarking.report import Report
 from albert_hvd.config import AlbertConfig
@@ -41,9 +42,7 @@ def run(options, command_folder):
     if not options.bert_config_file:
         raise InputError("--bert_config_file is missing; see bin/benchmark memory --help")
     config = AlbertConfig.from_json_file(options.bert_config_file)
-    if not 1 <= options.max_seq_length <= config.max_position_embeddings:
-        raise InputError(f"--max_seq_length={options.max_seq_length}: the model has 1 to "
-                         f"{config.max_position_embeddings} positions")
+    check_positions(options.max_seq_length, config)
     if options.micro_batch_size < 2:
         raise InputError(f"--micro_batch_size={options.micro_batch_size}: what a row adds shows from 2 rows on")
     precisions = options.precisions.split(",")

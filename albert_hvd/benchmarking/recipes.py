@@ -14,6 +14,7 @@ import os
 import tempfile
 
 from albert_hvd.benchmarking.command_usage import run_command
+from albert_hvd.benchmarking.flag_checks import check_scratch_dir
 from albert_hvd.benchmarking.report import Report
 from albert_hvd.config import AlbertConfig
 from albert_hvd.errors import InputError
@@ -39,7 +40,8 @@ class Options:
     max_predictions_per_seq: int = dataclasses.field(default=20, metadata={"help": "prediction slots of a record"})
     train_batch_size: int = dataclasses.field(default=16, metadata={"help": "packed rows of an update"})
     num_train_steps: int = dataclasses.field(default=400, metadata={"help": "updates of each run"})
-    num_warmup_steps: int = dataclasses.field(default=100, metadata={"help": "of them with a rising learning rate", "least": 0})
+    num_warmup_steps: int = dataclasses.field(default=100, metadata={
+        "help": "of them with a rising learning rate", "least": 0})
     precision: str = dataclasses.field(default="bfloat16", metadata={"help": "as bin/pretrain"})
     scratch_dir: str = dataclasses.field(default=None, metadata={
         "help": "where the runs go, and are deleted; default: the system's temporary folder"})
@@ -52,8 +54,7 @@ def run(options, command_folder):
             raise InputError(f"--{name} is missing; see bin/benchmark recipes --help")
     if options.precision not in _PRECISIONS:
         raise InputError(f"--precision={options.precision}: must be one of {', '.join(_PRECISIONS)}")
-    if options.scratch_dir and not os.path.isdir(options.scratch_dir):
-        raise InputError(f"--scratch_dir={options.scratch_dir}: no such folder; make it first")
+    check_scratch_dir(options.scratch_dir)
     config = AlbertConfig.from_json_file(options.bert_config_file)
     optimizers = [_parse_optimizer(text, options.optimizers) for text in options.optimizers.split(",")]
     configs = [AlbertConfig.from_dict({**config.to_dict(), "architecture": name}, "--architectures")

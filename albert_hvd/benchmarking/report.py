@@ -8,6 +8,7 @@ import platform
 from albert_hvd import __version__
 from albert_hvd.files import whole_file
 from albert_hvd.package_versions import installed_versions
+from albert_hvd.text_tables import aligned
 
 _PACKAGES = ("tensorflow-cpu", "tensorflow", "horovod", "numpy", "sentencepiece", "google-crc32c", "torch",
              "transformers")
@@ -49,12 +50,9 @@ class Report:
 
 
 def _table(rows):
-    """Lines of right-aligned columns; the first column to the left. What a row lacks stays empty."""
+    """The rows as lines; what a row lacks stays empty."""
     columns = list(dict.fromkeys(name for row in rows for name in row))
-    cells = [columns] + [[_cell(row.get(name)) for name in columns] for row in rows]
-    widths = [max(len(line[i]) for line in cells) for i in range(len(columns))]
-    return ["  ".join(cell.rjust(width) if i else cell.ljust(width)
-                      for i, (cell, width) in enumerate(zip(line, widths))).rstrip() for line in cells]
+    return aligned([columns] + [[_cell(row.get(name)) for name in columns] for row in rows])
 
 
 def _cell(value):

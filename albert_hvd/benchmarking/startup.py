@@ -12,6 +12,7 @@ import tempfile
 import time
 
 from albert_hvd.benchmarking.command_usage import run_command
+from albert_hvd.benchmarking.flag_checks import check_positions
 from albert_hvd.benchmarking.random_rows import num_predictions, random_rows
 from albert_hvd.benchmarking.report import Report
 from albert_hvd.config import AlbertConfig
@@ -37,9 +38,7 @@ def run(options, command_folder):
     config = AlbertConfig.from_json_file(options.bert_config_file)
     if options.repeats < 1:
         raise InputError(f"--repeats={options.repeats}: must be at least 1")
-    if not 1 <= options.max_seq_length <= config.max_position_embeddings:
-        raise InputError(f"--max_seq_length={options.max_seq_length}: the model has 1 to "
-                         f"{config.max_position_embeddings} positions")
+    check_positions(options.max_seq_length, config)
     report = Report("startup", dataclasses.asdict(options))
     figures = []
     for _ in range(options.repeats):

@@ -19,6 +19,7 @@ import tempfile
 from albert_hvd.batch_plan import plan_batch
 from albert_hvd.benchmarking.contest import run_by_turns
 from albert_hvd.benchmarking.contestants import Setting, play_huggingface, play_own
+from albert_hvd.benchmarking.flag_checks import check_positions
 from albert_hvd.benchmarking.matrix_products import play_products
 from albert_hvd.benchmarking.model_flops import training_flops
 from albert_hvd.benchmarking.random_rows import num_predictions, random_rows
@@ -72,7 +73,7 @@ def _check(options):
     for name, choices in (("precision", _PRECISIONS), ("peer", PEERS)):
         if getattr(options, name) not in choices:
             raise InputError(f"--{name}={getattr(options, name)}: must be one of {', '.join(choices)}")
-    for name in ("max_seq_length", "train_batch_size", "rounds", "steps"):
+    for name in ("train_batch_size", "rounds", "steps"):
         if getattr(options, name) < 1:
             raise InputError(f"--{name}={getattr(options, name)}: must be at least 1")
     if options.input_file and not options.max_predictions_per_seq:
@@ -81,9 +82,7 @@ def _check(options):
 
 
 def _setting(options, config, folder):
-    if options.max_seq_length > config.max_position_embeddings:
-        raise InputError(f"--max_seq_length={options.max_seq_length}: the model has {config.max_position_embeddings} "
-                         f"positions")
+    check_positions(options.max_seq_length, config)
     setting = Setting(config, options.input_file, options.max_seq_length, options.max_predictions_per_seq,
                       options.train_batch_size, options.steps, len(os.sched_getaffinity(0)))
     if setting.input_file:

@@ -103,12 +103,16 @@ def config_to_huggingface(config, tokenizer, architecture="AlbertForPreTraining"
     check_architecture(config)
     return {
         "architectures": [architecture], "model_type": MODEL_TYPE,
-        **{key: getattr(config, key) for key in _DEFAULTS},
-        "hidden_act": "gelu_new", "layer_norm_eps": config.layer_norm_epsilon,
+        **sizes_to_huggingface(config), "hidden_act": "gelu_new", "layer_norm_eps": config.layer_norm_epsilon,
         "num_hidden_groups": 1, "inner_group_num": 1, "classifier_dropout_prob": 0.1,
         "tie_word_embeddings": True, "dtype": "float32",
         "pad_token_id": tokenizer.pad_id, "bos_token_id": tokenizer.cls_id, "eos_token_id": tokenizer.sep_id,
     }
+
+
+def sizes_to_huggingface(config):
+    """The entries of `config_to_huggingface` that have the same name and value here, as a dict."""
+    return {key: getattr(config, key) for key in _DEFAULTS}
 
 
 def check_architecture(config):

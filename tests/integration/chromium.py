@@ -78,6 +78,17 @@ class Page:
         while not any(method == "Page.loadEventFired" for method, _ in self.events):
             self._receive()
 
+    def open_offline(self, path):
+        """Go to the file `path` with no network."""
+        self.call("Network.emulateNetworkConditions", offline=True, latency=0, downloadThroughput=0, uploadThroughput=0)
+        self.open(path.as_uri())
+
+    def smallest_print(self):
+        """The height of the smallest text in the page's pictures, in CSS pixels."""
+        return self.evaluate(
+            "Math.min(...[...document.querySelectorAll('svg text')].map("
+            "text => text.ownerSVGElement.getScreenCTM().a * parseFloat(getComputedStyle(text).fontSize)))")
+
     def evaluate(self, expression):
         """The value of a JavaScript expression in the page."""
         return self.call("Runtime.evaluate", expression=expression, returnByValue=True)["result"]["value"]

@@ -29,15 +29,11 @@ def report(tmp_path_factory):
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 def test_the_comparison_in_a_browser(report, tmp_path, size, dark):
     with Page(find_chromium(), tmp_path / "profile", *size, dark) as page:
-        page.call("Network.emulateNetworkConditions", offline=True, latency=0, downloadThroughput=0,
-                  uploadThroughput=0)
-        page.open(report.as_uri())
+        page.open_offline(report)
         page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true), true")
         assert page.evaluate("document.documentElement.scrollWidth") == size[0]
         assert page.evaluate("document.querySelectorAll('svg').length") == 8
-        assert page.evaluate(
-            "Math.min(...[...document.querySelectorAll('svg text')].map("
-            "text => text.ownerSVGElement.getScreenCTM().a * parseFloat(getComputedStyle(text).fontSize)))") > 9
+        assert page.smallest_print() > 9
         # No name runs out of its picture.
         assert page.evaluate(
             "Math.max(...[...document.querySelectorAll('svg text')].map(text => text.getBoundingClientRect().right"

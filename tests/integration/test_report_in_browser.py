@@ -42,9 +42,7 @@ def rgb(colour):
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 def test_the_report_in_a_browser(report, tmp_path, size, dark):
     with Page(find_chromium(), tmp_path / "profile", *size, dark) as page:
-        page.call("Network.emulateNetworkConditions", offline=True, latency=0, downloadThroughput=0,
-                  uploadThroughput=0)
-        page.open(report.as_uri())
+        page.open_offline(report)
         page.evaluate("document.querySelector('details').open = true")
         page.screenshot(tmp_path / "report.png")
         assert [params["request"]["url"] for method, params in page.events
@@ -54,9 +52,7 @@ def test_the_report_in_a_browser(report, tmp_path, size, dark):
         assert page.evaluate("document.documentElement.scrollWidth") == size[0]
         assert page.evaluate("document.querySelectorAll('svg').length") == 8
         # The smallest print on a phone.
-        assert page.evaluate(
-            "Math.min(...[...document.querySelectorAll('svg text')].map("
-            "text => text.ownerSVGElement.getScreenCTM().a * parseFloat(getComputedStyle(text).fontSize)))") > 9
+        assert page.smallest_print() > 9
         for selector, attribute, role in (
                 ("body", "color", "text"), ("body", "background-color", "background"), ("svg text", "fill", "muted"),
                 (".swatch", "background-color", "run-0"), ('svg path[style*="run-1"]', "stroke", "run-1")):
