@@ -3,7 +3,8 @@
     checkpoints/step_00000400/weights.safetensors     every variable of the model
                               optimizer.safetensors   both moments of every variable
                               state.json              step, position in the data, config, checksums
-    checkpoints/best.json                             step of the one with the lowest held-out loss
+    checkpoints/best.json                             step of the one with the lowest held-out loss, and a
+                                                      checksum that tells whether it is that one still
 
 `state.json` says all that the arrays do not: since masks, order and dropout are drawn from the seed and the
 position in the data, these two are the state of all random numbers. A folder without the optimizer's file
@@ -30,6 +31,7 @@ _NAME = re.compile(r"step_(\d{8,})$")
 _UNFINISHED = ".unfinished-"
 BEST = "best.json"
 WEIGHTS, OPTIMIZER, STATE = "weights.safetensors", "optimizer.safetensors", "state.json"
+_STATE_CHECKSUM = "state_sha256"  # checkpoints of older versions have none
 
 
 class DamagedCheckpoint(Exception):
@@ -95,7 +97,8 @@ class CheckpointFolder:
         path = os.path.join(self.folder, BEST)
         if step in self.steps():
             with whole_file(path, "--output_dir") as file:
-                file.write(json.dumps({"step": step}).encode() + b"\n")
+                checksum = _sha256(os.path.join(self.path(step), STATE))
+                file.write(json.dumps({"step": step, _STATE_CHECKSUM: checksum}).encode() + b"\n")
         elif os.path.exists(path):
             os.remove(path)
 
@@ -121,7 +124,10 @@ class CheckpointFolder:
         steps = self.steps()
         for step in reversed(steps):
             try:
-                return verified_state(self.path(step))
+                state = verified_state(self.path(step))
+                if state["step"] != step:
+                    raise DamagedCheckpoint(f"{self.path(step)} holds the checkpoint of step {state['step']}")
+                return state
             except DamagedCheckpoint as damage:
                 sys.stderr.write(f"warning: {damage}; trying the checkpoint before it\n")
         if steps:
@@ -137,8 +143,9 @@ def _write_files(folder, arrays_of, state):
         if arrays is not None:
             save_file(arrays, os.path.join(folder, name))
             checksums[name] = _sha256(os.path.join(folder, name))
+    state = json.loads(json.dumps({**state, "sha256": checksums}))  # as it will be read
     with open(os.path.join(folder, STATE), "w", encoding="utf-8") as file:
-        json.dump({**state, "sha256": checksums}, file, indent=1)
+        json.dump({**state, _STATE_CHECKSUM: _checksum_of(state)}, file, indent=1)
     for name in (*checksums, STATE, ""):
         _sync(os.path.join(folder, name))
 
@@ -152,10 +159,16 @@ def read_state(path):
     try:
         with open(os.path.join(path, STATE), encoding="utf-8") as file:
             state = json.load(file)
+        checksum = state.pop(_STATE_CHECKSUM, None) if isinstance(state, dict) else None
+        intact = checksum in (None, _checksum_of(state))
     except (OSError, ValueError, RecursionError) as error:
         raise DamagedCheckpoint(f"{path} cannot be read ({error})") from None
+    if not intact:
+        raise DamagedCheckpoint(f"{os.path.join(path, STATE)} has another checksum than when it was saved")
     checksums = state.get("sha256") if isinstance(state, dict) else None
-    if not (isinstance(checksums, dict) and WEIGHTS in checksums and type(state.get("step")) is int):
+    # Their names are opened: nothing else of the machine is.
+    if not (isinstance(checksums, dict) and {WEIGHTS} <= checksums.keys() <= {WEIGHTS, OPTIMIZER}
+            and type(state.get("step")) is int):
         raise DamagedCheckpoint(f"{path} cannot be read ({STATE} is not that of a checkpoint)")
     return state
 
@@ -203,9 +216,15 @@ def _best_in(path, flag):
     """The checkpoint folder that a `best.json` names."""
     try:
         with open(path, encoding="utf-8") as file:
-            return CheckpointFolder(os.path.dirname(path)).path(json.load(file)["step"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+            best = json.load(file)
+        checkpoint = CheckpointFolder(os.path.dirname(path)).path(best["step"])
+        intact = best.get(_STATE_CHECKSUM) in (None, _sha256(os.path.join(checkpoint, STATE)))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(f"{flag}={path}: cannot read it ({error}); name a checkpoints/step_* folder") from None
+    if not intact:
+        raise InputError(f"{flag}={path}: {checkpoint} is not the one it was written for; name a checkpoints/step_* "
+                         f"folder")
+    return checkpoint
 
 
 def load_arrays(path, name, shapes, source):
@@ -218,16 +237,25 @@ def load_arrays(path, name, shapes, source):
       source: what to call the checkpoint in an error, such as "--init_checkpoint=...".
 
     Raises:
-      InputError: names every array that is missing, unknown or of another shape.
+      InputError: the file cannot be read; or names every array that is missing, unknown, of another shape or not
+        of float32.
     """
-    arrays = load_file(os.path.join(path, name))
+    try:
+        arrays = load_file(os.path.join(path, name))
+    except (OSError, SafetensorError, KeyError, TypeError) as error:
+        raise InputError(f"{source}: {name} cannot be read ({error}); name another checkpoint") from None
     problems = [f"{key} is missing" for key in shapes if key not in arrays]
     problems += [f"{key} is unknown" for key in arrays if key not in shapes]
     problems += [f"{key} has shape {arrays[key].shape}, the model {tuple(shape)}"
                  for key, shape in shapes.items() if key in arrays and arrays[key].shape != tuple(shape)]
+    problems += [f"{key} is of type {array.dtype}" for key, array in arrays.items() if array.dtype != "float32"]
     if problems:
         raise InputError(f"{source}: the checkpoint does not fit --bert_config_file: {'; '.join(problems)}")
     return arrays
+
+
+def _checksum_of(state):
+    return hashlib.sha256(json.dumps(state, sort_keys=True).encode()).hexdigest()
 
 
 def _sha256(path):

@@ -4,6 +4,9 @@
 ones; then markup; `(dot)` before links, so that "contoh(dot)com" is seen as one; links before runs of
 letters and punctuation, which would damage them; long tokens last. What carries meaning in Malay
 stays: reduplication (kanak-kanak, 2x2 forms such as "rama2"), clitics (-nya, -lah), diacritics, Jawi.
+
+A step takes time in proportion to the line, whatever stands in it: a repetition before a part that may be
+missing is bounded, since the search would read it again from each of its characters.
 """
 
 import html
@@ -16,11 +19,15 @@ import ftfy
 # Jawi and emoji need.
 INVISIBLE = re.compile("[\u00ad\u180e\u200b\u200e\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff]")
 CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
-MARKUP = re.compile(r"(?is)<(script|style)\b.*?</\1\s*>|<!--.*?-->|</?[a-z][^<>]*>")
+TAG = re.compile(r"(?i)</?[a-z][^<>]*>")
+# What goes with all that is in it, up to its end.
+ELEMENT = re.compile(r"(?i)<(?:(script|style)\b|!--)")
+END_OF_ELEMENT = {"script": re.compile(r"(?i)</script\s{0,9}>"), "style": re.compile(r"(?i)</style\s{0,9}>"),
+                  "": re.compile("-->")}
 LINK = re.compile(r"(?i)\b(?:https?|ftp)://[^\s<>\"]+|\bwww\.[^\s<>\"]+|"
-                  r"\b[a-z0-9-]+(?:\.[a-z0-9-]+)*\.(?:com|net|org|gov|edu|my|ly|co|info|me|tv)(?:\.[a-z]{2})?"
-                  r"(?:/[^\s<>\"]*)?(?![\w@])")
-EMAIL = re.compile(r"(?i)\b[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
+                  r"\b[a-z0-9-]{1,63}(?:\.[a-z0-9-]{1,63}){0,8}\.(?:com|net|org|gov|edu|my|ly|co|info|me|tv)"
+                  r"(?:\.[a-z]{2})?(?:/[^\s<>\"]*)?(?![\w@])")
+EMAIL = re.compile(r"(?i)\b[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]+)+")
 MENTION = re.compile(r"(?<![\w@])@\w+")
 SPELT_DOT = re.compile(r"(?i)\s?[(\[]\s?dot\s?[)\]]\s?")
 # Runs of one symbol drawn as a line or a frame: =====, *****, ~~~~~, _____.
@@ -30,6 +37,9 @@ REPEATED_DOTS = re.compile(r"\.{4,}")
 REPEATED_SYMBOL = re.compile(r"([^\w\s.])\1{3,}")
 # No Malay word has a letter three times in a row; III in capitals is a number.
 REPEATED_LETTERS = re.compile(r"([^\W\d_])\1{3,}|([^\W\d_A-Z])\2{2,}")
+# Runs that may be combining marks for the most part; that of Unicode's stream-safe text (UAX 15) is 30 long at most.
+NO_LETTERS = re.compile(r"[^\x00-\u02ff\w\s]{31,}")
+MOST_MARKS = 30
 LETTER_OR_DIGIT = re.compile(r"[^\W_]")
 SPACES = re.compile(r"\s+")
 PLACEHOLDERS = {"links": "<url>", "emails": "<email>", "mentions": "<user>"}
@@ -57,15 +67,43 @@ def fix_mojibake(line):
 def normalize_unicode(line):
     """NFKC (full-width and styled letters to plain ones); control and invisible characters away."""
     if not line.isascii():
-        line = INVISIBLE.sub("", unicodedata.normalize("NFKC", line))
+        line = INVISIBLE.sub("", unicodedata.normalize("NFKC", NO_LETTERS.sub(_fewer_marks, line)))
     return CONTROL.sub(" ", line)
+
+
+def _fewer_marks(match):
+    """At most `MOST_MARKS` combining marks in a row: NFKC sorts a run in time that grows with its square."""
+    kept, run = [], 0
+    for character in match[0]:
+        run = run + 1 if unicodedata.combining(character) else 0
+        if run <= MOST_MARKS:
+            kept.append(character)
+    return "".join(kept)
 
 
 def remove_html(line):
     """Drop tags, comments, scripts and styles; decode entities (`&amp;`)."""
     if "<" in line:
-        line = MARKUP.sub(" ", line)
-    return html.unescape(line) if "&" in line else line
+        line = TAG.sub(" ", _remove_elements(line))
+    try:
+        return html.unescape(line) if "&" in line else line
+    except ValueError:  # &# and thousands of digits
+        return line
+
+
+def _remove_elements(line):
+    """Drop comments, scripts and styles that have an end."""
+    kept, start, place, endless = [], 0, 0, set()
+    while begin := ELEMENT.search(line, place):
+        kind = (begin[1] or "").lower()
+        end = None if kind in endless else END_OF_ELEMENT[kind].search(line, begin.end())
+        if end:
+            kept.append(line[start:begin.start()])
+            start = place = end.end()
+        else:  # nor has any that follows
+            endless.add(kind)
+            place = begin.end()
+    return " ".join([*kept, line[start:]])
 
 
 def spell_dot(line):

@@ -7,6 +7,8 @@ from albert_hvd.errors import InputError
 
 ARCHITECTURES = ("albert", "brightmart")
 
+_LARGEST_SIZE = 2**31 - 1
+
 # Keys that configs of the old project and of google-research/albert carry and that change nothing
 # here: each is accepted with the values listed (None: with any value).
 _IGNORED_KEYS = {
@@ -68,8 +70,8 @@ class AlbertConfig:
                 values = json.load(file)
         except FileNotFoundError:
             raise InputError(f"{flag}={path}: no such file; configs are in albert_config/") from None
-        except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-            raise InputError(f"{flag}={path}: cannot be read as JSON: {error}") from None
+        except (OSError, ValueError, RecursionError) as error:
+            raise InputError(f"{flag}={path}: cannot be read as JSON ({error}); mend the file") from None
         return cls.from_dict(values, source=f"{flag}={path}")
 
     @classmethod
@@ -101,8 +103,8 @@ class AlbertConfig:
         for name in ("vocab_size", "embedding_size", "hidden_size", "num_hidden_layers",
                      "num_attention_heads", "intermediate_size", "max_position_embeddings",
                      "type_vocab_size"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{source}: {name} = {getattr(self, name)} must be at least 1")
+            if not 1 <= getattr(self, name) <= _LARGEST_SIZE:
+                raise InputError(f"{source}: {name} = {getattr(self, name)} must be from 1 to {_LARGEST_SIZE}")
         for name in ("hidden_dropout_prob", "attention_probs_dropout_prob"):
             if not 0 <= getattr(self, name) < 1:
                 raise InputError(f"{source}: {name} = {getattr(self, name)} must be in [0, 1)")
@@ -124,4 +126,8 @@ def _checked_type(source, field, value):
     wanted = {int: int, float: (int, float), str: str}[field.type]
     if isinstance(value, bool) or not isinstance(value, wanted):
         raise InputError(f"{source}: {field.name} = {value!r} must be of type {field.type.__name__}")
-    return field.type(value)
+    try:
+        return field.type(value)
+    except OverflowError:
+        raise InputError(f"{source}: {field.name} = {value} is too large for a {field.type.__name__}; give a smaller "
+                         f"number") from None

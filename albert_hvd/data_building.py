@@ -7,10 +7,8 @@ command goes on where it was interrupted; it is deleted when all is done.
 """
 
 import collections
-import concurrent.futures
 import functools
 import glob
-import multiprocessing
 import os
 import shutil
 from dataclasses import asdict
@@ -19,8 +17,9 @@ from albert_hvd.data_plan import load_note, load_tokenizer, make_plan, save_note
 from albert_hvd.data_report import statistics_table
 from albert_hvd.errors import InputError
 from albert_hvd.example_stages import ExampleOptions, bucket_records, sort_block  # noqa: F401 - for callers
-from albert_hvd.files import make_folder
-from albert_hvd.shards import RecordWriter, read_manifest, write_manifest
+from albert_hvd.files import make_folder, remove_partial_files
+from albert_hvd.shards import RecordWriter, index_path, read_manifest, write_manifest
+from albert_hvd.worker_pool import worker_pool
 
 
 def _do_block(plan, number):
@@ -100,8 +99,7 @@ class _Pool(_Serial):
 
     def __init__(self, num_workers):
         self._num_workers = num_workers
-        # Not fork: the parent may have threads (SentencePiece, NumPy), whose locks a child would inherit.
-        self._executor = concurrent.futures.ProcessPoolExecutor(num_workers, multiprocessing.get_context("spawn"))
+        self._executor = worker_pool(num_workers)
 
     def __exit__(self, *error):
         self._executor.shutdown(cancel_futures=True)
@@ -204,9 +202,9 @@ def _check_text(plan, input_file):
 def _open_scratch(plan):
     """The scratch folder: kept when it is of the same build, else emptied; and away with half shards."""
     for output in plan.outputs:
-        folder, name = os.path.split(os.path.abspath(output))
-        for partial in glob.glob(os.path.join(glob.escape(folder), f".{glob.escape(name)}*.partial")):
-            os.remove(partial)
+        for path in (output, index_path(output)):
+            folder, name = os.path.split(os.path.abspath(path))
+            remove_partial_files(folder, glob.escape(name))
     path = os.path.join(plan.scratch, "plan.json")
     if load_note(path) != plan.fingerprint:
         shutil.rmtree(plan.scratch, ignore_errors=True)

@@ -97,7 +97,8 @@ def _prepare_environment():
         os.environ.setdefault("OPAL_PREFIX", sys.prefix)
     # A rank that dies takes the others down at once; one that hangs (a file system, a debugger) does not.
     # Horovod names it after a minute and gives up after this long: reading through records of the old
-    # project, which have no index, may keep rank 0 a while.
+    # project, which have no index, may keep rank 0 a while. It does not notice a process that is stopped or
+    # cut off: stall_watch.py does.
     os.environ.setdefault("HOROVOD_STALL_SHUTDOWN_TIME_SECONDS", "3600")
     local_size = int(os.environ.get("OMPI_COMM_WORLD_LOCAL_SIZE", 1))
     if threads_per_rank(1) < local_size:

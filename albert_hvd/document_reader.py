@@ -7,6 +7,7 @@ import io
 import json
 import lzma
 import os
+import zlib
 
 from albert_hvd.errors import InputError
 from albert_hvd.files import expand_input_files
@@ -16,6 +17,8 @@ FORMATS = (".txt", ".json", ".jsonl", ".csv", ".tsv")
 READ_CHARACTERS = 1 << 20
 # A text file without blank lines is one document; beyond this size it is cut into several.
 MAX_DOCUMENT_CHARACTERS = 1 << 20
+# What must be in memory as a whole, which a small compressed file can hold far too much of.
+MAX_VALUE_CHARACTERS = 1 << 28
 
 
 def expand_with_folders(pattern, flag="--input_file"):
@@ -53,7 +56,8 @@ def read_documents(path, text_field="text", encoding="utf-8"):
     with _open(path, encoding) as file:
         try:
             yield from readers.get(_format(path), _read_text)(file, path, text_field)
-        except (EOFError, lzma.LZMAError, gzip.BadGzipFile, OSError) as error:
+        except (EOFError, lzma.LZMAError, zlib.error, OSError, UnicodeError,
+                *_zstandard_errors(path)) as error:
             raise InputError(f"--input_file={path}: damaged or not of the format that its name says "
                              f"({error})") from None
 
@@ -74,9 +78,19 @@ def _open(path, encoding):
     if encoding.lower().replace("_", "-") in ("utf-8", "utf8"):
         encoding = "utf-8-sig"
     try:
+        "".encode(encoding)  # some that Python knows raise only when they are used
         return io.TextIOWrapper(binary, encoding=encoding, errors="replace", newline="")
-    except LookupError:
+    except (LookupError, ValueError):
         raise InputError(f"--encoding={encoding}: unknown encoding; try utf-8 or cp1252") from None
+
+
+def _zstandard_errors(path):
+    """The package's own exception, where it was needed to open the file."""
+    if not path.lower().endswith(".zst"):
+        return ()
+    import zstandard
+
+    return (zstandard.ZstdError,)
 
 
 def _read_text(file, path, text_field):
@@ -98,20 +112,27 @@ def _read_text(file, path, text_field):
 
 
 def _read_table(file, path, text_field):
-    csv.field_size_limit(1 << 30)
-    cleaned = (line.replace("\0", " ") for line in file)
+    csv.field_size_limit(MAX_VALUE_CHARACTERS)
+    cleaned = _table_lines(file, path)
     if _format(path) == ".tsv":
         rows = csv.DictReader(cleaned, delimiter="\t", quoting=csv.QUOTE_NONE)
     else:
         rows = csv.DictReader(cleaned)
-    if rows.fieldnames is not None and text_field not in rows.fieldnames:
-        raise InputError(f"--text_field={text_field}: {path} has no such column; its columns are "
-                         f"{', '.join(rows.fieldnames)[:200]}")
     try:
+        if rows.fieldnames is not None and text_field not in rows.fieldnames:
+            raise InputError(f"--text_field={text_field}: {path} has no such column; its columns are "
+                             f"{', '.join(rows.fieldnames)[:200]}")
         for row in rows:
             yield from _as_document(row[text_field])
     except csv.Error as error:
         raise InputError(f"--input_file={path}: line {rows.line_num}: not a table ({error})") from None
+
+
+def _table_lines(file, path):
+    while line := file.readline(MAX_VALUE_CHARACTERS):
+        if len(line) == MAX_VALUE_CHARACTERS:
+            raise InputError(f"--input_file={path}: a line of {len(line)} or more characters; mend the file")
+        yield line.replace("\0", " ")
 
 
 def _read_json(file, path, text_field):
@@ -160,10 +181,11 @@ def _json_values(file, path):
             continue
         try:
             value, end = decoder.raw_decode(buffer, place) if place < len(buffer) else (None, None)
-        except json.JSONDecodeError as error:
-            if ended:
+        except (ValueError, RecursionError) as error:
+            # Only what is cut off can become valid; a number of thousands of digits, or hundreds of brackets, cannot.
+            if ended or not isinstance(error, json.JSONDecodeError):
                 raise InputError(f"--input_file={path}: not valid JSON near {buffer[place:place + 40]!r} "
-                                 f"({error.msg}); mend the file") from None
+                                 f"({getattr(error, 'msg', error)}); mend the file") from None
             end = None
         # A number at the end of the buffer may go on in the next part of the file.
         if end is not None and (end < len(buffer) or ended):
@@ -174,6 +196,9 @@ def _json_values(file, path):
             if in_array:
                 raise InputError(f"--input_file={path}: the JSON array is cut short; mend the file")
             return
+        if len(buffer) - place > MAX_VALUE_CHARACTERS:
+            raise InputError(f"--input_file={path}: a JSON value of more than {MAX_VALUE_CHARACTERS} characters; make "
+                             f"JSON Lines of it, one value a line")
         # Read twice as much after each miss, so that one huge value is not parsed over and over.
         more = file.read(max(READ_CHARACTERS, len(buffer) - place))
         buffer, place, ended = buffer[place:] + more, 0, not more

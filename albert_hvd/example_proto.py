@@ -17,6 +17,8 @@ FIELDS = tuple(sorted((*SEQUENCE_FIELDS, *PREDICTION_FIELDS, LABEL_FIELD)))
 
 FLOAT_LIST, INT64_LIST = 0x12, 0x1A  # the tags of a Feature's float_list and int64_list
 KEY, VALUE = 0x0A, 0x12  # the tags of a map entry
+_ONLY_FIELD, _ENTRY_FIELDS, _LISTS = b"\x0a", b"\x0a\x12", b"\x0a\x12\x1a"  # the tags that a message may have
+_MOST_VARINT_BYTES = 10  # of 64 bits
 _CUT_SHORT = "the record's message is cut short"
 
 
@@ -141,7 +143,8 @@ def _decode_varints(chunks, length, field):
     data = np.frombuffer(b"".join(chunks), np.uint8)
     last = data < 128  # the last byte of each value
     ends = np.flatnonzero(last)
-    counts = np.diff(np.searchsorted(ends, np.cumsum([0, *map(len, chunks)])))
+    bounds = np.cumsum([0, *map(len, chunks)])
+    counts = np.diff(np.searchsorted(ends, bounds))
     wrong = np.flatnonzero(counts != length)
     if wrong.size:
         index = int(wrong[0])
@@ -150,8 +153,11 @@ def _decode_varints(chunks, length, field):
         return data.astype(np.int64).reshape(len(chunks), length)
     starts = np.concatenate([[0], ends[:-1] + 1])
     num_bytes = ends - starts + 1
+    broken = np.flatnonzero(~last[bounds[1:] - 1] | (num_bytes.reshape(-1, length).max(axis=1) > _MOST_VARINT_BYTES))
+    if broken.size:
+        raise FieldError(int(broken[0]), field, 0, f"has a broken value in {field}")
     values = (data[starts] & 127).astype(np.int64)
-    for k in range(1, min(int(num_bytes.max()), 10)):
+    for k in range(1, int(num_bytes.max())):
         longer = np.flatnonzero(num_bytes > k)
         values[longer] |= (data[starts[longer] + k].astype(np.int64) & 127) << (7 * k)
     return values.reshape(len(chunks), length)
@@ -161,10 +167,10 @@ def _field_slices(record, index):
     """Where the packed values of each feature lie in one Example: {name: (list tag, bytes)}."""
     slices = {}
     try:
-        for _, features in _messages(record, 0, len(record)):
-            for _, entry in _messages(record, *features):
-                parts = dict(_messages(record, *entry))
-                name = record[slice(*parts.get(KEY, (0, 0)))].decode("utf-8", "replace")
+        for _, features in _messages(record, 0, len(record), _ONLY_FIELD):
+            for _, entry in _messages(record, *features, _ONLY_FIELD):
+                parts = _once(_messages(record, *entry, _ENTRY_FIELDS))
+                name = record[slice(*parts.get(KEY, (0, 0)))].decode("utf-8")
                 if VALUE in parts:
                     slices[name] = _packed_values(record, *parts[VALUE])
     except IndexError:
@@ -174,19 +180,29 @@ def _field_slices(record, index):
     return slices
 
 
+def _once(fields):
+    """A dict of (tag, place) pairs; ValueError when a tag comes twice, which protobuf would merge."""
+    fields = list(fields)
+    places = dict(fields)
+    if len(places) < len(fields):
+        raise ValueError("a field comes twice")
+    return places
+
+
 def _packed_values(record, start, end):
-    for tag, (a, b) in _messages(record, start, end):
-        for _, (c, d) in _messages(record, a, b):
-            return tag, record[c:d]
+    """(list tag, bytes) of a Feature."""
+    for tag, place in _once(_messages(record, start, end, _LISTS)).items():
+        for values in _once(_messages(record, *place, _ONLY_FIELD)).values():
+            return tag, record[slice(*values)]
         return tag, b""
     return INT64_LIST, b""
 
 
-def _messages(record, start, end):
-    """Yield (tag, (start, end)) of the length-delimited fields of record[start:end]."""
+def _messages(record, start, end, tags):
+    """Yield (tag, (start, end)) of the length-delimited fields of record[start:end], which has no others."""
     while start < end:
         tag = record[start]
-        if tag & 7 != 2:
+        if tag not in tags:
             raise ValueError(f"unexpected field tag {tag}")
         size, shift, start = 0, 0, start + 1
         while True:
@@ -195,6 +211,8 @@ def _messages(record, start, end):
             shift, start = shift + 7, start + 1
             if byte < 128:
                 break
+            if shift == 7 * _MOST_VARINT_BYTES:
+                raise ValueError(f"a length of more than {_MOST_VARINT_BYTES} bytes")
         if start + size > end:
             raise ValueError(_CUT_SHORT)
         yield tag, (start, start + size)

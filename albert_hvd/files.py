@@ -100,6 +100,13 @@ def whole_file(path, flag="--output_file"):
             os.remove(partial)
 
 
+def remove_partial_files(folder, name="*"):
+    """Delete what writes of `name` (a pattern) that were interrupted left in a folder that nobody writes to now."""
+    for path in glob.glob(os.path.join(glob.escape(folder), f".{name}.*.partial")):
+        if os.path.isfile(path):
+            os.remove(path)
+
+
 @contextlib.contextmanager
 def scratch_folder(path, flag="--output_dir", errors=()):
     """An empty folder beside `path`, removed when the block ends unless it was renamed.

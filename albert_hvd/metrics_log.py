@@ -4,14 +4,16 @@
 Rank 0 only.
 """
 
+import contextlib
 import json
 import os
 import sys
 import time
 
+import numpy as np
 from tqdm import tqdm
 
-from albert_hvd.errors import RunFailed
+from albert_hvd.errors import InputError, RunFailed
 from albert_hvd.files import whole_file
 from albert_hvd.model_files import EVAL_LOG, STATUS, TRAIN_LOG
 
@@ -23,7 +25,8 @@ class JsonLines:
     """A file with a JSON object a line, which a resumed run goes on with.
 
     Records of steps after `last_step` and a line that was cut off in the middle, which an interrupted run
-    may have left, are removed, so that no step stands there twice.
+    may have left, are removed, so that no step stands there twice. Raises InputError when the file cannot
+    be written.
     """
 
     def __init__(self, path, last_step):
@@ -31,7 +34,10 @@ class JsonLines:
             kept = [json.dumps(record) for record in read_log(path) if record["step"] <= last_step]
             write_atomically(path, "".join(line + "\n" for line in kept))
         # Unbuffered: the line of a step survives a kill if its checkpoint does, which is written later.
-        self._file = open(path, "ab", buffering=0)
+        try:
+            self._file = open(path, "ab", buffering=0)
+        except OSError as error:
+            raise InputError(_cannot_write(path, error.strerror)) from None
 
     def write(self, record):
         """Append a record. Raises RunFailed when the disk is full."""
@@ -41,11 +47,45 @@ class JsonLines:
         except OSError as error:
             reason = error.strerror
         if reason:
-            raise RunFailed(f"--output_dir: cannot write to {self._file.name} ({reason}); make room, then run the "
-                            f"same command again")
+            raise RunFailed(_cannot_write(self._file.name, reason))
 
     def close(self):
         self._file.close()
+
+
+def _cannot_write(path, reason):
+    return f"--output_dir: cannot write to {path} ({reason}); make room, then run the same command again"
+
+
+class _Events:
+    """The TensorBoard files of a folder. Raises RunFailed when the disk is full, InputError when it is at once."""
+
+    def __init__(self, folder):
+        import tensorflow as tf
+
+        self._folder, self._summary, self._error = folder, tf.summary, tf.errors.OpError
+        with self._told_as(InputError):
+            self._writer = tf.summary.create_file_writer(folder)
+
+    def write(self, step, values):
+        """Append a dict of numbers."""
+        with self._told_as(RunFailed):
+            # As numbers of NumPy: TensorFlow keeps every number of Python's that it has ever been given.
+            with self._writer.as_default(step=np.int64(step)):
+                for name, value in values.items():
+                    self._summary.scalar(name, np.float32(value))
+            self._writer.flush()
+
+    @contextlib.contextmanager
+    def _told_as(self, kind):
+        try:
+            yield
+        except self._error as error:
+            # Of several lines only the first says what happened: "{{node}} path; No space left on device".
+            raise kind(_cannot_write(self._folder, error.message.splitlines()[0].split("; ")[-1])) from None
+
+    def close(self):
+        self._writer.close()
 
 
 class TrainLog:
@@ -58,12 +98,9 @@ class TrainLog:
     """
 
     def __init__(self, output_dir, first_step, num_train_steps):
-        import tensorflow as tf
-
         self._records = JsonLines(os.path.join(output_dir, TRAIN_LOG), first_step)
         self._evaluations = JsonLines(os.path.join(output_dir, EVAL_LOG), first_step)
-        self._events = tf.summary.create_file_writer(os.path.join(output_dir, "tensorboard"))
-        self._scalar = tf.summary.scalar
+        self._events = _Events(os.path.join(output_dir, "tensorboard"))
         self._bar = tqdm(total=num_train_steps, initial=first_step, unit="step", smoothing=0.1,
                          disable=not sys.stderr.isatty())
 
@@ -74,10 +111,7 @@ class TrainLog:
     def write(self, record):
         """Append a record and show it; `record` is a dict with the keys of DESIGN's train_log."""
         self._records.write(record)
-        with self._events.as_default(step=record["step"]):
-            for name in _ON_TENSORBOARD:
-                self._scalar(name, record[name])
-        self._events.flush()
+        self._events.write(record["step"], {name: record[name] for name in _ON_TENSORBOARD})
         if self._bar.disable:
             print(self._console_line(record), flush=True)
         else:
@@ -96,10 +130,7 @@ class TrainLog:
     def write_evaluation(self, step, results):
         """Append held-out results to `eval_log.jsonl` and show them on TensorBoard and the console."""
         self._evaluations.write({"step": step, **results})
-        with self._events.as_default(step=step):
-            for name, value in results.items():
-                self._scalar(f"eval/{name}", value)
-        self._events.flush()
+        self._events.write(step, {f"eval/{name}": value for name, value in results.items()})
         self.say(f"eval at step {step}: " + "  ".join(f"{name} {value:.4f}" for name, value in results.items()))
 
     def say(self, line):
@@ -115,14 +146,16 @@ class TrainLog:
 
 
 def read_log(path):
-    """The records of a `train_log.jsonl` or `eval_log.jsonl`, as a list of dicts; a torn last line is left out."""
+    """The records of a `train_log.jsonl` or `eval_log.jsonl`, a list of dicts; torn or damaged lines are left out."""
     records = []
-    with open(path, encoding="utf-8") as file:
+    with open(path, "rb") as file:
         for line in file:
             try:
-                records.append(json.loads(line))
-            except json.JSONDecodeError:
-                break
+                record = json.loads(line)
+            except (ValueError, RecursionError):
+                continue
+            if isinstance(record, dict) and isinstance(record.get("step"), int):
+                records.append(record)
     return records
 
 

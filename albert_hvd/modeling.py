@@ -13,6 +13,8 @@ import functools
 
 import tensorflow as tf
 
+from albert_hvd.elementwise import gelu, layer_norm
+
 # Added to the attention scores of hidden positions: exp() of it is 0 and float16 can hold it.
 _HIDDEN_SCORE = -10000.0
 
@@ -32,31 +34,25 @@ class Dense(tf.Module):
         self.bias = tf.Variable(tf.zeros([output_size]), name="bias") if use_bias else None
 
     def __call__(self, x):
-        y = tf.matmul(x, tf.cast(self.kernel, x.dtype))
-        return y if self.bias is None else tf.nn.bias_add(y, tf.cast(self.bias, x.dtype))
+        # One product of matrices: TensorFlow would take x for a batch of them, and compute as many gradients
+        # of the kernel as there are rows.
+        y = tf.matmul(tf.reshape(x, [-1, x.shape[-1]]), tf.cast(self.kernel, x.dtype))
+        if self.bias is not None:
+            y = tf.nn.bias_add(y, tf.cast(self.bias, x.dtype))
+        return y if len(x.shape) == 2 else tf.reshape(y, tf.concat([tf.shape(x)[:-1], y.shape[-1:]], axis=0))
 
 
 class LayerNorm(tf.Module):
-    """Layer normalisation over the last dimension (Ba et al., 2016), computed in float32."""
+    """Layer normalisation over the last dimension; see `elementwise.layer_norm`."""
 
-    def __init__(self, size, epsilon, name=None):
+    def __init__(self, size, epsilon, compiled=False, name=None):
         super().__init__(name=name)
         self.gamma = tf.Variable(tf.ones([size]), name="gamma")
         self.beta = tf.Variable(tf.zeros([size]), name="beta")
-        self._epsilon = epsilon
+        self._epsilon, self._compiled = epsilon, compiled
 
     def __call__(self, x):
-        wide = tf.cast(x, tf.float32)
-        mean = tf.reduce_mean(wide, axis=-1, keepdims=True)
-        centred = wide - mean
-        variance = tf.reduce_mean(tf.square(centred), axis=-1, keepdims=True)
-        y = centred * tf.math.rsqrt(variance + self._epsilon) * self.gamma + self.beta
-        return tf.cast(y, x.dtype)
-
-
-def gelu(x):
-    """The Gaussian error linear unit, tanh approximation (Hendrycks & Gimpel, 2016, section 2)."""
-    return tf.nn.gelu(x, approximate=True)
+        return layer_norm(x, self.gamma, self.beta, self._epsilon, self._compiled)
 
 
 class Dropout:
@@ -162,14 +158,15 @@ class SharedLayer(tf.Module):
     each sublayer's input is normalised and the sum is not (Xiong et al., 2020).
     """
 
-    def __init__(self, config, initializer, name=None):
+    def __init__(self, config, initializer, compiled=False, name=None):
         super().__init__(name=name)
+        self._compiled = compiled
         self._pre_norm = config.architecture == "brightmart"
         self.attention = SelfAttention(config, initializer, name="attention")
-        self.attention_norm = LayerNorm(config.hidden_size, config.layer_norm_epsilon, name="attention_norm")
+        self.attention_norm = LayerNorm(config.hidden_size, config.layer_norm_epsilon, compiled, name="attention_norm")
         self.intermediate = Dense(config.hidden_size, config.intermediate_size, initializer, name="intermediate")
         self.output = Dense(config.intermediate_size, config.hidden_size, initializer, name="output")
-        self.output_norm = LayerNorm(config.hidden_size, config.layer_norm_epsilon, name="output_norm")
+        self.output_norm = LayerNorm(config.hidden_size, config.layer_norm_epsilon, compiled, name="output_norm")
 
     def __call__(self, x, attend, dropout):
         """x (B, S, H) -> (B, S, H); `attend` is `SelfAttention` with its other arguments bound."""
@@ -180,7 +177,7 @@ class SharedLayer(tf.Module):
         return self.output_norm(x + dropout(self._feed_forward(x)))
 
     def _feed_forward(self, x):
-        return self.output(gelu(self.intermediate(x)))
+        return self.output(gelu(self.intermediate(x), self._compiled))
 
 
 class AlbertEncoder(tf.Module):
@@ -192,16 +189,18 @@ class AlbertEncoder(tf.Module):
       compute_dtype: tf.float32, tf.bfloat16 or tf.float16.
       recompute: keep only each layer's input for the backward pass, and compute the layer again there
         (Chen et al., "Training Deep Nets with Sublinear Memory Cost", 2016).
+      compiled: have XLA compile what lies between the layers' matrix products (`elementwise`); faster where
+        all batches have one shape.
     """
 
-    def __init__(self, config, seed=0, compute_dtype=tf.float32, recompute=False, name=None):
+    def __init__(self, config, seed=0, compute_dtype=tf.float32, recompute=False, compiled=False, name=None):
         super().__init__(name=name)
         self.config = config
         self.compute_dtype = compute_dtype
         self._recompute = recompute
         self.initializer = truncated_normal(config.initializer_range, seed)
         self.embeddings = Embeddings(config, self.initializer, name="embeddings")
-        self.layer = SharedLayer(config, self.initializer, name="layer")
+        self.layer = SharedLayer(config, self.initializer, compiled, name="layer")
         self.pooler = Dense(config.hidden_size, config.hidden_size, self.initializer, name="pooler")
 
     def __call__(self, input_ids, input_mask, segment_ids, position_ids=None, cls_positions=None,

@@ -5,9 +5,7 @@ duplicates and written here in their order, so that the output does not depend o
 """
 
 import collections
-import concurrent.futures
 import functools
-import multiprocessing
 import os
 from dataclasses import dataclass, field
 
@@ -16,6 +14,7 @@ from albert_hvd.document_reader import expand_with_folders, read_documents
 from albert_hvd.errors import InputError
 from albert_hvd.files import check_place, whole_file
 from albert_hvd.sentences import split_sentences
+from albert_hvd.worker_pool import worker_pool
 
 BATCH_CHARACTERS = 1 << 18
 REMOVED = ("empty_after_cleaning", "not_malay", "exact_duplicate", "near_duplicate")
@@ -149,8 +148,7 @@ def _in_order(function, items, num_workers):
     if num_workers == 1:
         yield from map(function, items)
         return
-    context = multiprocessing.get_context("spawn")  # see data_building._Pool
-    with concurrent.futures.ProcessPoolExecutor(num_workers, context) as executor:
+    with worker_pool(num_workers) as executor:
         pending = collections.deque()
         for item in items:
             pending.append(executor.submit(function, item))

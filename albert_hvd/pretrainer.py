@@ -8,8 +8,9 @@ import collections
 
 import tensorflow as tf
 
+from albert_hvd.elementwise import gelu
 from albert_hvd.errors import InputError
-from albert_hvd.modeling import AlbertEncoder, Dense, LayerNorm, gelu, named_variables
+from albert_hvd.modeling import AlbertEncoder, Dense, LayerNorm, named_variables
 
 # Each a float32 scalar, summed over the batch.
 LossSums = collections.namedtuple("LossSums", [
@@ -48,16 +49,17 @@ class AlbertPretrainer(tf.Module):
       config: an `AlbertConfig`.
       seed: int; fixes the initial weights.
       compute_dtype: see `AlbertEncoder`.
-      recompute: see `AlbertEncoder`.
+      recompute, compiled: see `AlbertEncoder`.
       static_shapes: score every prediction slot, used or not, so that all shapes are known when
         the graph is compiled (XLA); otherwise slots of weight 0 cost nothing.
     """
 
-    def __init__(self, config, seed=0, compute_dtype=tf.float32, static_shapes=False, recompute=False, name=None):
+    def __init__(self, config, seed=0, compute_dtype=tf.float32, static_shapes=False, recompute=False, compiled=False,
+                 name=None):
         super().__init__(name=name)
         self.config = config
         self._static_shapes = static_shapes
-        self.encoder = AlbertEncoder(config, seed, compute_dtype, recompute, name="encoder")
+        self.encoder = AlbertEncoder(config, seed, compute_dtype, recompute, compiled, name="encoder")
         self.masked_lm_head = MaskedLmHead(config, self.encoder.initializer, name="masked_lm_head")
         self.sentence_head = Dense(config.hidden_size, 2, self.encoder.initializer, name="sentence_head")
 

@@ -19,12 +19,14 @@ from albert_hvd.batch_plan import activation_bytes_per_row, cpu_memory_per_rank,
 from albert_hvd.checkpointing import CheckpointFolder
 from albert_hvd.config import AlbertConfig
 from albert_hvd.errors import InputError
-from albert_hvd.files import make_folder
+from albert_hvd.files import make_folder, remove_partial_files
 from albert_hvd.interop.sources import kind_of
 from albert_hvd.metrics_log import write_atomically, write_status
-from albert_hvd.model_files import FLAGS, write_model_files
+from albert_hvd.model_files import CONFIG, EVAL_LOG, FLAGS, STATUS, TRAIN_LOG, VOCABULARY, write_model_files
 from albert_hvd.profiling import parse_profile_steps
 from albert_hvd.records import open_records
+from albert_hvd.run_lock import one_run_in
+from albert_hvd.stall_watch import StallWatch
 from albert_hvd.stop_request import StopRequest
 from albert_hvd.training_data import find_tokenizer, open_training_records
 
@@ -65,6 +67,8 @@ class PretrainingOptions:
     keep_checkpoints: int = 5
     log_every_steps: int = 100
     max_bad_steps: int = 10
+    stall_warn_sec: int = 60
+    stall_abort_sec: int = 900
     eval_input_file: str = None
     eval_every_steps: int = 0
     early_stop_evaluations: int = 0
@@ -79,7 +83,8 @@ def pretrain(options):
     """Train until `num_train_steps`, from the start or from the newest checkpoint of `output_dir`.
 
     Raises:
-      InputError: on every rank, before any training, when a flag or a file is not as it must be.
+      InputError: on every rank, before any training, when a flag or a file is not as it must be, or another run
+        writes to `output_dir`.
       StoppedBySignal: after SIGTERM or SIGUSR1 to any rank, with a checkpoint saved.
       RunFailed: the gradients were not finite `max_bad_steps` times in a row, or a checkpoint could not
         be written.
@@ -92,13 +97,22 @@ def _set_up_and_train(options, stop_request):
     distributed.initialize(options.use_gpu, timeline=bool(options.profile_steps))
     import tensorflow as tf
 
-    from albert_hvd.training_loop import TrainingLoop
-    from albert_hvd.training_setup import build_training
     if options.deterministic:
         tf.config.experimental.enable_op_determinism()
     tf.random.set_seed(options.seed)
     config = distributed.on_rank_0(lambda: _check(options), "check_options")
+    with one_run_in(options.output_dir), \
+            StallWatch(options.output_dir, options.stall_warn_sec, options.stall_abort_sec) as stall_watch:
+        _train(options, config, stop_request, stall_watch)
+
+
+def _train(options, config, stop_request, stall_watch):
+    import tensorflow as tf
+
+    from albert_hvd.training_loop import TrainingLoop
+    from albert_hvd.training_setup import build_training
     dataset = open_training_records(options, config)
+    stall_watch.progress()
     plan = plan_batch(options.train_batch_size, distributed.size(), options.accumulation_steps,
                       activation_bytes_per_row(config, options.max_seq_length, options.precision, options.recompute),
                       _activation_memory(on_gpu=bool(tf.config.get_visible_devices("GPU"))))
@@ -112,7 +126,8 @@ def _set_up_and_train(options, stop_request):
             print(f"nothing to do: {options.output_dir} is at step {training.step} ({training.why_over()})")
         training.close()
         return
-    TrainingLoop(training, stop_request).run()
+    stall_watch.progress()
+    TrainingLoop(training, stop_request, stall_watch).run()
 
 
 def _activation_memory(on_gpu):
@@ -160,6 +175,9 @@ def _check(options):
 
 def _write_run_files(options, config, plan, tokenizer):
     """The run's folder is all that validation, export and inference need: it has the vocabulary too."""
+    for name in (CONFIG, VOCABULARY, FLAGS, STATUS, TRAIN_LOG, EVAL_LOG):
+        remove_partial_files(options.output_dir, name)
+    remove_partial_files(os.path.join(options.output_dir, "checkpoints"))
     write_model_files(options.output_dir, config, tokenizer)
     flags = {**dataclasses.asdict(options), "size": distributed.size(), "micro_batch_size": plan.micro_batch_size,
              "python": platform.python_version()}

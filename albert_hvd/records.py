@@ -5,6 +5,8 @@ shards.py) and one vectorised decoding pass (see example_proto.py).
 """
 
 import bisect
+import functools
+import hashlib
 import os
 import struct
 import sys
@@ -15,9 +17,13 @@ import numpy as np
 from albert_hvd.errors import InputError
 from albert_hvd.example_proto import LABEL_FIELD, PREDICTION_FIELDS, SEQUENCE_FIELDS, FieldError, decode_examples
 from albert_hvd.files import expand_input_files
-from albert_hvd.shards import FOOTER_BYTES, HEADER_BYTES, load_index, masked_crc, read_manifest
+from albert_hvd.shards import FOOTER_BYTES, HEADER_BYTES, index_path, load_index, masked_crc, read_manifest
 
 MAX_OPEN_FILES = 256
+
+# Fields of zeros and ones; a weight may be between them.
+_TWO_VALUED = ("input_mask", "segment_ids", LABEL_FIELD, "masked_lm_weights")
+_CHANGED = "changed since this run began"
 
 
 def open_records(pattern, flag, options, vocab_size, warn=None):
@@ -50,6 +56,7 @@ class RecordDataset:
         self.paths = list(paths)
         self.max_seq_length, self.max_predictions_per_seq = max_seq_length, max_predictions_per_seq
         self._vocab_size, self._skip_corrupt, self.warn = vocab_size, skip_corrupt, warn
+        self._versions = [_version(os.stat(path)) for path in self.paths]
         self._indexes = [load_index(path, skip_corrupt, warn) for path in self.paths]
         self._firsts = np.cumsum([0, *(len(rows) - 1 for rows in self._indexes)])
         self.num_records = int(self._firsts[-1])
@@ -59,20 +66,47 @@ class RecordDataset:
             raise InputError(f"{','.join(self.paths)}: no record in it; make it again with "
                              f"bin/create_pretraining_data")
         self._check_manifest()
-        self.read(np.zeros(1, np.int64))  # a wrong --max_seq_length shows here, before any training
+        try:
+            self.read(np.zeros(1, np.int64))  # a wrong --max_seq_length shows here, before any training
+        except InputError:
+            self.close()
+            raise
 
     @property
     def num_skipped(self):
         return len(self._skipped)
+
+    @functools.cached_property
+    def fingerprint(self):
+        """Sixteen hexadecimal digits that other records, or the same in another order, do not have.
+
+        Of where every record lies in its shard, and of the checksums of each shard's first and last one.
+        Raises InputError for a shard that is not as it was when it was indexed.
+        """
+        digest = hashlib.sha256()
+        for shard, rows in enumerate(self._indexes):
+            digest.update(rows["offset"].tobytes())
+            for end in rows["offset"][1:][[0, -1]].tolist() if len(rows) > 1 else ():
+                with self._lock:
+                    file = self._open(shard)
+                    digest.update(os.pread(file, FOOTER_BYTES, end - FOOTER_BYTES))
+                    if self._has_changed(shard, file):
+                        raise InputError(f"{self.paths[shard]}: {_CHANGED}; put it back as it was, then run the same "
+                                         f"command again")
+        return digest.hexdigest()[:16]
 
     def _check_manifest(self):
         manifests = {folder: read_manifest(folder).get("shards", {})
                      for folder in {os.path.dirname(path) for path in self.paths}}
         for path, rows in zip(self.paths, self._indexes):
             entry = manifests[os.path.dirname(path)].get(os.path.basename(path))
-            if entry and entry["num_records"] != len(rows) - 1 and not self._skip_corrupt:
-                raise InputError(f"{path}: {len(rows) - 1} records, but manifest.json beside it says "
-                                 f"{entry['num_records']}; build the records again or delete the manifest")
+            if not entry or self._skip_corrupt:
+                continue
+            for key, what, found in (("num_records", "records", len(rows) - 1),
+                                     ("num_bytes", "bytes", int(rows["offset"][-1]))):
+                if entry.get(key, found) != found:
+                    raise InputError(f"{path}: {found} {what}, but manifest.json beside it says {entry[key]}; build "
+                                     f"the records again or delete the manifest")
 
     def lengths(self):
         """Tokens and predictions of every record: two int32 arrays (num_records,).
@@ -86,8 +120,15 @@ class RecordDataset:
                 batch = self.read(self._firsts[shard] + start + np.arange(len(block)))
                 block["num_tokens"] = batch["input_mask"].sum(axis=1)
                 block["num_predictions"] = (batch["masked_lm_weights"] > 0).sum(axis=1)
+            self._check_counts(self.paths[shard], part)
         rows = np.concatenate(rows)
         return rows["num_tokens"].astype(np.int32), rows["num_predictions"].astype(np.int32)
+
+    def _check_counts(self, path, rows):
+        for name, most in (("num_tokens", self.max_seq_length), ("num_predictions", self.max_predictions_per_seq)):
+            if len(rows) and rows[name].max() > most:
+                raise InputError(f"{index_path(path)}: says {name} = {rows[name].max()} of a record that has room for "
+                                 f"{most}; delete this file, which then is made again")
 
     def read(self, record_numbers):
         """Read a batch by random access; thread-safe.
@@ -133,16 +174,23 @@ class RecordDataset:
 
     def _read_bytes(self, number):
         shard, offset, end = self._locate(number)
-        data = os.pread(self._open(shard), end - offset, offset)
+        file = self._open(shard)
+        try:
+            data, problem = os.pread(file, end - offset, offset), "truncated"
+        except OSError as error:  # a bad sector, a file server that has forgotten the file
+            data, problem = b"", error.strerror
         record = data[HEADER_BYTES:-FOOTER_BYTES]
-        if (len(data) == end - offset and struct.unpack_from("<Q", data)[0] == len(record)
-                and struct.unpack_from("<I", data, len(data) - FOOTER_BYTES)[0] == masked_crc(record)):
-            return record
-        problem = "truncated" if len(data) < end - offset else "wrong data CRC"
+        if self._has_changed(shard, file):  # another file may have its records at the same places
+            problem = f"{_CHANGED}, seen"
+        elif len(data) == end - offset:
+            if (struct.unpack_from("<Q", data)[0] == len(record)
+                    and struct.unpack_from("<I", data, len(data) - FOOTER_BYTES)[0] == masked_crc(record)):
+                return record
+            problem = "wrong data CRC"
         problem = f"{self.paths[shard]}: {problem} in the record at byte {offset}"
         if not self._skip_corrupt:
-            raise InputError(f"{problem}; make the file again, or pass --skip_corrupt to leave such records "
-                             f"out")
+            raise InputError(f"{problem}; make the file again or put a sound copy in its place, or pass --skip_corrupt "
+                             f"to leave such records out")
         if number not in self._skipped:  # it comes again in every epoch
             self._skipped.add(number)
             self.warn(f"{problem}: left out ({self.num_skipped} so far)")
@@ -152,8 +200,15 @@ class RecordDataset:
         if shard not in self._files:
             if len(self._files) >= MAX_OPEN_FILES:
                 os.close(self._files.pop(next(iter(self._files))))
-            self._files[shard] = os.open(self.paths[shard], os.O_RDONLY)
+            try:
+                self._files[shard] = os.open(self.paths[shard], os.O_RDONLY)
+            except OSError as error:
+                raise InputError(f"{self.paths[shard]}: cannot be opened any more ({error.strerror}); put it back, "
+                                 f"then run the same command again") from None
         return self._files[shard]
+
+    def _has_changed(self, shard, file):
+        return _version(os.fstat(file)) != self._versions[shard]
 
     def close(self):
         """Close the files."""
@@ -175,13 +230,20 @@ class RecordDataset:
         return InputError(f"--input_file: {place} {error}; give TFRecords made by bin/create_pretraining_data")
 
     def _check_ranges(self, batch, numbers):
-        limits = {"masked_lm_positions": (self.max_seq_length, "--max_seq_length", "the sequence length")}
+        limits = {"masked_lm_positions": (self.max_seq_length, "--max_seq_length", "the sequence length"),
+                  **dict.fromkeys(_TWO_VALUED, (2, "--input_file", "the number of values that there are"))}
         if self._vocab_size is not None:
             limits["input_ids"] = limits["masked_lm_ids"] = (
                 self._vocab_size, "--bert_config_file", "the config's vocab_size")
         for field, (limit, flag, what) in limits.items():
             values = batch[field]
-            if values.size and (values.max() >= limit or values.min() < 0):
-                row, column = np.argwhere((values >= limit) | (values < 0))[0]
+            outside = ~((values >= 0) & (values < limit))  # a weight that is no number is outside too
+            if outside.any():
+                row, column = np.argwhere(outside)[0]
                 raise InputError(f"{flag}: {self._place(numbers[row])} has {values[row, column]} in {field}, "
                                  f"but {what} is {limit}; give the config or the records that belong together")
+
+
+def _version(status):
+    """What differs once a file has been written to or replaced."""
+    return status.st_size, status.st_mtime_ns

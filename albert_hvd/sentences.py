@@ -12,7 +12,8 @@ TITLES = frozenset(
 # Of these the ones that are words too ("Dia kata no. Saya ..."): they go on before a number only.
 WORDS_TOO = frozenset("no bil mac dis per km".split())
 CLOSING = "\"'”’)\\]»"
-BOUNDARY = re.compile(rf"([.!?…]+[{CLOSING}]*)\s+(?=[\"'“‘(\[«]*[A-Z0-9À-ÖØ-Þ])")
+# Looked for where stops begin only: a run of them is read once.
+BOUNDARY = re.compile(rf"(?<![.!?…])([.!?…]+[{CLOSING}]*)\s+(?=[\"'“‘(\[«]*[A-Z0-9À-ÖØ-Þ])")
 LIST_NUMBER = re.compile(r"[(\[]?(?:\d{1,3}|[A-Za-z]|[ivxIVX]{1,4})")
 
 
@@ -35,7 +36,7 @@ def split_sentences(line):
 def _keeps_going(line, start, boundary):
     """True when the stop that `boundary` found does not end the sentence that began at `start`."""
     stop = boundary.start(1)
-    word = line[start:stop].rpartition(" ")[2].lstrip("(\"'“‘[")
+    word = line[max(line.rfind(" ", start, stop) + 1, start):stop].lstrip("(\"'“‘[")
     if boundary.group(1) == "." and word.lower() in TITLES:
         return word.lower() not in WORDS_TOO or line[boundary.end()].isdigit()
     is_initial = len(word) == 1 and word.isalpha() and word.isupper()

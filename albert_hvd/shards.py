@@ -123,7 +123,9 @@ class RecordWriter:
 def read_manifest(folder):
     """The `manifest.json` of a folder as a dict; an empty one when there is none.
 
-    Raises: InputError when it cannot be read as a JSON object.
+    Its "shards" and "builds", if they are there, are dicts of dicts.
+
+    Raises: InputError when it cannot be read as such a JSON object.
     """
     path = os.path.join(folder, MANIFEST)
     try:
@@ -131,6 +133,10 @@ def read_manifest(folder):
             manifest = json.load(file)
         if not isinstance(manifest, dict):
             raise ValueError(f"it holds no JSON object, but a {type(manifest).__name__}")
+        for part in ("shards", "builds"):
+            entries = manifest.get(part, {})
+            if not isinstance(entries, dict) or not all(isinstance(entry, dict) for entry in entries.values()):
+                raise ValueError(f"its {part!r} are no object of objects")
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, RecursionError) as error:
@@ -151,12 +157,12 @@ def write_manifest(folder, build, options, shards):
             if entry.get("build") != build and os.path.exists(os.path.join(folder, name))}
     kept.update({name: {"build": build, **entry} for name, entry in shards.items()})
     builds = {name: entry for name, entry in manifest.get("builds", {}).items()
-              if any(shard["build"] == name for shard in kept.values())}
+              if any(shard.get("build") == name for shard in kept.values())}
     builds[build] = options
     with whole_file(os.path.join(folder, MANIFEST)) as file:
-        text = json.dumps({"version": 1, "shards": kept, "builds": builds}, indent=1, sort_keys=True,
-                          ensure_ascii=False)
-        file.write(text.encode("utf-8") + b"\n")
+        # In ASCII: the name of an input file need not be UTF-8.
+        text = json.dumps({"version": 1, "shards": kept, "builds": builds}, indent=1, sort_keys=True)
+        file.write(text.encode("ascii") + b"\n")
 
 
 def load_index(path, skip_corrupt=False, warn=None):
@@ -168,7 +174,7 @@ def load_index(path, skip_corrupt=False, warn=None):
     try:
         rows = np.fromfile(index_path(path), INDEX_DTYPE)
         offsets = rows["offset"]
-        if len(rows) and offsets[0] == 0 and offsets[-1] == size and np.all(np.diff(offsets) > 0):
+        if len(rows) and offsets[0] == 0 and offsets[-1] == size and _fits(rows, size):
             return rows
     except OSError:
         pass
@@ -181,6 +187,17 @@ def load_index(path, skip_corrupt=False, warn=None):
     rows = np.full(len(offsets), -1, INDEX_DTYPE)
     rows["offset"] = offsets
     return rows
+
+
+def _fits(rows, size):
+    """Whether records can lie where the index says: what is there instead is found by the records' checksums."""
+    offsets = rows["offset"]
+    # Offsets within the shard first: differences of others could overflow.
+    if not np.all((offsets >= 0) & (offsets <= size)):
+        return False
+    num_bytes = np.diff(offsets)
+    counts = np.stack([rows["num_tokens"][:-1], rows["num_predictions"][:-1]])
+    return bool(np.all(num_bytes >= HEADER_BYTES + FOOTER_BYTES) and np.all((counts >= 0) & (counts <= num_bytes)))
 
 
 def _scan(path, size):

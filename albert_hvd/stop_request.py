@@ -26,7 +26,8 @@ class StopRequest:
 
     def __exit__(self, *_):
         for number, handler in self._handlers_before.items():
-            signal.signal(number, handler)
+            # The signal that comes again while the stopped process leaves must not change its exit code.
+            signal.signal(number, signal.SIG_IGN if self.name else handler)
 
     def _note(self, number, _):
         self.name = signal.Signals(number).name

@@ -51,14 +51,13 @@ class Tokenizer:
         if not model:  # which SentencePiece takes for a vocabulary without pieces
             raise InputError(f"{flag}={path}: an empty file; give a SentencePiece .model")
         try:
-            self._processor = sentencepiece.SentencePieceProcessor(model_proto=model)
-        except (RuntimeError, OSError) as error:
+            self._processor = processor = sentencepiece.SentencePieceProcessor(model_proto=model)
+            everyone = list(range(processor.get_piece_size()))
+            self._pieces = processor.id_to_piece(everyone)
+        except (RuntimeError, OSError, UnicodeDecodeError) as error:
             raise InputError(f"{flag}={path}: not a SentencePiece model ({error}); "
                              f"give the .model file, not the .vocab") from None
-        processor = self._processor
-        self.vocab_size = processor.get_piece_size()
-        everyone = list(range(self.vocab_size))
-        self._pieces = processor.id_to_piece(everyone)
+        self.vocab_size = len(everyone)
         self._ids = {piece: i for i, piece in enumerate(self._pieces)}
         self.unk_id = processor.unk_id()
         self.cls_id = self._special_id(flag, "<cls>", "[CLS]")

@@ -54,9 +54,9 @@ def tokenizers_of(paths):
     found = {}
     for folder, name in map(os.path.split, paths):
         shard = manifests[folder].get("shards", {}).get(name, {})
-        tokenizer = manifests[folder].get("builds", {}).get(shard.get("build"), {}).get("tokenizer", {})
-        if "sha256" in tokenizer:
-            found[tokenizer["sha256"]] = tokenizer.get("path")
+        tokenizer = manifests[folder].get("builds", {}).get(str(shard.get("build")), {}).get("tokenizer")
+        if isinstance(tokenizer, dict) and "sha256" in tokenizer:
+            found[str(tokenizer["sha256"])] = str(tokenizer.get("path") or "")
     return dict(sorted(found.items()))
 
 

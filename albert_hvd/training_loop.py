@@ -19,10 +19,12 @@ class TrainingLoop:
     Args:
       training: `training_setup.Training`.
       stop_request: an entered `StopRequest`.
+      stall_watch: an entered `StallWatch`.
     """
 
-    def __init__(self, training, stop_request):
-        self._training, self._options, self._stop_request = training, training.options, stop_request
+    def __init__(self, training, stop_request, stall_watch):
+        self._training, self._options = training, training.options
+        self._stop_request, self._stall_watch = stop_request, stall_watch
         self._log = None
         if distributed.rank() == 0:
             self._log = TrainLog(self._options.output_dir, training.step, self._options.num_train_steps)
@@ -64,6 +66,7 @@ class TrainingLoop:
         while not stopped and not training.is_over():
             self._profiler.before(training.step + 1)
             result = training.run_step(stop=bool(self._stop_request.name))
+            self._stall_watch.progress(training.step)
             self._profiler.after(training.step)
             if result.skipped:
                 self._report_skipped_update(result)
@@ -105,12 +108,17 @@ class TrainingLoop:
     def _evaluate(self):
         """Evaluate; returns whether it was the best so far, or None when a signal interrupted it."""
         training = self._training
-        results = training.evaluate(self._stop_request.agreed)
+        results = training.evaluate(self._should_stop)
         if results is None:
             return None
         if self._log:
             self._log.write_evaluation(training.step, results)
         return training.evaluations.add(training.step, results["loss"])
+
+    def _should_stop(self):
+        """Asked before each batch of an evaluation."""
+        self._stall_watch.progress(self._training.step)
+        return self._stop_request.agreed()
 
     def _report_skipped_update(self, result):
         """Say that an update was skipped; give up, on all ranks, after `max_bad_steps` bad ones in a row."""

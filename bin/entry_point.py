@@ -22,6 +22,8 @@ RANK_0_SPEAKS_FIRST_SEC = 5.0
 # For flags without an upper bound of their own: no count, length or seed is meant to be larger.
 LARGEST_INTEGER = 2**31 - 1
 
+LONGEST_NAME = 100  # of a flag
+
 
 def use_project_environment():
     """Go on under `.venv`'s Python when this one lacks the dependencies; exit 2 when there is none."""
@@ -82,6 +84,7 @@ def run(main, takes_arguments=False):
         if {"--help", "-h", "-help"} & set(argv[1:]):
             app.usage(shorthelp=True, writeto_stdout=True, exitcode=0)  # absl's own --help exits with 1
         try:
+            _check_names(argv[1:])
             flags.FLAGS.set_gnu_getopt(takes_arguments)  # flags may stand behind arguments
             extra = flags.FLAGS(argv)[1:]
             if extra and not takes_arguments:
@@ -90,9 +93,21 @@ def run(main, takes_arguments=False):
             _check_numbers(flags.FLAGS)
         except flags.Error as error:
             _leave(2, str(error))
+        except (UnicodeDecodeError, RecursionError) as error:
+            _leave(2, f"--flagfile: cannot be read as flags ({error}); give a text file with one flag a line")
         return argv[:1] + extra
 
     app.run(lambda argv: _call(main, argv[1:] if takes_arguments else None), flags_parser=parse_flags)
+
+
+def _check_names(words):
+    """Refuse what absl would compare with every flag by recursion, for minutes or until Python stops it."""
+    from absl import flags
+
+    for word in words:
+        name = word.partition("=")[0]
+        if word.startswith("-") and len(name) > LONGEST_NAME:
+            raise flags.Error(f"unknown flag {name[:LONGEST_NAME]}... of {len(name)} characters (see --help)")
 
 
 def _check_numbers(parsed):

@@ -76,6 +76,11 @@ def define_training():
     flags.DEFINE_integer("log_every_steps", 100, "Updates between log lines.", lower_bound=1)
     flags.DEFINE_integer("max_bad_steps", 10,
         "Updates in a row with gradients that are not finite before giving up.", lower_bound=1)
+    flags.DEFINE_integer("stall_warn_sec", 60,
+        "Seconds without the end of a step after which ranks that do not answer are named.", lower_bound=1)
+    flags.DEFINE_integer("stall_abort_sec", 900,
+        "Seconds without the end of a step after which the run gives up, an hour before the first one; "
+        "0: never.", lower_bound=0)
     flags.DEFINE_string("profile_steps", None,
         "Steps to profile, such as 10:20: TensorFlow's profile and Horovod's timeline, in OUTPUT_DIR/profile.")
     flags.DEFINE_string("eval_input_file", None, "Held-out TFRecords for --eval_every_steps and --do_eval.")

@@ -41,6 +41,10 @@ prepare_environment() {
     export OMPI_MCA_btl_tcp_if_include=$INTERFACE OMPI_MCA_oob_tcp_if_include=$INTERFACE
     export NCCL_SOCKET_IFNAME=$INTERFACE
   fi
+  # A node that vanishes is noticed within a minute; Open MPI's own settings take eight.
+  export OMPI_MCA_oob_tcp_keepalive_time=${OMPI_MCA_oob_tcp_keepalive_time:-20}
+  export OMPI_MCA_oob_tcp_keepalive_intvl=${OMPI_MCA_oob_tcp_keepalive_intvl:-5}
+  export OMPI_MCA_oob_tcp_keepalive_probes=${OMPI_MCA_oob_tcp_keepalive_probes:-6}
   case $MPI_TRANSPORT in
     tcp) export OMPI_MCA_pml=ob1 OMPI_MCA_btl='^openib' ;;
     ucx) export OMPI_MCA_pml=ucx ;;

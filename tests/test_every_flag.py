@@ -28,8 +28,8 @@ HUGE = 10**30
 # Text flags that name what is read, with an ending that such a file may have.
 READ = {"input_file": ".txt", "eval_input_file": ".tfrecord", "baseline_input_file": ".tfrecord", "train_file": ".tsv",
         "valid_file": ".tsv", "test_file": ".tsv", "labels_file": ".txt", "coverage_file": ".txt", "input": ".txt",
-        "tokenizer": ".model", "bert_config_file": ".json", "init_checkpoint": "", "model": ""}
-WRITTEN_FILES = ("output_file", "model_prefix", "json")
+        "tokenizer": ".model", "bert_config_file": ".json", "init_checkpoint": "", "model": "", "allreduce": ".json"}
+WRITTEN_FILES = ("output_file", "model_prefix", "json", "plot")
 WRITTEN_FOLDERS = ("output", "output_dir", "scratch_dir")
 # Text flags of a form of their own, with values that are none.
 PARSED = {"task": ["unknown"], "seeds": ["one", "1,1", "-1", "1,", "99999999999"], "baselines": ["unknown", "all,none"],
@@ -94,11 +94,13 @@ def command_lines(inputs):
         "predict": ([], {"model": run}),  # no task model, but its flags are looked at first
         "doctor": ([], {"output_dir": "out"}),
         "demo": ([], {"input": text, "output_dir": "out", "num_train_steps": 10, "ranks": 1}),
+        "benchmark allreduce": ([], {"model": config}),
         "benchmark checkpoint": ([], {"bert_config_file": config, "max_seq_length": 16, "num_checkpoints": 1}),
         "benchmark data": ([], {**build_records, "repeats": 1}),
         "benchmark input": ([], {**records, "seconds": 0.1}),
         "benchmark memory": ([], {"bert_config_file": config, "max_seq_length": 16, "micro_batch_size": 2}),
         "benchmark recipes": ([], {**records, **updates, "eval_input_file": rows}),
+        "benchmark scaling": ([], {"model": config, "max_seq_length": 16, "measure": False}),
         "benchmark startup": ([], {"bert_config_file": config, "max_seq_length": 16, "repeats": 1}),
         "benchmark train": ([], {**records, "train_batch_size": 2, "rounds": 1, "steps": 1})}
 

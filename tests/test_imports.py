@@ -10,12 +10,14 @@ from conftest import ROOT
 
 LEVELS = {
     "ground": ["errors", "config", "files", "archives", "corpus", "tokenization", "example_proto", "shards", "records",
-               "gpu_pinning", "distributed", "stop_request", "model_files", "text_tables", "package_versions"],
-    "maths": ["modeling", "optimization", "loss_scaling", "masking", "instances", "cleaning", "sentences",
+               "gpu_pinning", "distributed", "stop_request", "run_lock", "emergency_exit", "model_files", "text_tables",
+               "package_versions", "worker_pool"],
+    "maths": ["modeling", "elementwise", "optimization", "loss_scaling", "masking", "instances", "cleaning", "sentences",
               "deduplication", "masked_text"],
     "parts": ["pretrainer", "training_step", "training_setup", "training_data", "training_loop", "checkpointing",
               "checkpoint_writer", "run_description", "evaluation", "input_pipeline", "packing",
-              "batch_plan", "metrics_window", "metrics_log", "profiling", "interop", "model_card", "document_reader",
+              "batch_plan", "metrics_window", "metrics_log", "stall_watch", "profiling", "interop", "model_card",
+              "document_reader",
               "example_stages", "data_report", "serving", "inference"],
     "jobs": ["pretraining", "validation", "demo", "sample_run", "preprocessing", "tokenizer_training", "data_plan",
              "data_building", "reporting", "benchmarking", "doctor", "exporting", "checkpoint_import",

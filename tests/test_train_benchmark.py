@@ -112,3 +112,15 @@ def test_the_table_names_speed_share_and_memory(config_file):
 def test_bad_flags_are_refused(config_file, changes, named):
     with pytest.raises(InputError, match=named):
         train.run(train.Options(**{"bert_config_file": config_file, "max_seq_length": 16, **changes}), None)
+
+
+def test_the_plot_is_a_png_file(tmp_path):
+    rows = [{"program": "albert_hvd", "real tokens/s": 300.0}, {"program": "huggingface", "real tokens/s": 100.0}]
+    train._draw(rows, train.Options(plot=str(tmp_path / "train.png")))
+    assert (tmp_path / "train.png").read_bytes().startswith(b"\x89PNG\r\n")
+
+
+def test_a_plot_that_cannot_be_written_is_refused_before_anything_is_measured(tmp_path, config_file):
+    with pytest.raises(InputError, match="--plot: cannot make the folder"):
+        train.run(train.Options(bert_config_file=config_file, max_seq_length=32,
+                                plot=str(tmp_path / "config.json" / "train.png")), None)

@@ -2,14 +2,10 @@
 
 import contextlib
 import multiprocessing
-import os
 import sys
 import traceback
 
 from albert_hvd.errors import InputError, RunFailed
-
-# A thread pool that spins while it waits would take cores from the contestant whose turn it is.
-_IDLE_THREADS_SLEEP = {"OMP_WAIT_POLICY": "PASSIVE", "KMP_BLOCKTIME": "0", "TF_CPP_MIN_LOG_LEVEL": "2"}
 
 
 def run_by_turns(contestants, rounds):
@@ -47,13 +43,7 @@ class _Contestant:
         self._theirs = theirs
 
     def __enter__(self):
-        before = dict(os.environ)
-        os.environ.update(_IDLE_THREADS_SLEEP)
-        try:
-            self._process.start()
-        finally:
-            os.environ.clear()
-            os.environ.update(before)
+        self._process.start()
         self._theirs.close()  # so that its end is noticed
         self._receive()
         return self

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from albert_hvd import distributed
 from albert_hvd.benchmarking.model_flops import NO_WORK, Work, work_of
 from albert_hvd.errors import InputError
 from albert_hvd.input_pipeline import TrainingBatches
@@ -45,15 +46,14 @@ class Setting(NamedTuple):
 
 def play_own(setting, precision="float32", packed=False, accumulation_steps=1):
     """This program: one rank with Horovod, AdamW, `TrainingStep` and its input pipeline."""
-    from albert_hvd import distributed
+    distributed.initialize(use_gpu=False)
     from albert_hvd.modeling import named_variables
     from albert_hvd.optimization import AdamW
     from albert_hvd.pretrainer import AlbertPretrainer
-    from albert_hvd.training_setup import COMPUTE_DTYPES
+    from albert_hvd.training_setup import COMPUTE_DTYPES, compiles_elementwise
     from albert_hvd.training_step import TrainingStep
 
-    distributed.initialize(use_gpu=False)
-    model = AlbertPretrainer(setting.config, _SEED, COMPUTE_DTYPES[precision])
+    model = AlbertPretrainer(setting.config, _SEED, COMPUTE_DTYPES[precision], compiled=compiles_elementwise())
     optimizer = distributed.distributed_optimizer(
         AdamW(_LEARNING_RATE, num_train_steps=10 ** 6, weight_decay=_WEIGHT_DECAY, clip_norm=_CLIP_NORM))
     optimizer.build(named_variables(model))

@@ -23,7 +23,8 @@ class Report:
       settings: dict of every option.
       rows: list of dicts, one a line of the table; the keys are the columns. Numbers keep their full
         precision here and are shown with four digits.
-      notes: lines below the table: how a column is measured, targets, ratios.
+      notes: lines below the tables: how a column is measured, targets, ratios.
+      sections: dict of a title to further such rows, each a table of its own below the first.
     """
 
     benchmark: str
@@ -32,6 +33,7 @@ class Report:
     notes: list = dataclasses.field(default_factory=list)
     machine: dict = dataclasses.field(default_factory=lambda: machine())
     versions: dict = dataclasses.field(default_factory=lambda: versions())
+    sections: dict = dataclasses.field(default_factory=dict)
 
     def lines(self):
         """The report as text, a list of lines."""
@@ -41,7 +43,9 @@ class Report:
                 f"machine: {machine['processor']}, {machine['cores']} cores, {machine['memory_gib']:.0f} GiB, "
                 f"{machine['system']}, load {machine['load_average']:.1f} at the start",
                 "versions: " + ", ".join(f"{name} {version}" for name, version in self.versions.items()),
-                "", *_table(self.rows), *(["", *self.notes] if self.notes else [])]
+                "", *_table(self.rows),
+                *(line for title, rows in self.sections.items() for line in ("", title, *_table(rows))),
+                *(["", *self.notes] if self.notes else [])]
 
     def write_json(self, path):
         """Write the report to `path`, whole or not at all. Raises InputError when it cannot be written."""

@@ -26,6 +26,7 @@ from albert_hvd.benchmarking.random_rows import num_predictions, random_rows
 from albert_hvd.benchmarking.report import Report
 from albert_hvd.config import AlbertConfig
 from albert_hvd.errors import InputError
+from albert_hvd.files import check_place, whole_file
 from albert_hvd.records import open_records
 from albert_hvd.shards import RecordWriter
 
@@ -51,6 +52,7 @@ class Options:
     peer_compile: bool = dataclasses.field(default=False, metadata={"help": "also run the peer under torch.compile"})
     rounds: int = dataclasses.field(default=5, metadata={"help": "turns of each program"})
     steps: int = dataclasses.field(default=4, metadata={"help": "updates of a turn"})
+    plot: str = dataclasses.field(default=None, metadata={"help": "draw the real tokens/s into this PNG file"})
 
 
 def run(options, command_folder):
@@ -66,6 +68,8 @@ def run(options, command_folder):
     report.notes.append(f"ceiling: {ceiling:.0f} GFLOP/s in products of matrices (rows x positions, H) and (H, F), "
                         f"H = {config.hidden_size}, F = {config.intermediate_size}, {options.precision}")
     report.notes += _ratios(report.rows)
+    if options.plot:
+        _draw(report.rows, options)
     return report
 
 
@@ -79,6 +83,8 @@ def _check(options):
     if options.input_file and not options.max_predictions_per_seq:
         raise InputError("--max_predictions_per_seq is missing; it goes with --input_file")
     plan_batch(options.train_batch_size, 1, options.accumulation_steps, 0, None)
+    if options.plot:
+        check_place(options.plot, "--plot")
 
 
 def _setting(options, config, folder):
@@ -143,3 +149,17 @@ def _ratios(rows):
     fastest = max(others, key=lambda row: row["real tokens/s"])
     return [f"{row['program']}: {row['real tokens/s'] / fastest['real tokens/s']:.2f} times the real tokens/s of "
             f"{fastest['program']}, {row['peak MiB'] / fastest['peak MiB']:.2f} times its memory" for row in own]
+
+
+def _draw(rows, options):
+    """The plot: a bar of each program's real tokens a second."""
+    from albert_hvd.reporting.bars import Bar, BarChart, draw_bars
+    from albert_hvd.reporting.drawing import to_png
+
+    bars = [Bar(row["program"], "pre-trained" if row["program"].startswith("albert_hvd") else "baseline",
+                row["real tokens/s"], None, f"{row['real tokens/s']:.0f}") for row in rows]
+    model = os.path.splitext(os.path.basename(options.bert_config_file))[0]
+    chart = BarChart("train", f"Training of {model}, {options.max_seq_length} positions, {options.precision}",
+                     "real tokens/s", True, bars)
+    with whole_file(options.plot, "--plot") as file:
+        file.write(to_png(chart, draw_bars))

@@ -64,14 +64,19 @@ def allreduce_speed(max_bytes):
     size, rows, num_bytes = distributed.size(), [], _SMALLEST_BYTES
     while num_bytes <= max_bytes:
         tensor, name = tf.zeros([num_bytes // 4], tf.float32), f"doctor_{num_bytes}"
-        distributed.sum_over_ranks(tensor, name)  # the first opens connections
-        times = []
-        for _ in range(_REPETITIONS):
-            started = time.perf_counter()
-            distributed.sum_over_ranks(tensor, name).numpy()
-            times.append(time.perf_counter() - started)
-        seconds = max(distributed.gather_objects(sorted(times)[_REPETITIONS // 2], "doctor_times"))
+        seconds = slowest_median_sec(lambda: distributed.sum_over_ranks(tensor, name).numpy(), _REPETITIONS)
         rows.append({"bytes": num_bytes, "seconds": seconds,
                      "bus_bytes_per_sec": 2 * (size - 1) / size * num_bytes / seconds})
         num_bytes *= _GROWTH
     return rows
+
+
+def slowest_median_sec(collective, repetitions):
+    """The median seconds of calls of `collective()`, which all ranks make, of the rank where it is largest."""
+    collective()  # the first opens connections
+    times = []
+    for _ in range(repetitions):
+        started = time.perf_counter()
+        collective()
+        times.append(time.perf_counter() - started)
+    return max(distributed.gather_objects(sorted(times)[repetitions // 2], "slowest_median"))

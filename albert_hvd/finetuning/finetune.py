@@ -8,6 +8,7 @@ interrupted resumes at its newest checkpoint.
 """
 
 from albert_hvd import distributed
+from albert_hvd.run_lock import one_run_in
 from albert_hvd.stop_request import StopRequest
 
 
@@ -18,7 +19,8 @@ def finetune(options):
       options: `options.FineTuningOptions`.
 
     Raises:
-      InputError: on every rank, before any training, when a flag or a file is not as it must be.
+      InputError: on every rank, before any training, when a flag or a file is not as it must be, or another run
+        writes to `output_dir`.
       StoppedBySignal: after SIGTERM or SIGUSR1 to any rank, with a checkpoint saved.
       RunFailed: training diverged, or a checkpoint could not be written.
     """
@@ -35,4 +37,5 @@ def finetune(options):
         if distributed.rank() == 0:
             device = "GPU" if tf.config.get_visible_devices("GPU") else "CPU"
             print(describe(job, distributed.size(), device), flush=True)
-        Seeds(job, stop_request).run()
+        with one_run_in(options.output_dir):
+            Seeds(job, stop_request).run()

@@ -131,7 +131,18 @@ def _json_objects(path, lines):
             raise _error(path, number, f"not a JSON object ({error}); write one on each line") from None
         if not isinstance(values, dict):
             raise _error(path, number, f"a JSON object is wanted, found {type(values).__name__}")
+        if "\\u" in line and not _is_text(values):
+            raise _error(path, number, "it has half of a surrogate pair, such as \\ud83d; write the whole character")
         yield number, values
+
+
+def _is_text(values):
+    """Whether all strings of a JSON value have a UTF-8 form."""
+    try:
+        json.dumps(values, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _read_conll(path, lines):

@@ -18,10 +18,13 @@ def read_seed_result(folder):
     path = os.path.join(folder, RESULTS)
     try:
         with open(path, encoding="utf-8") as file:
-            return json.load(file)
+            values = json.load(file)
+        if not isinstance(values, dict):
+            raise ValueError(f"it holds no JSON object, but a {type(values).__name__}")
+        return values
     except FileNotFoundError:
         return None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"--output_dir: {path} cannot be read ({error}); remove the folder {folder} to train that "
                          f"seed again") from None
 

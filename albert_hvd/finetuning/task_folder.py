@@ -75,7 +75,7 @@ def read_weights(folder, model, flag):
     source = f"{flag}={folder}"
     try:
         arrays = load_file(os.path.join(folder, _WEIGHTS))
-    except (OSError, SafetensorError) as error:
+    except (OSError, SafetensorError, KeyError, TypeError) as error:
         raise InputError(f"{source}: {_WEIGHTS} cannot be read ({error}); copy the folder again") from None
     assign_arrays(named_variables(model), arrays, source)
 
@@ -114,6 +114,7 @@ def assign_arrays(variables, arrays, source):
     problems += [f"{path} has shape {arrays[path].shape}, the model {tuple(variable.shape)}"
                  for path, variable in variables.items()
                  if path in arrays and arrays[path].shape != tuple(variable.shape)]
+    problems += [f"{path} is of type {array.dtype}" for path, array in arrays.items() if array.dtype != "float32"]
     if problems:
         raise InputError(f"{source}: its weights do not fit its sizes: {'; '.join(problems)}")
     for path, variable in variables.items():

@@ -33,7 +33,9 @@ class TaskModel(tf.Module):
 
     def __init__(self, config, task, seed=0, compute_dtype=tf.float32, head_dropout=0.0, name=None):
         super().__init__(name=name)
-        self.config, self._uses_pooler, self._head_dropout = config, task.uses_pooler, head_dropout
+        self.config, self._head_dropout = config, head_dropout
+        self._reads_mean = task.head == "mean"
+        self._uses_pooler = task.uses_pooler and not self._reads_mean
         self.encoder = AlbertEncoder(config, seed, compute_dtype, name="encoder")
         self.head = HEADS[task.head](config.hidden_size, len(task.labels), self.encoder.initializer, name="head")
 
@@ -47,15 +49,20 @@ class TaskModel(tf.Module):
 
         Args:
           input_ids, input_mask, segment_ids: int32 (B, S); see `AlbertEncoder`.
-          positions: int32 (B, W), the position that each slot is read at; a task that uses the pooler has one
-            slot, the row itself.
+          positions: int32 (B, W), the position that each slot is read at; a task that uses the pooler, or the
+            head "mean", has one slot, the row itself.
           dropout_seed: int32 (2,) while training; None switches dropout off.
 
         Returns:
           float32 logits (B, W, L); what stands in slots of padding means nothing.
         """
         sequence_output, pooled_output = self.encoder(input_ids, input_mask, segment_ids, dropout_seed=dropout_seed)
-        x = pooled_output if self._uses_pooler else tf.gather(sequence_output, positions, batch_dims=1)
+        if self._uses_pooler:
+            x = pooled_output
+        elif self._reads_mean:
+            x = _mean(sequence_output, input_mask)
+        else:
+            x = tf.gather(sequence_output, positions, batch_dims=1)
         # The encoder's own dropout draws from this seed and from the next one.
         dropout = Dropout(self._head_dropout, None if dropout_seed is None else dropout_seed + 2)
         return self.head(dropout(tf.cast(x, tf.float32)))
@@ -64,3 +71,10 @@ class TaskModel(tf.Module):
         """`__call__` with a dict as `batches.pad` gives it; texts are one segment."""
         return self(batch["input_ids"], batch["input_mask"], tf.zeros_like(batch["input_ids"]), batch["positions"],
                     dropout_seed)
+
+
+def _mean(sequence_output, input_mask):
+    """The mean of a row's outputs without padding, float32: (B, S, H) and (B, S) -> (B, 1, H)."""
+    mask = tf.cast(input_mask > 0, tf.float32)[:, :, None]
+    total = tf.reduce_sum(tf.cast(sequence_output, tf.float32) * mask, axis=1, keepdims=True)
+    return total / tf.maximum(tf.reduce_sum(mask, axis=1, keepdims=True), 1.0)

@@ -72,7 +72,7 @@ def _open_safetensors(path):
         file = safe_open(path, framework="numpy")  # checks every declared shape against the file's size
         names = list(file.keys())
         slices = {name: file.get_slice(name) for name in names}
-    except (SafetensorError, OSError) as error:
+    except (SafetensorError, OSError, ValueError) as error:  # a ValueError: a name that no file can have
         raise InputError(f"{path}: not a readable safetensors file ({error}); download it again") from None
     return {name: _Tensor(piece.get_shape(), piece.get_dtype(), lambda name=name: file.get_tensor(name))
             for name, piece in slices.items()}
@@ -84,7 +84,7 @@ def _open_shards(folder):
         with open(path, encoding="utf-8") as file:
             names = set(json.load(file)["weight_map"].values())
         outside = [name for name in names if not isinstance(name, str) or os.path.basename(name) != name]
-    except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
+    except (OSError, ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
         raise InputError(f"{path}: not a readable index of shards ({error}); download it again") from None
     if outside:
         raise InputError(f"{path}: the shard {outside[0]!r} is not a file of this folder; the index is damaged or "

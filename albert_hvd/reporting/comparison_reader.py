@@ -112,9 +112,10 @@ def _read(path):
         raise InputError(f"RESULT {path}: not JSON ({error}); {_MEND}") from None
     if not isinstance(values, dict) or values.get("format") != FORMAT:
         raise InputError(f"RESULT {path}: not of the format {FORMAT!r}; {_MEND}")
-    if not re.fullmatch(r"[\w-]{1,40}", str(values.get("task"))):
-        raise InputError(f"RESULT {path}: its task is {values.get('task')!r}; run bin/finetune again")
-    return {**values, "task": str(values["task"])}
+    task = values.get("task")
+    if not isinstance(task, str) or not re.fullmatch(r"[\w-]{1,40}", task):
+        raise InputError(f"RESULT {path}: its task is {task!r}; run bin/finetune again")
+    return values
 
 
 def _labelled(found):

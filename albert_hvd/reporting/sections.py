@@ -146,10 +146,10 @@ def _positions_of_an_update(run):
 
 
 def _mean_real_tokens(run):
-    tokens = real_tokens_per_update(run)
+    tokens, positions = real_tokens_per_update(run), _positions_of_an_update(run)
     if tokens is None:
         return _UNKNOWN
-    return f"{_count(tokens.mean())} ({_percent(tokens.mean() / _positions_of_an_update(run))})"
+    return f"{_count(tokens.mean())} ({_percent(tokens.mean() / positions if positions else None)})"
 
 
 def _median(run, name):

@@ -10,7 +10,7 @@ from albert_hvd.finetuning.encoding import Rows
 LENGTHS = st.lists(st.integers(2, 60), min_size=1, max_size=300).map(np.array)
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(lengths=LENGTHS, batch_size=st.integers(1, 40), seed=st.integers(0, 9), epoch=st.integers(0, 9))
 def test_an_epoch_has_each_row_once(lengths, batch_size, seed, epoch):
     batches = epoch_batches(lengths, batch_size, seed, epoch)
@@ -34,7 +34,7 @@ def test_rows_of_a_batch_are_of_similar_length():
     assert padded < 1.1 * lengths.sum()  # in random order: about 1.9
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(lengths=LENGTHS, batch_size=st.integers(1, 40), size=st.integers(1, 3))
 def test_scoring_takes_every_row_once_and_keeps_its_bounds(lengths, batch_size, size):
     batches = scoring_batches(lengths * 100, batch_size, size)

@@ -1,7 +1,7 @@
 """Reading labelled texts and tagged sentences, and what is said of files that are not as they must be."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from albert_hvd.errors import InputError
@@ -85,6 +85,7 @@ def test_a_missing_file(tmp_path):
 TOKEN = st.text(st.characters(exclude_categories=("Cs", "Cc", "Zs", "Zl", "Zp")), min_size=1, max_size=6)
 
 
+@settings(deadline=None)
 @given(sentences=st.lists(st.lists(st.tuples(TOKEN, TOKEN), min_size=1, max_size=5), min_size=1, max_size=4))
 def test_conll_holds_what_was_written(tmp_path_factory, sentences):
     content = "\n".join("".join(f"{word}\t{tag}\n" for word, tag in sentence) for sentence in sentences)

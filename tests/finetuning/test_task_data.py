@@ -5,7 +5,7 @@ import types
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_corpus import make_tokenizer
 from small_tasks import labelled_texts, write_conll, write_tsv
@@ -70,6 +70,7 @@ def test_the_split_is_seeded_and_recorded(tokenizer, tmp_path):
 TEXTS = st.lists(st.text("abc", min_size=1, max_size=3), min_size=2, max_size=40)
 
 
+@settings(deadline=None)
 @given(texts=TEXTS, seed=st.integers(0, 5))
 def test_a_split_divides_the_different_inputs(texts, seed):
     examples = [Example(text, ("x",), "f", line) for line, text in enumerate(texts)]

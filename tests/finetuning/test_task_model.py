@@ -46,7 +46,8 @@ def test_a_third_task_is_one_file():
     assert all(task_class(name).name == name for name in TASK_NAMES)
 
 
-@pytest.mark.parametrize("name, head", [("classification", "linear"), ("tagging", "linear"), ("tagging", "crf")])
+@pytest.mark.parametrize("name, head", [
+    ("classification", "linear"), ("classification", "mean"), ("tagging", "linear"), ("tagging", "crf")])
 def test_padding_and_neighbours_do_not_matter(tiny_config, name, head):
     model, task = make_model(tiny_config, name, head)
     rows = make_rows(task.uses_pooler)
@@ -54,6 +55,16 @@ def test_padding_and_neighbours_do_not_matter(tiny_config, name, head):
     alone = Scorer(model, task, PAD + 7, batch_size=1)(rows)
     np.testing.assert_array_equal(together.labels, alone.labels)
     np.testing.assert_allclose(together.probabilities, alone.probabilities, atol=1e-5)
+
+
+def test_the_mean_is_that_of_the_real_pieces(tiny_config):
+    model, _ = make_model(tiny_config, "classification", "mean")
+    input_ids, length = np.int32([[3, 7, 8, 4, PAD, PAD]]), 4
+    mask = (np.arange(6) < length).astype(np.int32)[None]
+    scores = model(input_ids, mask, np.zeros_like(input_ids), np.int32([[0]]))
+    outputs, _ = model.encoder(input_ids, mask, np.zeros_like(input_ids))
+    np.testing.assert_allclose(scores[:, 0], model.head(outputs[:, :length].numpy().mean(axis=1)), atol=1e-5)
+    assert not any("pooler" in path for path in model.trained_variables())
 
 
 def test_windows_of_a_text_are_averaged(tiny_config):

@@ -25,7 +25,7 @@ class Task(abc.ABC):
     kind = None  # "classification" or "tagging"
     heads = ("linear",)
     select_by = "accuracy"  # "accuracy" or "macro_f1"
-    uses_pooler = False  # True: each row has one slot, read through the pooler
+    uses_pooler = False  # True: each row has one slot, read through the pooler unless the head says otherwise
     default_long_texts = "truncate"
 
     def __init__(self, labels, head="linear", max_seq_length=128, long_texts=None):

@@ -1,5 +1,6 @@
-"""Runs of bin/pretrain as the tests of this folder start, watch and compare them."""
+"""Runs of bin/pretrain as tests start, watch and compare them."""
 
+import contextlib
 import json
 import os
 import subprocess
@@ -69,7 +70,11 @@ def wait_until(condition, process, what, timeout=300):
         if found := condition():
             return found
         time.sleep(0.02)
-    process.kill()
+    if process.poll() is None:
+        # The launcher alone would leave its ranks behind.
+        for part in [*psutil.Process(process.pid).children(recursive=True), process]:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                part.kill()
     pytest.fail(f"the run did not come to {what}: {process.communicate()}")
 
 

@@ -1,0 +1,17 @@
+"""The processes that share the work of a data command."""
+
+import concurrent.futures
+import multiprocessing
+
+from albert_hvd.errors import InputError
+
+
+def worker_pool(num_workers):
+    """An executor of `num_workers` processes. Raises InputError when the machine has no room for its locks."""
+    # Not fork: the parent may have threads (SentencePiece, NumPy), whose locks a child would inherit.
+    context = multiprocessing.get_context("spawn")
+    try:
+        return concurrent.futures.ProcessPoolExecutor(num_workers, context)
+    except OSError as error:
+        raise InputError(f"--num_workers={num_workers}: the processes cannot be started ({error.strerror}): make room "
+                         f"in /dev/shm, where their locks lie, or use --num_workers=1") from None
