@@ -152,7 +152,7 @@ def _predict(report, options, models):
     report.sections[f"predicted, {options.train_batch_size} rows of {options.max_seq_length} positions an update"] = (
         predict_models(models, options.train_batch_size, options.max_seq_length,
                        num_predictions(options.max_seq_length), missing_sec))
-    report.notes.append(f"at least: with {1e3 * missing_sec:.0f} ms more for each update, the median of what the "
+    report.notes.append(f"slower: with {1e3 * missing_sec:.0f} ms more for each update, the median of what the "
                         f"published updates took longer than the cost model says (missing ms)")
     report.notes += dict.fromkeys(f"published: {table.source}" for table in TABLES)
     report.notes += dict.fromkeys(f"hardware: {table.system.name}: {source}"
@@ -170,7 +170,7 @@ def _draw(sections, path):
         rows = [row for row in predicted if (row["system"], row["model"]) == (system, model)]
         for column, found in lines.items():
             found.append(Line(f"{model}, {system}", [row["GPUs"] for row in rows], [row[column] for row in rows],
-                              [row[f"{column} at least"] for row in rows]))
+                              [row[f"{column}, slower"] for row in rows]))
     for name in batches:
         rows = [row for row in published if row["published"] == name]
         speeds = {"sequences/s": [row["updates/s"] * batches[name] for row in rows],
