@@ -97,6 +97,8 @@ def command_lines(inputs):
         "benchmark allreduce": ([], {"model": config}),
         "benchmark checkpoint": ([], {"bert_config_file": config, "max_seq_length": 16, "num_checkpoints": 1}),
         "benchmark data": ([], {**build_records, "repeats": 1}),
+        "benchmark guard": ([], {"bert_config_file": config, "max_seq_length": 16, "train_batch_size": 4, "rounds": 1,
+                                 "steps": 1}),
         "benchmark input": ([], {**records, "seconds": 0.1}),
         "benchmark memory": ([], {"bert_config_file": config, "max_seq_length": 16, "micro_batch_size": 2}),
         "benchmark recipes": ([], {**records, **updates, "eval_input_file": rows}),
