@@ -55,9 +55,10 @@ def expand_outputs(output_file):
     outputs = []
     for part in filter(None, (part.strip() for part in output_file.split(","))):
         sharded = re.fullmatch(r"(.+)@(\d+)", part)
-        number = int(sharded.group(2)) if sharded else 1
-        if sharded and not 1 <= number <= 99999:
-            raise InputError(f"--output_file={part}: the number of shards after @ must be 1 to 99999")
+        # The length first: Python refuses to convert thousands of digits.
+        number = 1 if not sharded else int(sharded.group(2)) if len(sharded.group(2)) <= 5 else 0
+        if not number:
+            raise InputError(f"--output_file={part[:100]}: the number of shards after @ must be 1 to 99999")
         outputs += ([f"{sharded.group(1)}-{i:05d}-of-{number:05d}" for i in range(number)] if sharded else [part])
     if not outputs or len(set(map(os.path.abspath, outputs))) < len(outputs):
         raise InputError(f"--output_file={output_file}: give one or more different names, or name@16 for 16 shards")

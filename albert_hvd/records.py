@@ -21,8 +21,8 @@ from albert_hvd.shards import FOOTER_BYTES, HEADER_BYTES, index_path, load_index
 
 MAX_OPEN_FILES = 256
 
-# Fields of zeros and ones; a weight may be between them.
-_TWO_VALUED = ("input_mask", "segment_ids", LABEL_FIELD, "masked_lm_weights")
+_TWO_VALUED = ("input_mask", "segment_ids", LABEL_FIELD)
+_LARGEST_WEIGHT = 3.4e38  # what float32 holds
 _CHANGED = "changed since this run began"
 
 
@@ -231,7 +231,8 @@ class RecordDataset:
 
     def _check_ranges(self, batch, numbers):
         limits = {"masked_lm_positions": (self.max_seq_length, "--max_seq_length", "the sequence length"),
-                  **dict.fromkeys(_TWO_VALUED, (2, "--input_file", "the number of values that there are"))}
+                  **dict.fromkeys(_TWO_VALUED, (2, "--input_file", "the number of values that there are")),
+                  "masked_lm_weights": (_LARGEST_WEIGHT, "--input_file", "the upper end of weights")}
         if self._vocab_size is not None:
             limits["input_ids"] = limits["masked_lm_ids"] = (
                 self._vocab_size, "--bert_config_file", "the config's vocab_size")

@@ -80,7 +80,7 @@ def _flag_texts(data, folder):
                 assert parse(text if parse is not expand_input_files else text.replace("/", "").replace("**", "*"))
             except InputError:
                 pass
-        numbers = [part for part in text.split(",") if part.lstrip("-").isdecimal() and len(part) < 4000]
+        numbers = [part for part in text.split(",") if part.removeprefix("-").isdecimal() and len(part) < 4000]
         try:
             check_options(ExampleOptions(*map(int, numbers[:2])))
         except InputError:

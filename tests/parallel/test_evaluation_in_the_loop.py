@@ -48,7 +48,7 @@ def test_training_stops_early_and_keeps_the_best(training_files, tmp_path):
     assert len(losses) == best + 2 < 100
     assert status(tmp_path)["reason"].startswith("stopped early: 2 evaluations")
     best_file = tmp_path / "checkpoints" / "best.json"
-    assert json.loads(best_file.read_text()) == {"step": best}
+    assert json.loads(best_file.read_text())["step"] == best
     assert sorted(path.name for path in best_file.parent.glob("step_*")) == [f"step_{step:08d}" for step in
                                                                             (best, best + 2)]
     figures = validated(training_files, best_file, tmp_path / "figures", eval_batch_size=5)
