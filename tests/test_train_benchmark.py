@@ -56,6 +56,7 @@ def test_batches_for_the_peer_end_with_the_longest_example():
     assert theirs["labels"].tolist() == [[-100, -100, 17], [-100, 19, -100]]
     assert theirs["sentence_order_label"].tolist() == [1, 0]
     assert {array.dtype for array in theirs.values()} == {np.dtype("int64")}
+    assert all(array.flags.c_contiguous for array in theirs.values())
 
 
 def counting(start, path):

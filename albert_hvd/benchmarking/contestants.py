@@ -140,4 +140,5 @@ def _for_huggingface(batch):
     labels[rows, batch["masked_lm_positions"][rows, slots]] = batch["masked_lm_ids"][rows, slots]
     names = {"input_ids": "input_ids", "attention_mask": "input_mask", "token_type_ids": "segment_ids"}
     return {**{theirs: batch[ours][:, :longest].astype(np.int64) for theirs, ours in names.items()},
-            "labels": labels[:, :longest], "sentence_order_label": batch["next_sentence_labels"][:, 0].astype(np.int64)}
+            "labels": labels[:, :longest].copy(),  # their loss wants a view of it
+            "sentence_order_label": batch["next_sentence_labels"][:, 0].astype(np.int64)}
