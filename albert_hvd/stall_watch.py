@@ -50,6 +50,7 @@ class StallWatch:
         self._rank = distributed.rank()
         self._main_thread = threading.get_ident()
         self._signs, self._step = 0, None
+        self._answered, self._answering = False, threading.Lock()
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="stall watch", daemon=True)
 
@@ -67,8 +68,11 @@ class StallWatch:
 
     def progress(self, step=None):
         """Say that this rank has got on; `step` is the number of updates made, None during set-up."""
-        self._signs += 1
-        self._step = step
+        with self._answering:
+            self._signs += 1
+            self._step = step
+            if self._answered:
+                self._withdraw()  # before it goes on, or the answer would stand for the next stall
 
     def _watch(self):
         seen, quiet_sec, call, last = self._signs, 0.0, 0, time.monotonic()
@@ -78,34 +82,37 @@ class StallWatch:
             quiet_sec += min(now - last, 2 * _TICK_SEC)
             last = now
             if self._signs != seen:
-                if call:
-                    self._withdraw()
                 seen, quiet_sec, call = self._signs, 0.0, 0
             elif call == 0 and quiet_sec >= self._warn_sec:
                 call = 1
-                self._answer(call)
+                self._answer(call, seen)
             elif call == 1 and quiet_sec >= self._warn_sec + _ANSWER_SEC:
                 call = 2
                 self._warn(quiet_sec)
             elif call < 3 and self._abort_sec and quiet_sec >= self._limit_sec():
                 call = 3
-                self._answer(call)
+                self._answer(call, seen)
             elif call == 3 and quiet_sec >= self._limit_sec() + _ANSWER_SEC:
                 self._give_up(quiet_sec)
 
     def _limit_sec(self):
         return self._abort_sec if self._step is not None else max(self._abort_sec, _FIRST_STEP_SEC)
 
-    def _answer(self, call):
-        """Leave word that this rank lives; a full disk or the like must not end the watch."""
+    def _answer(self, call, signs):
+        """Leave word that this rank lives, unless it has got on; a full disk or the like must not end the watch."""
         answer = {"call": call, "at": self._position()}
-        try:
-            with whole_file(self._path(self._rank), "--output_dir") as file:
-                file.write(json.dumps(answer).encode())
-        except InputError:
-            pass
+        with self._answering:
+            if self._signs != signs:
+                return
+            self._answered = True
+            try:
+                with whole_file(self._path(self._rank), "--output_dir") as file:
+                    file.write(json.dumps(answer).encode())
+            except InputError:
+                pass
 
     def _withdraw(self):
+        self._answered = False
         try:
             os.remove(self._path(self._rank))
             os.rmdir(self._folder)

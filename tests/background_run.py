@@ -56,8 +56,8 @@ class BackgroundRun:
         return ranks_of(self._process)
 
     def launcher(self):
-        """Its mpirun."""
-        return next(process for process in self.processes() if process.name() == "mpirun")
+        """Its mpirun, whatever the program's own name is."""
+        return next(process for process in self.processes() if process.cmdline()[:1] == ["mpirun"])
 
     def is_running(self):
         return self._process.poll() is None

@@ -103,6 +103,14 @@ def test_progress_takes_everything_back(ranks, tmp_path):
     assert ranks.last_words == {}
 
 
+def test_the_answer_of_a_stall_does_not_stand_for_the_next(ranks, tmp_path):
+    """It is taken back before the rank goes on: what stops it next may be its end."""
+    ranks.start([0], warn_sec=0.1, abort_sec=0)
+    wait_for((tmp_path / stall_watch.FOLDER / "rank-0.json").exists)
+    ranks.watches[0].progress(8)
+    assert not (tmp_path / stall_watch.FOLDER).exists()
+
+
 def test_a_slow_rank_is_waited_for(ranks):
     """Each step takes longer than the warning's limit and less than the other."""
     ranks.start(range(3), warn_sec=0.1, abort_sec=1000)
