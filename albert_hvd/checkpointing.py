@@ -227,14 +227,15 @@ def _best_in(path, flag):
     return checkpoint
 
 
-def load_arrays(path, name, shapes, source):
-    """The arrays of one file of a checkpoint, checked against what the model has.
+def load_arrays(path, name, shapes, source, sizes="--bert_config_file"):
+    """The arrays of one safetensors file, checked against what the model has.
 
     Args:
       path: the checkpoint's folder.
-      name: `WEIGHTS` or `OPTIMIZER`.
+      name: `WEIGHTS`, `OPTIMIZER` or another file of it.
       shapes: dict of array name to the shape wanted.
       source: what to call the checkpoint in an error, such as "--init_checkpoint=...".
+      sizes: what to call the origin of the shapes there.
 
     Raises:
       InputError: the file cannot be read; or names every array that is missing, unknown, of another shape or not
@@ -243,15 +244,22 @@ def load_arrays(path, name, shapes, source):
     try:
         arrays = load_file(os.path.join(path, name))
     except (OSError, SafetensorError, KeyError, TypeError) as error:
-        raise InputError(f"{source}: {name} cannot be read ({error}); name another checkpoint") from None
+        raise InputError(f"{source}: {name} cannot be read ({error}); copy it again or name another") from None
     problems = [f"{key} is missing" for key in shapes if key not in arrays]
     problems += [f"{key} is unknown" for key in arrays if key not in shapes]
     problems += [f"{key} has shape {arrays[key].shape}, the model {tuple(shape)}"
                  for key, shape in shapes.items() if key in arrays and arrays[key].shape != tuple(shape)]
     problems += [f"{key} is of type {array.dtype}" for key, array in arrays.items() if array.dtype != "float32"]
     if problems:
-        raise InputError(f"{source}: the checkpoint does not fit --bert_config_file: {'; '.join(problems)}")
+        raise InputError(f"{source}: {name} does not fit {sizes}: {'; '.join(problems)}")
     return arrays
+
+
+def restore_variables(variables, path, name, source, sizes="--bert_config_file"):
+    """Give variables, a dict by name, the arrays of one file; arguments and errors as of `load_arrays`."""
+    shapes = {key: variable.shape for key, variable in variables.items()}
+    for key, array in load_arrays(path, name, shapes, source, sizes).items():
+        variables[key].assign(array)
 
 
 def _checksum_of(state):

@@ -191,8 +191,8 @@ class Training:
         self._check_state(state)
         self._checkpoints.mark_best(state.get("evaluations", {}).get("best_step"))
         path = self._checkpoints.path(state["step"])
-        _assign(self._variables, path, checkpointing.WEIGHTS, f"--output_dir={self.options.output_dir}")
-        _assign(self._slots(), path, checkpointing.OPTIMIZER, f"--output_dir={self.options.output_dir}")
+        for name, variables in ((checkpointing.WEIGHTS, self._variables), (checkpointing.OPTIMIZER, self._slots())):
+            checkpointing.restore_variables(variables, path, name, f"--output_dir={self.options.output_dir}")
         return state
 
     def _load_weights(self, path, flag):
@@ -202,7 +202,7 @@ class Training:
         """
         if kind_of(path, flag) == "run":
             checkpoint = checkpointing.find_checkpoint(path, flag)
-            _assign(self._variables, checkpoint, checkpointing.WEIGHTS, f"{flag}={path}")
+            checkpointing.restore_variables(self._variables, checkpoint, checkpointing.WEIGHTS, f"{flag}={path}")
             config = AlbertConfig.from_dict(checkpointing.read_state(checkpoint).get("config"), checkpoint)
             _check_same_sizes(self.config, config, f"{flag}={path}")
             return
@@ -254,12 +254,6 @@ def _difference(now, before):
         keys = [key for key in now if now[key] != before.get(key)]
         now, before = ({key: values.get(key) for key in keys} for values in (now, before))
     return f"{now} now and {before}"
-
-
-def _assign(variables, path, name, source):
-    arrays = checkpointing.load_arrays(path, name, {key: v.shape for key, v in variables.items()}, source)
-    for key, variable in variables.items():
-        variable.assign(arrays[key])
 
 
 def compiles_elementwise():

@@ -5,7 +5,7 @@ import json
 import os
 
 from albert_hvd import distributed
-from albert_hvd.checkpointing import WEIGHTS, find_checkpoint, load_arrays, read_state
+from albert_hvd.checkpointing import WEIGHTS, find_checkpoint, read_state, restore_variables
 from albert_hvd.config import AlbertConfig
 from albert_hvd.errors import InputError
 from albert_hvd.files import make_folder
@@ -56,10 +56,8 @@ def validate(options):
 
     model = AlbertPretrainer(config, options.seed)
     variables = named_variables(model)
-    if checkpoint and distributed.rank() == 0:
-        arrays = load_arrays(checkpoint, WEIGHTS, {key: v.shape for key, v in variables.items()}, checkpoint)
-        for path, variable in variables.items():
-            variable.assign(arrays[path])
+    if checkpoint:
+        distributed.on_rank_0(lambda: restore_variables(variables, checkpoint, WEIGHTS, checkpoint), "restore")
     distributed.broadcast_variables(list(variables.values()))
     dataset = open_records(options.input_file, "--input_file", options, config.vocab_size)
     results = {"global_step": step, **Evaluator(model, dataset, options.eval_batch_size, options.max_eval_steps)()}

@@ -3,7 +3,8 @@
 import pytest
 
 from albert_hvd.errors import InputError
-from albert_hvd.reporting.panels import Line, Panel, PanelChart, draw_panels, write_panels
+from albert_hvd.reporting.drawing import write_png
+from albert_hvd.reporting.panels import Line, Panel, PanelChart, draw_panels
 
 CHART = PanelChart("speed", "Speed", "GPUs", [
     Panel("sequences/s", True, [Line("base", [1, 8], [100.0, 790.0], least=[90.0, 600.0]),
@@ -28,8 +29,8 @@ def test_the_description_names_all_lines():
 
 
 def test_a_picture_is_written(tmp_path):
-    write_panels(CHART, str(tmp_path / "a.png"), "--plot")
+    write_png(CHART, draw_panels, str(tmp_path / "a.png"), "--plot")
     assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="--plot"):
-        write_panels(CHART, str(tmp_path / "file" / "a.png"), "--plot")
+        write_png(CHART, draw_panels, str(tmp_path / "file" / "a.png"), "--plot")

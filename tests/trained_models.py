@@ -18,12 +18,18 @@ def make_config(architecture="albert", **changes):
     return AlbertConfig(**{**sizes, **changes})
 
 
-def write_run(folder, config, tokenizer=True):
-    """What `bin/pretrain --tokenizer` leaves, as far as reading the model goes; returns the path."""
+def write_run(folder, config, tokenizer=True, **state):
+    """What `bin/pretrain --tokenizer` leaves, as far as reading the model goes; returns the path.
+
+    Args:
+      tokenizer: whether the vocabulary's file is there.
+      state: what the checkpoint's state says beside the config.
+    """
     random = np.random.default_rng(5)
     weights = {path: random.normal(0, 0.3, shape).astype(np.float32)
                for path, shape in variable_shapes(config).items()}
-    CheckpointFolder(str(folder / "checkpoints")).save(7, weights, None, {"config": config.to_dict()})
+    CheckpointFolder(str(folder / "checkpoints")).save(7, weights, None,
+                                                    {"config": config.to_dict(), **state})
     if tokenizer:
         make_tokenizer(folder)
         (folder / "small.model").rename(folder / "spiece.model")

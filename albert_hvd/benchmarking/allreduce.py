@@ -14,6 +14,7 @@ of a ring carries.
 import dataclasses
 
 from albert_hvd import distributed
+from albert_hvd.benchmarking.flag_checks import check_least
 from albert_hvd.benchmarking.gradients import gradient_shapes, num_gradient_values
 from albert_hvd.benchmarking.report import Report
 from albert_hvd.config import AlbertConfig
@@ -45,8 +46,7 @@ def run(options, command_folder):
     """
     del command_folder  # it runs in these processes
     config = AlbertConfig.from_json_file(options.model, "--model")
-    if options.repeats < 1:
-        raise InputError(f"--repeats={options.repeats}: must be at least 1")
+    check_least(options, 1, "repeats")
     if options.plot:
         check_place(options.plot, "--plot")
     distributed.initialize()
@@ -120,7 +120,8 @@ def _joined_or_not(shapes, repeats):
 
 def _draw(rows, path):
     """The plot: microseconds and bus bandwidth over bytes, a line of each type."""
-    from albert_hvd.reporting.panels import Line, Panel, PanelChart, write_panels
+    from albert_hvd.reporting.drawing import write_png
+    from albert_hvd.reporting.panels import Line, Panel, PanelChart, draw_panels
 
     panels = []
     for column, label in (("microseconds", "microseconds"), ("bus MB/s", "bus bandwidth, MB/s")):
@@ -128,5 +129,5 @@ def _draw(rows, path):
                       [row[column] for row in rows if row["message"] == message])
                  for message in dict.fromkeys(row["message"] for row in rows)]
         panels.append(Panel(label, True, lines))
-    write_panels(PanelChart("allreduce", f"Allreduce over {distributed.size()} ranks", "bytes that travel", panels),
-                 path, "--plot")
+    chart = PanelChart("allreduce", f"Allreduce over {distributed.size()} ranks", "bytes that travel", panels)
+    write_png(chart, draw_panels, path, "--plot")

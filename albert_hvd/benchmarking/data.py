@@ -15,7 +15,7 @@ import tempfile
 import time
 
 from albert_hvd.benchmarking.command_usage import run_command
-from albert_hvd.benchmarking.flag_checks import check_scratch_dir
+from albert_hvd.benchmarking.flag_checks import check_least, check_scratch_dir
 from albert_hvd.benchmarking.report import Report
 from albert_hvd.corpus import plan_blocks, read_block
 from albert_hvd.errors import InputError
@@ -55,9 +55,7 @@ def run(options, command_folder):
     for name in ("input_file", "tokenizer"):
         if not getattr(options, name):
             raise InputError(f"--{name} is missing; see bin/benchmark data --help")
-    for name in ("num_workers", "num_shards", "repeats"):
-        if getattr(options, name) < 1:
-            raise InputError(f"--{name}={getattr(options, name)}: must be at least 1")
+    check_least(options, 1, "num_workers", "num_shards", "repeats")
     paths, sizes = expand_input_files(options.input_file), _parse_sizes(options.sizes)
     tokenizer = Tokenizer.from_file(options.tokenizer)
     documents = [document for block in plan_blocks(paths) for document in read_block(block)[0]]

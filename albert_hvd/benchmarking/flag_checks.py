@@ -11,6 +11,13 @@ def check_scratch_dir(path):
         raise InputError(f"--scratch_dir={path}: no such folder; make it first")
 
 
+def check_least(options, least, *names):
+    """The flags of these names must be at least `least`."""
+    for name in names:
+        if getattr(options, name) < least:
+            raise InputError(f"--{name}={getattr(options, name)}: must be at least {least}")
+
+
 def check_positions(max_seq_length, config):
     """The model of `config`, an `AlbertConfig`, must have as many positions as a row."""
     if not 1 <= max_seq_length <= config.max_position_embeddings:

@@ -18,7 +18,7 @@ import numpy as np
 
 from albert_hvd.benchmarking.contest import run_by_turns
 from albert_hvd.benchmarking.contestants import Setting, play_own
-from albert_hvd.benchmarking.flag_checks import check_positions
+from albert_hvd.benchmarking.flag_checks import check_least, check_positions
 from albert_hvd.benchmarking.matrix_products import play_products
 from albert_hvd.benchmarking.model_flops import training_flops
 from albert_hvd.benchmarking.random_rows import num_predictions, random_rows
@@ -54,9 +54,7 @@ def run(options, command_folder):
     if options.train_batch_size < 1 or options.train_batch_size % _SHARE_OF_REAL_TOKENS:
         raise InputError(f"--train_batch_size={options.train_batch_size}: must be a multiple of "
                          f"{_SHARE_OF_REAL_TOKENS}")
-    for name in ("rounds", "steps"):
-        if getattr(options, name) < 1:
-            raise InputError(f"--{name}={getattr(options, name)}: must be at least 1")
+    check_least(options, 1, "rounds", "steps")
     report = Report("guard", dataclasses.asdict(options))
     with tempfile.TemporaryDirectory(prefix="benchmark-guard-") as folder:
         outcome = run_by_turns(_contestants(options, config, folder), options.rounds)

@@ -18,7 +18,7 @@ def play_products(library, setting, precision):
     """
     rows = setting.rows * setting.max_seq_length
     hidden, intermediate = setting.config.hidden_size, setting.config.intermediate_size
-    multiply = _PRODUCTS[library](rows, hidden, intermediate, precision, setting.threads)
+    multiply = _PRODUCTS[library]((rows, hidden), (hidden, intermediate), precision, setting.threads)
     for _ in range(3):
         multiply()
 
@@ -32,24 +32,24 @@ def play_products(library, setting, precision):
     return play
 
 
-def _tensorflow_product(rows, hidden, intermediate, precision, threads):
-    del threads  # one rank has all that this process may use
+def _tensorflow_product(first, second, precision, _):
+    """The threads are those of a rank alone: all that this process may use."""
     distributed.initialize(use_gpu=False)
     import tensorflow as tf
 
-    a, b = (tf.cast(tf.random.normal(shape), precision) for shape in ((rows, hidden), (hidden, intermediate)))
+    a, b = (tf.cast(tf.random.normal(shape), precision) for shape in (first, second))
     product = tf.function(lambda: tf.matmul(a, b))
     return lambda: product()[0, 0].numpy()
 
 
-def _torch_product(rows, hidden, intermediate, precision, threads):
+def _torch_product(first, second, precision, threads):
     try:
         import torch
     except ImportError:
         raise InputError("--peer=huggingface: torch is missing; .venv/bin/python -m pip install -r "
                          "requirements/parity.txt") from None
     torch.set_num_threads(threads)
-    a, b = (torch.randn(shape).to(getattr(torch, precision)) for shape in ((rows, hidden), (hidden, intermediate)))
+    a, b = (torch.randn(shape).to(getattr(torch, precision)) for shape in (first, second))
     return lambda: torch.matmul(a, b)[0, 0].item()
 
 

@@ -20,7 +20,7 @@ import statistics
 
 from albert_hvd.benchmarking.contest import run_by_turns
 from albert_hvd.benchmarking.cost_model import ring_seconds
-from albert_hvd.benchmarking.flag_checks import check_positions
+from albert_hvd.benchmarking.flag_checks import check_least, check_positions
 from albert_hvd.benchmarking.gradients import num_gradient_values
 from albert_hvd.benchmarking.measured_link import fit_rows, measure, read_measurements
 from albert_hvd.benchmarking.predictions import GPU_COUNTS, compare_published, missing_seconds, predict_models
@@ -29,7 +29,6 @@ from albert_hvd.benchmarking.random_rows import num_predictions
 from albert_hvd.benchmarking.ranks import RankSetting, play_ranks
 from albert_hvd.benchmarking.report import Report
 from albert_hvd.config import AlbertConfig
-from albert_hvd.errors import InputError
 from albert_hvd.files import check_place
 
 _MODELS = "albert_config/albert_config_base.json,albert_config/albert_config_large.json"
@@ -83,10 +82,9 @@ def run(options, command_folder):
 
 def _check(options):
     """(paths, `AlbertConfig`s) of the models. Raises InputError."""
-    for name, least in (("micro_batch_size", 1), ("rounds", 1), ("steps", 1), ("ranks", 2),
-                        ("train_batch_size", max(GPU_COUNTS))):
-        if getattr(options, name) < least:
-            raise InputError(f"--{name}={getattr(options, name)}: must be at least {least}")
+    check_least(options, 1, "micro_batch_size", "rounds", "steps")
+    check_least(options, 2, "ranks")
+    check_least(options, max(GPU_COUNTS), "train_batch_size")
     paths = options.model.split(",")
     configs = [AlbertConfig.from_json_file(path, "--model") for path in paths]
     for config in configs:
@@ -161,7 +159,8 @@ def _predict(report, options, models):
 
 def _draw(sections, path):
     """The plot: sequences a second and efficiency by GPUs, predicted as lines and published as points."""
-    from albert_hvd.reporting.panels import Line, Panel, PanelChart, write_panels
+    from albert_hvd.reporting.drawing import write_png
+    from albert_hvd.reporting.panels import Line, Panel, PanelChart, draw_panels
 
     published, predicted = list(sections.values())[-2:]
     batches = {table.name: table.train_batch_size for table in TABLES}
@@ -178,5 +177,5 @@ def _draw(sections, path):
         for column, found in lines.items():
             found.append(Line(f"published: {name}", [row["GPUs"] for row in rows], speeds[column], is_scattered=True))
     panels = [Panel("sequences/s", True, lines["sequences/s"]), Panel("efficiency, %", False, lines["efficiency %"])]
-    write_panels(PanelChart("scaling", "Speed predicted by the cost model, and published", "GPUs", panels, GPU_COUNTS),
-                 path, "--plot")
+    chart = PanelChart("scaling", "Speed predicted by the cost model, and published", "GPUs", panels, GPU_COUNTS)
+    write_png(chart, draw_panels, path, "--plot")

@@ -12,11 +12,10 @@ import tempfile
 import time
 
 from albert_hvd.benchmarking.command_usage import run_command
-from albert_hvd.benchmarking.flag_checks import check_positions
+from albert_hvd.benchmarking.flag_checks import check_least, check_positions
 from albert_hvd.benchmarking.random_rows import num_predictions, random_rows
 from albert_hvd.benchmarking.report import Report
 from albert_hvd.config import AlbertConfig
-from albert_hvd.errors import InputError
 from albert_hvd.model_files import TRAIN_LOG
 from albert_hvd.shards import RecordWriter
 
@@ -36,8 +35,7 @@ class Options:
 def run(options, command_folder):
     """Measure; `command_folder` holds the commands. Returns a `Report`; raises InputError for bad flags."""
     config = AlbertConfig.from_json_file(options.bert_config_file)
-    if options.repeats < 1:
-        raise InputError(f"--repeats={options.repeats}: must be at least 1")
+    check_least(options, 1, "repeats")
     check_positions(options.max_seq_length, config)
     report = Report("startup", dataclasses.asdict(options))
     figures = []

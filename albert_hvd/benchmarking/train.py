@@ -19,14 +19,14 @@ import tempfile
 from albert_hvd.batch_plan import plan_batch
 from albert_hvd.benchmarking.contest import run_by_turns
 from albert_hvd.benchmarking.contestants import Setting, play_huggingface, play_own
-from albert_hvd.benchmarking.flag_checks import check_positions
+from albert_hvd.benchmarking.flag_checks import check_least, check_positions
 from albert_hvd.benchmarking.matrix_products import play_products
 from albert_hvd.benchmarking.model_flops import training_flops
 from albert_hvd.benchmarking.random_rows import num_predictions, random_rows
 from albert_hvd.benchmarking.report import Report
 from albert_hvd.config import AlbertConfig
 from albert_hvd.errors import InputError
-from albert_hvd.files import check_place, whole_file
+from albert_hvd.files import check_place
 from albert_hvd.records import open_records
 from albert_hvd.shards import RecordWriter
 
@@ -77,9 +77,7 @@ def _check(options):
     for name, choices in (("precision", _PRECISIONS), ("peer", PEERS)):
         if getattr(options, name) not in choices:
             raise InputError(f"--{name}={getattr(options, name)}: must be one of {', '.join(choices)}")
-    for name in ("train_batch_size", "rounds", "steps"):
-        if getattr(options, name) < 1:
-            raise InputError(f"--{name}={getattr(options, name)}: must be at least 1")
+    check_least(options, 1, "train_batch_size", "rounds", "steps")
     if options.input_file and not options.max_predictions_per_seq:
         raise InputError("--max_predictions_per_seq is missing; it goes with --input_file")
     plan_batch(options.train_batch_size, 1, options.accumulation_steps, 0, None)
@@ -154,12 +152,11 @@ def _ratios(rows):
 def _draw(rows, options):
     """The plot: a bar of each program's real tokens a second."""
     from albert_hvd.reporting.bars import Bar, BarChart, draw_bars
-    from albert_hvd.reporting.drawing import to_png
+    from albert_hvd.reporting.drawing import write_png
 
     bars = [Bar(row["program"], "pre-trained" if row["program"].startswith("albert_hvd") else "baseline",
                 row["real tokens/s"], None, f"{row['real tokens/s']:.0f}") for row in rows]
     model = os.path.splitext(os.path.basename(options.bert_config_file))[0]
     chart = BarChart("train", f"Training of {model}, {options.max_seq_length} positions, {options.precision}",
                      "real tokens/s", True, bars)
-    with whole_file(options.plot, "--plot") as file:
-        file.write(to_png(chart, draw_bars))
+    write_png(chart, draw_bars, options.plot, "--plot")

@@ -13,7 +13,7 @@ from albert_hvd.finetuning.evaluation import evaluate
 from albert_hvd.finetuning.layerwise import layerwise
 from albert_hvd.finetuning.scoring import Scorer
 from albert_hvd.finetuning.task_data import slot_weights
-from albert_hvd.finetuning.task_folder import assign_arrays, write_task_model
+from albert_hvd.finetuning.task_folder import write_task_model
 from albert_hvd.finetuning.task_model import TaskModel
 from albert_hvd.finetuning.task_step import TaskStep
 from albert_hvd.modeling import named_variables
@@ -168,7 +168,5 @@ class SeedTraining:
             return None
         path = self._checkpoints.path(state["step"])
         for name, variables in ((checkpointing.WEIGHTS, self._variables), (checkpointing.OPTIMIZER, self._slots())):
-            shapes = {key: variable.shape for key, variable in variables.items()}
-            source = f"--output_dir={self._options.output_dir}"
-            assign_arrays(variables, checkpointing.load_arrays(path, name, shapes, source), source)
+            checkpointing.restore_variables(variables, path, name, f"--output_dir={self._options.output_dir}")
         return state

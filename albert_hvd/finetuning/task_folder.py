@@ -7,9 +7,9 @@ import json
 import os
 import shutil
 
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save
+from safetensors.numpy import save
 
+from albert_hvd.checkpointing import restore_variables
 from albert_hvd.config import AlbertConfig
 from albert_hvd.errors import InputError
 from albert_hvd.files import whole_file
@@ -72,12 +72,7 @@ def read_task_model(folder, flag="--model"):
 
 def read_weights(folder, model, flag):
     """Give a `TaskModel` the weights of a folder; InputError when they are damaged or do not fit."""
-    source = f"{flag}={folder}"
-    try:
-        arrays = load_file(os.path.join(folder, _WEIGHTS))
-    except (OSError, SafetensorError, KeyError, TypeError) as error:
-        raise InputError(f"{source}: {_WEIGHTS} cannot be read ({error}); copy the folder again") from None
-    assign_arrays(named_variables(model), arrays, source)
+    restore_variables(named_variables(model), folder, _WEIGHTS, f"{flag}={folder}", f"its {CONFIG} and {_TASK}")
 
 
 def copy_task_model(source, target):
@@ -105,20 +100,6 @@ def task_of_values(values, source):
                                         values["long_texts"])
     except (KeyError, TypeError) as error:
         raise InputError(f"{source}: {_TASK} lacks or spoils {error}; copy the folder again") from None
-
-
-def assign_arrays(variables, arrays, source):
-    """Give variables their values; InputError, naming `source` and every name or shape that does not fit."""
-    problems = [f"{path} is missing" for path in variables if path not in arrays]
-    problems += [f"{path} is unknown" for path in arrays if path not in variables]
-    problems += [f"{path} has shape {arrays[path].shape}, the model {tuple(variable.shape)}"
-                 for path, variable in variables.items()
-                 if path in arrays and arrays[path].shape != tuple(variable.shape)]
-    problems += [f"{path} is of type {array.dtype}" for path, array in arrays.items() if array.dtype != "float32"]
-    if problems:
-        raise InputError(f"{source}: its weights do not fit its sizes: {'; '.join(problems)}")
-    for path, variable in variables.items():
-        variable.assign(arrays[path])
 
 
 def _json(values):

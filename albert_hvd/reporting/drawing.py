@@ -12,6 +12,8 @@ import matplotlib
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
+from albert_hvd.files import whole_file
+
 # Role -> (colour on white, colour on the dark page). The colours of runs have a contrast of at least
 # 4.5 to their backgrounds.
 THEME = {
@@ -66,6 +68,12 @@ def to_png(chart, draw):
         figure.axes[0].set_title(chart.title)
         figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=8)
         return _save(figure, format="png", dpi=_PNG_DPI, metadata={"Software": None})
+
+
+def write_png(chart, draw, path, flag):
+    """Write `to_png` into a file; InputError naming `flag` when it cannot be written."""
+    with whole_file(path, flag) as file:
+        file.write(to_png(chart, draw))
 
 
 def to_svg(chart, draw):

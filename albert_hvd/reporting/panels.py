@@ -5,8 +5,7 @@ import dataclasses
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, NullFormatter, NullLocator
 
-from albert_hvd.files import whole_file
-from albert_hvd.reporting.drawing import THEME, run_colour, to_png
+from albert_hvd.reporting.drawing import THEME, run_colour
 
 _INCHES_OF_A_PANEL = 2.2
 
@@ -88,9 +87,3 @@ def draw_panels(chart, size):
 def _name_powers_of_ten(axis):
     axis.set_major_formatter(EngFormatter(sep=""))
     axis.set_minor_formatter(NullFormatter())
-
-
-def write_panels(chart, path, flag):
-    """Draw a `PanelChart` into a PNG file; InputError naming `flag` when it cannot be written."""
-    with whole_file(path, flag) as file:
-        file.write(to_png(chart, draw_panels))

@@ -65,8 +65,7 @@ def test_a_run_knows_its_vocabulary_without_the_file(tmp_path, other_tokenizer):
     with pytest.raises(InputError, match="its vocabulary is not known"):
         read(init_checkpoint=run)
     read(init_checkpoint=run, tokenizer=other_tokenizer)  # nothing is known of it
-    path = tmp_path / "run" / "checkpoints" / "step_00000007" / "state.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), "tokenizers": [tokenizer.sha256]}))
+    run = write_run(tmp_path / "noted", make_config(), tokenizer=False, tokenizers=[tokenizer.sha256])
     assert read(init_checkpoint=run, tokenizer=tokenizer.path).tokenizer.sha256 == tokenizer.sha256
     with pytest.raises(InputError, match="not the vocabulary"):
         read(init_checkpoint=run, tokenizer=other_tokenizer)
