@@ -8,7 +8,7 @@ from typing import NamedTuple
 from albert_hvd.benchmarking.cost_model import Cluster, Link
 
 # What NCCL itself reckons with for one step of a ring with its simple protocol, in seconds (github.com/NVIDIA/nccl,
-# src/graph/tuning.cc of version 2.8, `hwLat`).
+# src/graph/tuning.cc at commit 01afd20a, `hwLat`).
 _NVLINK_STEP_SEC, _NETWORK_STEP_SEC = 3.4e-6, 9.6e-6
 
 
@@ -26,11 +26,11 @@ V100 = System(
     Cluster(8, Link(_NVLINK_STEP_SEC, 150e9), Link(_NETWORK_STEP_SEC, 100e9 / 8)), 900e9,
     ("NVIDIA V100 data sheet: NVLink 300 GB/s in both directions, memory 900 GB/s",
      "Amazon EC2 P3 page, p3dn.24xlarge: 8 V100, network 100 Gbit/s, with EFA",
-     "latencies: NCCL 2.8, src/graph/tuning.cc"))
+     "latencies: github.com/NVIDIA/nccl, src/graph/tuning.cc at commit 01afd20a"))
 
 A100 = System(
     "8 A100 a node, 8 x 200 Gbit/s",
     Cluster(8, Link(_NVLINK_STEP_SEC, 300e9), Link(_NETWORK_STEP_SEC, 8 * 200e9 / 8)), 1555e9,
     ("NVIDIA A100 data sheet, 40 GB: NVLink 600 GB/s in both directions, memory 1555 GB/s",
      "NVIDIA DGX A100 data sheet: 8 ConnectX-6, InfiniBand 200 Gbit/s each",
-     "latencies: NCCL 2.8, src/graph/tuning.cc"))
+     "latencies: github.com/NVIDIA/nccl, src/graph/tuning.cc at commit 01afd20a"))
