@@ -100,11 +100,11 @@ def _prepare_environment():
     # project, which have no index, may keep rank 0 a while. It does not notice a process that is stopped or
     # cut off: stall_watch.py does.
     os.environ.setdefault("HOROVOD_STALL_SHUTDOWN_TIME_SECONDS", "3600")
-    local_size = int(os.environ.get("OMPI_COMM_WORLD_LOCAL_SIZE", 1))
-    if threads_per_rank(1) < local_size:
-        # Waiting ranks poll. With more ranks than cores they must hand the core on, and meet less
-        # often than every millisecond to ask each other what is ready.
-        os.environ.setdefault("OMPI_MCA_mpi_yield_when_idle", "1")
+    # Horovod's ranks ask each other every millisecond what is ready, and poll for the answer. Without this two ranks
+    # of one thread each on two cores lose a third of their time to that: see BENCHMARKS.md.
+    os.environ.setdefault("OMPI_MCA_mpi_yield_when_idle", "1")
+    if threads_per_rank(1) < int(os.environ.get("OMPI_COMM_WORLD_LOCAL_SIZE", 1)):
+        # With more ranks than cores they must meet less often as well.
         os.environ.setdefault("HOROVOD_CYCLE_TIME", "10")
 
 
