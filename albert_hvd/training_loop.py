@@ -31,6 +31,7 @@ class TrainingLoop:
         steps = parse_profile_steps(self._options.profile_steps, self._options.num_train_steps)
         self._profiler = StepProfiler(self._options.output_dir, steps, is_rank_0=distributed.rank() == 0)
         self._began = time.monotonic() - training.elapsed_sec
+        self._cpu_sec_before = training.cpu_sec
 
     def run(self):
         """Train until the last step, an early stop or a signal.
@@ -84,6 +85,8 @@ class TrainingLoop:
         # A line wherever a checkpoint may be: a resumed run then has the same lines as one that
         # never stopped.
         if saving or evaluating or training.step == 1 or training.step % options.log_every_steps == 0:
+            own_cpu_sec = time.process_time()  # since the process began, start-up and evaluations included
+            training.cpu_sec = self._cpu_sec_before + sum(distributed.gather_objects(own_cpu_sec, "cpu_sec"))
             self._write_log()
         if self._log:
             self._log.advance()
@@ -99,7 +102,7 @@ class TrainingLoop:
         training = self._training
         if self._log:
             record = training.window.record(training.step, self._options.max_seq_length, training.elapsed_sec)
-            self._log.write({**record, "skipped_updates": training.skipped_updates})
+            self._log.write({**record, "cpu_sec": training.cpu_sec, "skipped_updates": training.skipped_updates})
 
     def _evaluation_is_due(self):
         every = self._options.eval_every_steps

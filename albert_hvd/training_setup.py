@@ -38,6 +38,7 @@ class Training:
       step: updates made so far.
       skipped_updates: how many had gradients that were not finite.
       elapsed_sec: time spent in training up to this step, over all resumptions.
+      cpu_sec: processor time of all ranks up to the last log record, over all resumptions.
       evaluations: `BestEvaluation` of the evaluations in the loop.
       window: `MetricsWindow` of the steps since the last log record.
       tokenizer: the records' `Tokenizer`, or None when it is not known.
@@ -55,7 +56,7 @@ class Training:
         self._writer = CheckpointWriter(self._checkpoints)
         self.window = MetricsWindow(plan.train_batch_size)
         self.evaluations = BestEvaluation()
-        self.step, self.elapsed_sec = 0, 0.0
+        self.step, self.elapsed_sec, self.cpu_sec = 0, 0.0, 0.0
         self._position = self.skipped_updates = 0
         self._origin = "new weights"
         self._restore()
@@ -152,7 +153,7 @@ class Training:
             "optimizer": self.options.optimizer, "pack_sequences": self.options.pack_sequences,
             "config": self.config.to_dict(), "train_batch_size": self.plan.train_batch_size, "size": self.plan.size,
             "evaluations": dataclasses.asdict(self.evaluations), "skipped_updates": self.skipped_updates,
-            "elapsed_sec": self.elapsed_sec, "loss_scale": self._optimizer.loss_scale.state(),
+            "elapsed_sec": self.elapsed_sec, "cpu_sec": self.cpu_sec, "loss_scale": self._optimizer.loss_scale.state(),
             "versions": {"albert_hvd": __version__, "tensorflow": tf.__version__,
                          "horovod": distributed.horovod_version(), "python": platform.python_version()},
         }
@@ -169,7 +170,8 @@ class Training:
             self.step, self._position = state["step"], state["records_read"]
             self._optimizer.step.assign(self.step)
             self._optimizer.loss_scale.restore(state.get("loss_scale"))
-            self.elapsed_sec, self.skipped_updates = state.get("elapsed_sec", 0.0), state.get("skipped_updates", 0)
+            self.elapsed_sec, self.cpu_sec = state.get("elapsed_sec", 0.0), state.get("cpu_sec", 0.0)
+            self.skipped_updates = state.get("skipped_updates", 0)
             self.evaluations = BestEvaluation(**state.get("evaluations", {}))
             self._origin = f"resuming at step {self.step}"
         distributed.broadcast_variables([*self._variables.values(), *self._slots().values()])

@@ -15,7 +15,7 @@ from conftest import command_environment, command_words
 STEPS = 20
 # What differs from run to run by nature.
 CLOCK_KEYS = ("sequences_per_sec", "tokens_per_sec", "real_tokens_per_sec", "data_wait_fraction", "elapsed_sec",
-              "checkpoint_stall_sec")
+              "checkpoint_stall_sec", "cpu_sec")
 
 
 def flags(training_files, output_dir, **changes):

@@ -98,6 +98,9 @@ def test_packed_training_resumes_and_evaluates(training_files, tmp_path):
     assert without_clock(train_log(tmp_path / "resumed")) == without_clock(train_log(tmp_path / "straight"))
     resumed, straight = ((tmp_path / run / "eval_results.json").read_text() for run in ("resumed", "straight"))
     assert resumed == straight
+    resumed, straight = ([record["cpu_sec"] for record in train_log(tmp_path / run)] for run in ("resumed", "straight"))
+    assert resumed == sorted(resumed)
+    assert resumed[-1] > straight[-1]  # by starting twice
 
 
 @pytest.mark.parametrize("changes, named", [
