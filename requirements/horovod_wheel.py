@@ -55,6 +55,32 @@ def mended_cmakelists(text, properties):
     return "".join(kept) + f"set_target_properties(${{TF_TARGET_LIB}} PROPERTIES {properties})\n"
 
 
+def mended_launcher_checks(text):
+    """horovod/common/util.py that knows what this wheel is built with.
+
+    horovodrun asks it twice before it starts a rank, and it would answer by importing TensorFlow in a process
+    of its own each time: seconds, for what `_build_variables` has settled.
+
+    Raises:
+      Failed: the two functions are not there, each once, so this is not the file we know.
+    """
+    for name in ("mpi_built", "gloo_built"):
+        if text.count(f"\ndef {name}(verbose=False):\n") != 1:
+            raise Failed(f"Horovod's common/util.py does not define {name}(verbose=False) exactly once: "
+                         f"requirements/horovod.txt and mended_launcher_checks() must be brought together")
+    return text.rstrip("\n") + """
+
+
+# Set by albert_hvd's bin/setup, which built this wheel.
+def mpi_built(verbose=False):
+    return True
+
+
+def gloo_built(verbose=False):
+    return False
+"""
+
+
 def run_path(compute, mpi):
     """The CMake properties that let the library find libmpi (and libnccl) in any .venv.
 
@@ -157,6 +183,8 @@ def _build(stages, venv, work, compute, mpi):
     source = work / sdist.name[:-len(".tar.gz")]
     cmakelists = source / "horovod/tensorflow/CMakeLists.txt"
     cmakelists.write_text(mended_cmakelists(cmakelists.read_text(), run_path(compute, mpi)))
+    launcher_checks = source / "horovod/common/util.py"
+    launcher_checks.write_text(mended_launcher_checks(launcher_checks.read_text()))
     with open(source / "setup.cfg", "a", encoding="utf-8") as configuration:
         # Else setup.py passes VERBOSE=1 on to the build tool, which make understands and ninja refuses.
         configuration.write("\n[global]\nverbose = 0\n")

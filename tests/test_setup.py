@@ -1,4 +1,4 @@
-"""bin/setup without a network or a compiler: its pins, its cache key, its mending and its refusals."""
+"""bin/setup without a network or a compiler: its pins and its refusals."""
 
 import configparser
 import dataclasses
@@ -19,10 +19,6 @@ import build_environment  # noqa: E402
 import horovod_wheel  # noqa: E402
 from stages import Failed, Refused, Stages, only_one  # noqa: E402
 
-CMAKELISTS = '''list(APPEND TF_SOURCES "${PROJECT_SOURCE_DIR}/horovod/tensorflow/mpi_ops.cc")
-list(APPEND TF_SOURCES "${PROJECT_SOURCE_DIR}/horovod/tensorflow/xla_mpi_ops.cc")
-add_library(${TF_TARGET_LIB} SHARED ${SOURCES} ${TF_SOURCES})
-'''
 PLAN = build_environment.Plan("cpu", "wheel")
 
 
@@ -93,54 +89,6 @@ def test_lock_was_made_from_the_setup_cfg_of_today(extra):
 def test_the_horovod_sdist_is_pinned_by_its_hash():
     assert ("horovod==0.28.1 --hash=sha256:92a43f5a94c43907a56805bad15f19700c62ffc83b7ca483f9e104e229f67ef0"
             in (ROOT / "requirements/horovod.txt").read_text().split("\n"))
-
-
-def test_cache_key_changes_with_each_input():
-    facts = horovod_wheel.wheel_facts(PLAN.lock.read_text(), "cpu", "wheel")
-    assert {"horovod", "python", "tensorflow", "mpi", "compute", "platform", "recipe"} <= set(facts)
-    key = horovod_wheel.cache_key(facts)
-    assert key == horovod_wheel.cache_key(dict(facts))
-    assert "/" not in key
-    for name in facts:
-        assert horovod_wheel.cache_key({**facts, name: facts[name] + "x"}) != key, name
-
-
-def test_cache_key_tells_cpu_from_gpu_and_one_mpi_from_another():
-    cpu, gpu = ((ROOT / f"requirements/{name}.txt").read_text() for name in ("cpu", "gpu"))
-    kinds = [(cpu, "cpu", "wheel"), (gpu, "gpu", "wheel"),
-             (cpu, "cpu", "/a/mpicxx | 4.1.4"), (cpu, "cpu", "/a/mpicxx | 5.0.1")]
-    assert len({horovod_wheel.cache_key(horovod_wheel.wheel_facts(*kind)) for kind in kinds}) == 4
-
-
-def test_mending_takes_out_one_source_and_adds_the_properties():
-    mended = horovod_wheel.mended_cmakelists(CMAKELISTS, 'INSTALL_RPATH "$ORIGIN/.."')
-    before, after = CMAKELISTS.splitlines(), mended.splitlines()
-    assert after[:-1] == [before[0], before[2]]
-    assert after[-1] == 'set_target_properties(${TF_TARGET_LIB} PROPERTIES INSTALL_RPATH "$ORIGIN/..")'
-
-
-@pytest.mark.parametrize("text", [CMAKELISTS.replace("xla_mpi_ops", "other"), CMAKELISTS * 2, ""])
-def test_mending_an_unknown_file_fails(text):
-    with pytest.raises(Failed, match="xla_mpi_ops.cc on [02] lines, not on 1"):
-        horovod_wheel.mended_cmakelists(text, "")
-
-
-def test_a_cached_wheel_finds_its_libraries_relative_to_itself():
-    for compute in ("cpu", "gpu"):
-        assert str(ROOT) not in horovod_wheel.run_path(compute, "wheel")
-        assert "$ORIGIN/../../../.." in horovod_wheel.run_path(compute, "wheel")
-    assert "nccl" in horovod_wheel.run_path("gpu", "wheel") and "nccl" not in horovod_wheel.run_path("cpu", "wheel")
-
-
-def test_an_incomplete_wheel_is_not_taken_from_the_cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    facts = horovod_wheel.wheel_facts(PLAN.lock.read_text(), "cpu", "wheel")
-    shelf = tmp_path / "albert_hvd" / horovod_wheel.cache_key(facts)
-    shelf.mkdir(parents=True)
-    (shelf / "incomplete").touch()
-    assert horovod_wheel.cached_wheel(facts) is None
-    (shelf / "horovod-0.28.1-cp311-cp311-linux_x86_64.whl").touch()
-    assert horovod_wheel.cached_wheel(facts).parent == shelf
 
 
 def test_no_python_at_all(checkout):

@@ -1,0 +1,104 @@
+"""The Horovod wheel: the key it is cached under, and how its sources are mended."""
+
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+from conftest import command_environment
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+sys.path.append(str(ROOT / "requirements"))
+
+import build_environment  # noqa: E402
+import horovod_wheel  # noqa: E402
+from stages import Failed  # noqa: E402
+
+CMAKELISTS = '''list(APPEND TF_SOURCES "${PROJECT_SOURCE_DIR}/horovod/tensorflow/mpi_ops.cc")
+list(APPEND TF_SOURCES "${PROJECT_SOURCE_DIR}/horovod/tensorflow/xla_mpi_ops.cc")
+add_library(${TF_TARGET_LIB} SHARED ${SOURCES} ${TF_SOURCES})
+'''
+LAUNCHER_CHECKS = """import tensorflow
+
+@_cache
+def mpi_built(verbose=False):
+    return tensorflow
+
+@_cache
+def gloo_built(verbose=False):
+    return tensorflow
+"""
+PLAN = build_environment.Plan("cpu", "wheel")
+
+
+def test_cache_key_changes_with_each_input():
+    facts = horovod_wheel.wheel_facts(PLAN.lock.read_text(), "cpu", "wheel")
+    assert {"horovod", "python", "tensorflow", "mpi", "compute", "platform", "recipe"} <= set(facts)
+    key = horovod_wheel.cache_key(facts)
+    assert key == horovod_wheel.cache_key(dict(facts))
+    assert "/" not in key
+    for name in facts:
+        assert horovod_wheel.cache_key({**facts, name: facts[name] + "x"}) != key, name
+
+
+def test_cache_key_tells_cpu_from_gpu_and_one_mpi_from_another():
+    cpu, gpu = ((ROOT / f"requirements/{name}.txt").read_text() for name in ("cpu", "gpu"))
+    kinds = [(cpu, "cpu", "wheel"), (gpu, "gpu", "wheel"),
+             (cpu, "cpu", "/a/mpicxx | 4.1.4"), (cpu, "cpu", "/a/mpicxx | 5.0.1")]
+    assert len({horovod_wheel.cache_key(horovod_wheel.wheel_facts(*kind)) for kind in kinds}) == 4
+
+
+def test_mending_takes_out_one_source_and_adds_the_properties():
+    mended = horovod_wheel.mended_cmakelists(CMAKELISTS, 'INSTALL_RPATH "$ORIGIN/.."')
+    before, after = CMAKELISTS.splitlines(), mended.splitlines()
+    assert after[:-1] == [before[0], before[2]]
+    assert after[-1] == 'set_target_properties(${TF_TARGET_LIB} PROPERTIES INSTALL_RPATH "$ORIGIN/..")'
+
+
+@pytest.mark.parametrize("text", [CMAKELISTS.replace("xla_mpi_ops", "other"), CMAKELISTS * 2, ""])
+def test_mending_an_unknown_file_fails(text):
+    with pytest.raises(Failed, match="xla_mpi_ops.cc on [02] lines, not on 1"):
+        horovod_wheel.mended_cmakelists(text, "")
+
+
+def test_the_mended_launcher_knows_what_the_wheel_is_built_with():
+    mended = horovod_wheel.mended_launcher_checks(LAUNCHER_CHECKS)
+    assert mended.startswith(LAUNCHER_CHECKS)
+    names = {"_cache": lambda function: function}
+    exec(mended.replace("import tensorflow", ""), names)
+    assert names["mpi_built"](verbose=True) is True and names["gloo_built"]() is False
+
+
+@pytest.mark.parametrize("text", [LAUNCHER_CHECKS.replace("gloo_built", "other"), LAUNCHER_CHECKS * 2, ""])
+def test_mending_an_unknown_launcher_fails(text):
+    with pytest.raises(Failed, match="built.verbose=False. exactly once"):
+        horovod_wheel.mended_launcher_checks(text)
+
+
+def test_horovodrun_starts_ranks_without_importing_tensorflow(tmp_path):
+    stub = tmp_path / "tensorflow.py"
+    stub.write_text(f"open({str(tmp_path / 'imported')!r}, 'w')\n")
+    result = subprocess.run(["horovodrun", "-np", "2", "echo", "started"], text=True, capture_output=True,
+                            env={**command_environment(), "PYTHONPATH": str(tmp_path)}, timeout=60)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.count("started") == 2
+    assert not (tmp_path / "imported").exists()
+
+
+def test_a_cached_wheel_finds_its_libraries_relative_to_itself():
+    for compute in ("cpu", "gpu"):
+        assert str(ROOT) not in horovod_wheel.run_path(compute, "wheel")
+        assert "$ORIGIN/../../../.." in horovod_wheel.run_path(compute, "wheel")
+    assert "nccl" in horovod_wheel.run_path("gpu", "wheel") and "nccl" not in horovod_wheel.run_path("cpu", "wheel")
+
+
+def test_an_incomplete_wheel_is_not_taken_from_the_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    facts = horovod_wheel.wheel_facts(PLAN.lock.read_text(), "cpu", "wheel")
+    shelf = tmp_path / "albert_hvd" / horovod_wheel.cache_key(facts)
+    shelf.mkdir(parents=True)
+    (shelf / "incomplete").touch()
+    assert horovod_wheel.cached_wheel(facts) is None
+    (shelf / "horovod-0.28.1-cp311-cp311-linux_x86_64.whl").touch()
+    assert horovod_wheel.cached_wheel(facts).parent == shelf
