@@ -101,6 +101,7 @@ class TrainLog:
         self._records = JsonLines(os.path.join(output_dir, TRAIN_LOG), first_step)
         self._evaluations = JsonLines(os.path.join(output_dir, EVAL_LOG), first_step)
         self._events = _Events(os.path.join(output_dir, "tensorboard"))
+        self._first_step, self._began = first_step, time.monotonic()
         self._bar = tqdm(total=num_train_steps, initial=first_step, unit="step", smoothing=0.1,
                          disable=not sys.stderr.isatty())
 
@@ -120,7 +121,9 @@ class TrainLog:
 
     def _console_line(self, record):
         """A line with a progress bar, for output that is not a terminal (as under mpirun)."""
-        bar = tqdm.format_meter(record["step"], self._bar.total, record["elapsed_sec"], ncols=56, ascii=True,
+        # The time left is reckoned from the pace since this start: before it there may have been other ranks.
+        bar = tqdm.format_meter(record["step"], self._bar.total, time.monotonic() - self._began,
+                                initial=self._first_step, ncols=56, ascii=True,
                                 bar_format="{percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} <{remaining}")
         return (f"{bar}  loss {record['loss']:.4f}  mlm {record['masked_lm_loss']:.4f} "
                 f"acc {record['masked_lm_accuracy']:.4f}  sentence {record['sentence_loss']:.4f}  "

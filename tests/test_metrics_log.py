@@ -48,6 +48,15 @@ def test_lines_are_in_the_file_at_once(tmp_path):
     log.close()
 
 
+def test_the_time_left_is_reckoned_from_the_pace_since_the_start(tmp_path, monkeypatch, capsys):
+    seconds = iter((5000.0, 5020.0))
+    monkeypatch.setattr(metrics_log.time, "monotonic", lambda: next(seconds))
+    log = TrainLog(str(tmp_path), 50, 100)
+    log.write({**record(60), "elapsed_sec": 90_000.0})
+    log.close()
+    assert "60/100 <01:20 " in capsys.readouterr().out  # 40 steps at 2 s
+
+
 def test_a_full_disk_is_one_line(tmp_path, monkeypatch):
     log = TrainLog(str(tmp_path), 0, 10)
 
