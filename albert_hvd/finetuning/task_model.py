@@ -34,8 +34,8 @@ class TaskModel(tf.Module):
     def __init__(self, config, task, seed=0, compute_dtype=tf.float32, head_dropout=0.0, name=None):
         super().__init__(name=name)
         self.config, self._head_dropout = config, head_dropout
-        self._reads_mean = task.head == "mean"
-        self._uses_pooler = task.uses_pooler and not self._reads_mean
+        self._mean = None if task.head != "mean" else _mean_of_rows if task.uses_pooler else _means_of_words
+        self._uses_pooler = task.uses_pooler and not self._mean
         self.encoder = AlbertEncoder(config, seed, compute_dtype, name="encoder")
         self.head = HEADS[task.head](config.hidden_size, len(task.labels), self.encoder.initializer, name="head")
 
@@ -49,8 +49,8 @@ class TaskModel(tf.Module):
 
         Args:
           input_ids, input_mask, segment_ids: int32 (B, S); see `AlbertEncoder`.
-          positions: int32 (B, W), the position that each slot is read at; a task that uses the pooler, or the
-            head "mean", has one slot, the row itself.
+          positions: int32 (B, W), the position that each slot is read at, or begins at with the head "mean", 0
+            where there is none; a task that uses the pooler has one slot, the row itself.
           dropout_seed: int32 (2,) while training; None switches dropout off.
 
         Returns:
@@ -59,8 +59,8 @@ class TaskModel(tf.Module):
         sequence_output, pooled_output = self.encoder(input_ids, input_mask, segment_ids, dropout_seed=dropout_seed)
         if self._uses_pooler:
             x = pooled_output
-        elif self._reads_mean:
-            x = _mean(sequence_output, input_mask)
+        elif self._mean:
+            x = self._mean(tf.cast(sequence_output, tf.float32), positions, input_mask)
         else:
             x = tf.gather(sequence_output, positions, batch_dims=1)
         # The encoder's own dropout draws from this seed and from the next one.
@@ -73,8 +73,25 @@ class TaskModel(tf.Module):
                     dropout_seed)
 
 
-def _mean(sequence_output, input_mask):
-    """The mean of a row's outputs without padding, float32: (B, S, H) and (B, S) -> (B, 1, H)."""
+def _mean_of_rows(outputs, positions, input_mask):
+    """The mean of a row's outputs without padding: float32 (B, S, H) and int32 (B, S) -> (B, 1, H)."""
+    del positions
     mask = tf.cast(input_mask > 0, tf.float32)[:, :, None]
-    total = tf.reduce_sum(tf.cast(sequence_output, tf.float32) * mask, axis=1, keepdims=True)
+    total = tf.reduce_sum(outputs * mask, axis=1, keepdims=True)
     return total / tf.maximum(tf.reduce_sum(mask, axis=1, keepdims=True), 1.0)
+
+
+def _means_of_words(outputs, positions, input_mask):
+    """The mean of each word's outputs, from its first piece to the next word or to <sep>: float32 (B, W, H).
+
+    Args:
+      outputs: float32 (B, S, H).
+      positions: int32 (B, W), where the words begin; 0 after the last one.
+      input_mask: int32 (B, S).
+    """
+    sep = tf.reduce_sum(tf.cast(input_mask > 0, tf.int32), axis=1, keepdims=True) - 1
+    following = tf.pad(positions[:, 1:], [[0, 0], [0, 1]])
+    ends = tf.where(following > 0, following, sep)
+    place = tf.range(tf.shape(outputs)[1])[None, None]
+    is_in = tf.cast((place >= positions[:, :, None]) & (place < ends[:, :, None]), tf.float32)
+    return tf.matmul(is_in, outputs) / tf.maximum(tf.reduce_sum(is_in, axis=2, keepdims=True), 1.0)

@@ -47,7 +47,8 @@ def test_a_third_task_is_one_file():
 
 
 @pytest.mark.parametrize("name, head", [
-    ("classification", "linear"), ("classification", "mean"), ("tagging", "linear"), ("tagging", "crf")])
+    ("classification", "linear"), ("classification", "mean"), ("tagging", "linear"), ("tagging", "mean"),
+    ("tagging", "crf")])
 def test_padding_and_neighbours_do_not_matter(tiny_config, name, head):
     model, task = make_model(tiny_config, name, head)
     rows = make_rows(task.uses_pooler)
@@ -65,6 +66,17 @@ def test_the_mean_is_that_of_the_real_pieces(tiny_config):
     outputs, _ = model.encoder(input_ids, mask, np.zeros_like(input_ids))
     np.testing.assert_allclose(scores[:, 0], model.head(outputs[:, :length].numpy().mean(axis=1)), atol=1e-5)
     assert not any("pooler" in path for path in model.trained_variables())
+
+
+def test_the_mean_of_a_word_ends_at_the_next_word_or_at_sep(tiny_config):
+    model, _ = make_model(tiny_config, "tagging", "mean")
+    input_ids = np.int32([[3, 7, 8, 9, 10, 11, 4, PAD], [3, 5, 4, PAD, PAD, PAD, PAD, PAD]])
+    mask = (np.arange(8) < [[7], [3]]).astype(np.int32)
+    scores = model(input_ids, mask, np.zeros_like(input_ids), np.int32([[1, 2, 4], [1, 0, 0]]))
+    outputs = model.encoder(input_ids, mask, np.zeros_like(input_ids))[0].numpy()
+    for (row, word), (start, end) in {(0, 0): (1, 2), (0, 1): (2, 4), (0, 2): (4, 6), (1, 0): (1, 2)}.items():
+        mean = outputs[row, start:end].mean(axis=0, keepdims=True)
+        np.testing.assert_allclose(scores[row, word], model.head(mean)[0], atol=1e-5)
 
 
 def test_windows_of_a_text_are_averaged(tiny_config):
