@@ -1,14 +1,12 @@
 """The Horovod wheel: the key it is cached under, and how its sources are mended."""
 
-import pathlib
 import subprocess
 import sys
 
 import pytest
 
-from conftest import command_environment
+from conftest import ROOT, command_environment
 
-ROOT = pathlib.Path(__file__).resolve().parents[1]
 sys.path.append(str(ROOT / "requirements"))
 
 import build_environment  # noqa: E402
