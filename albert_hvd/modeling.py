@@ -208,21 +208,38 @@ class AlbertEncoder(tf.Module):
         """Encode a batch of rows.
 
         Args:
-          input_ids: int32 (B, S).
-          input_mask: int32 (B, S). 0 marks padding. In packed rows the examples of a row are
-            numbered 1, 2, ... and tokens see their own example only.
-          segment_ids: int32 (B, S).
-          position_ids: int32 (B, S); None counts from 0 in every row.
           cls_positions: int32 (B, C), the positions to pool; None pools the first.
-          packed: whether rows hold several examples.
-          dropout_seed: int32 (2,) while training with dropout; None switches it off.
+          The others as for `hidden_states`.
 
         Returns:
           sequence_output (B, S, H) and pooled_output (B, C, H), in compute_dtype; C = 1 without
           cls_positions.
         """
+        x = self.hidden_states(input_ids, input_mask, segment_ids, position_ids, packed, dropout_seed)[-1]
+        first = x[:, :1] if cls_positions is None else tf.gather(x, cls_positions, batch_dims=1)
+        return x, self.pooled(first)
+
+    def pooled(self, outputs):
+        """The pooler's answer to outputs at <cls>, (B, C, H)."""
+        return tf.tanh(self.pooler(outputs))
+
+    def hidden_states(self, input_ids, input_mask, segment_ids, position_ids=None, packed=False, dropout_seed=None):
+        """What goes into the first layer, and what comes out of each.
+
+        Args:
+          input_ids: int32 (B, S).
+          input_mask: int32 (B, S). 0 marks padding. In packed rows the examples of a row are
+            numbered 1, 2, ... and tokens see their own example only.
+          segment_ids: int32 (B, S).
+          position_ids: int32 (B, S); None counts from 0 in every row.
+          packed: whether rows hold several examples.
+          dropout_seed: int32 (2,) while training with dropout; None switches it off.
+
+        Returns:
+          list of num_hidden_layers + 1 tensors (B, S, H) in compute_dtype.
+        """
         hidden_dropout = Dropout(self.config.hidden_dropout_prob, dropout_seed)
-        x = self.embeddings(input_ids, segment_ids, position_ids, self.compute_dtype, hidden_dropout)
+        states = [self.embeddings(input_ids, segment_ids, position_ids, self.compute_dtype, hidden_dropout)]
         hidden_scores = hidden_attention_scores(input_mask, packed)
         # A layer computes from its arguments alone: what follows from anything else, as dropout masks
         # would from a seed that is not among them, would be kept and not computed again.
@@ -232,9 +249,8 @@ class AlbertEncoder(tf.Module):
             shared_arguments += (tf.cast(dropout_seed, tf.float64),)
         for number in range(self.config.num_hidden_layers):
             layer = functools.partial(self._run_layer, number, hidden_scores)
-            x = (tf.recompute_grad(layer) if self._recompute else layer)(x, *shared_arguments)
-        first = x[:, :1] if cls_positions is None else tf.gather(x, cls_positions, batch_dims=1)
-        return x, tf.tanh(self.pooler(first))
+            states.append((tf.recompute_grad(layer) if self._recompute else layer)(states[-1], *shared_arguments))
+        return states
 
     def _run_layer(self, number, hidden_scores, x, kernel, bias, dropout_seed=None):
         """The `number`-th pass through the shared layer; run again, with the same dropout masks."""

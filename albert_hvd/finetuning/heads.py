@@ -64,5 +64,4 @@ def _num_slots(weights):
     return tf.reduce_sum(tf.cast(weights > 0, tf.int32), axis=1)
 
 
-# "mean" differs in what it is given: the mean over a text or word in the place of what stands at its beginning.
-HEADS = {"linear": LinearHead, "mean": LinearHead, "crf": CrfHead}
+HEADS = {"linear": LinearHead, "crf": CrfHead}

@@ -53,7 +53,7 @@ def prepare(options):
     names = baselines.chosen(kind.kind, options.baselines)
     examples = read_examples(kind, options)
     task = kind(read_labels(options.labels_file, examples["train"]), options.head, options.max_seq_length,
-                options.long_texts)
+                options.long_texts, options.pooling, options.layers)
     first_weights = read_first_weights(options)
     if options.max_seq_length > first_weights.config.max_position_embeddings:
         raise InputError(f"--max_seq_length={options.max_seq_length}: the model has "
@@ -94,7 +94,8 @@ def describe(job, size, device):
     options, config = job.options, job.first_weights.config
     rows = [
         ("task", f"{options.task}: {job.task.kind}, {len(job.task.labels)} labels "
-                 f"({', '.join(job.task.labels)}), head {options.head}"),
+                 f"({', '.join(job.task.labels)})"),
+        ("head", f"{options.head}, pooling {options.pooling}, layers {options.layers}"),
         ("start", job.first_weights.origin),
         ("model", f"{config.architecture}: hidden {config.hidden_size}, layers {config.num_hidden_layers}, heads "
                   f"{config.num_attention_heads}, embedding {config.embedding_size}, vocabulary {config.vocab_size}"),

@@ -3,14 +3,14 @@
 Howard & Ruder, "Universal Language Model Fine-tuning for Text Classification" (2018), section 3.2. ALBERT's
 layers share their weights, so that the stack of them has one depth, whatever their number:
 
-    depth 0   the head and the pooler
+    depth 0   the head, the pooler and the weights of the layers' sum
     depth 1   the shared layer
     depth 2   the embeddings with their mapping to the hidden size
 
 A weight of depth d learns at learning_rate * decay ** d.
 """
 
-_DEPTHS = {"head": 0, "encoder/pooler": 0, "encoder/layer": 1, "encoder/embeddings": 2}
+_DEPTHS = {"head": 0, "layers": 0, "encoder/pooler": 0, "encoder/layer": 1, "encoder/embeddings": 2}
 
 
 def depth_of(path):

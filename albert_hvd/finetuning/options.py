@@ -25,6 +25,8 @@ class FineTuningOptions:
     tokenizer: str = None
     name: str = None
     head: str = "linear"
+    pooling: str = "first"
+    layers: str = "last"
     max_seq_length: int = 128
     long_texts: str = None
     num_train_epochs: int = 4

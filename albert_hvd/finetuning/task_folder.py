@@ -18,7 +18,7 @@ from albert_hvd.model_files import CONFIG, VOCABULARY
 from albert_hvd.modeling import named_variables
 from albert_hvd.tokenization import Tokenizer
 
-FORMAT = "albert_hvd task 1"
+FORMAT = "albert_hvd task 2"
 _TASK, _WEIGHTS = "task.json", "model.safetensors"
 
 
@@ -86,7 +86,8 @@ def copy_task_model(source, target):
 def task_values(task):
     """What `task_of_values` makes the task from; a JSON-able dict."""
     return {"format": FORMAT, "kind": task.kind, "task": task.name, "labels": list(task.labels), "head": task.head,
-            "max_seq_length": task.max_seq_length, "long_texts": task.long_texts}
+            "pooling": task.pooling, "layers": task.layers, "max_seq_length": task.max_seq_length,
+            "long_texts": task.long_texts}
 
 
 def task_of_values(values, source):
@@ -97,7 +98,7 @@ def task_of_values(values, source):
     name = values["task"] if values.get("task") in TASK_NAMES else values.get("kind")
     try:
         return task_class(name, source)(values["labels"], values["head"], values["max_seq_length"],
-                                        values["long_texts"])
+                                        values["long_texts"], values["pooling"], values["layers"])
     except (KeyError, TypeError) as error:
         raise InputError(f"{source}: {_TASK} lacks or spoils {error}; copy the folder again") from None
 

@@ -3,6 +3,7 @@
 import tensorflow as tf
 
 from albert_hvd.finetuning.heads import HEADS
+from albert_hvd.finetuning.readout import WeightedSum, mean_of_rows, means_of_words
 from albert_hvd.modeling import AlbertEncoder, Dropout, named_variables
 
 _POOLER = "encoder/pooler/"
@@ -28,15 +29,16 @@ class TaskModel(tf.Module):
       head_dropout: rate of the dropout before the head while training.
 
     Attributes:
-      encoder: `AlbertEncoder`; head: one of `heads`.
+      encoder: `AlbertEncoder`; layers: `WeightedSum` or None; head: one of `heads`.
     """
 
     def __init__(self, config, task, seed=0, compute_dtype=tf.float32, head_dropout=0.0, name=None):
         super().__init__(name=name)
         self.config, self._head_dropout = config, head_dropout
-        self._mean = None if task.head != "mean" else _mean_of_rows if task.uses_pooler else _means_of_words
-        self._uses_pooler = task.uses_pooler and not self._mean
+        self._uses_pooler = task.uses_pooler and task.pooling == "first"
+        self._mean = None if task.pooling == "first" else mean_of_rows if task.uses_pooler else means_of_words
         self.encoder = AlbertEncoder(config, seed, compute_dtype, name="encoder")
+        self.layers = WeightedSum(config.num_hidden_layers + 1, name="layers") if task.layers == "sum" else None
         self.head = HEADS[task.head](config.hidden_size, len(task.labels), self.encoder.initializer, name="head")
 
     def trained_variables(self):
@@ -49,20 +51,21 @@ class TaskModel(tf.Module):
 
         Args:
           input_ids, input_mask, segment_ids: int32 (B, S); see `AlbertEncoder`.
-          positions: int32 (B, W), the position that each slot is read at, or begins at with the head "mean", 0
-            where there is none; a task that uses the pooler has one slot, the row itself.
+          positions: int32 (B, W), the position that each slot begins at, 0 where there is none; a task that uses the
+            pooler has one slot, the row itself.
           dropout_seed: int32 (2,) while training; None switches dropout off.
 
         Returns:
           float32 logits (B, W, L); what stands in slots of padding means nothing.
         """
-        sequence_output, pooled_output = self.encoder(input_ids, input_mask, segment_ids, dropout_seed=dropout_seed)
+        states = self.encoder.hidden_states(input_ids, input_mask, segment_ids, dropout_seed=dropout_seed)
+        outputs = self.layers(states) if self.layers else states[-1]
         if self._uses_pooler:
-            x = pooled_output
+            x = self.encoder.pooled(tf.cast(outputs[:, :1], self.encoder.compute_dtype))
         elif self._mean:
-            x = self._mean(tf.cast(sequence_output, tf.float32), positions, input_mask)
+            x = self._mean(tf.cast(outputs, tf.float32), positions, input_mask)
         else:
-            x = tf.gather(sequence_output, positions, batch_dims=1)
+            x = tf.gather(outputs, positions, batch_dims=1)
         # The encoder's own dropout draws from this seed and from the next one.
         dropout = Dropout(self._head_dropout, None if dropout_seed is None else dropout_seed + 2)
         return self.head(dropout(tf.cast(x, tf.float32)))
@@ -72,26 +75,3 @@ class TaskModel(tf.Module):
         return self(batch["input_ids"], batch["input_mask"], tf.zeros_like(batch["input_ids"]), batch["positions"],
                     dropout_seed)
 
-
-def _mean_of_rows(outputs, positions, input_mask):
-    """The mean of a row's outputs without padding: float32 (B, S, H) and int32 (B, S) -> (B, 1, H)."""
-    del positions
-    mask = tf.cast(input_mask > 0, tf.float32)[:, :, None]
-    total = tf.reduce_sum(outputs * mask, axis=1, keepdims=True)
-    return total / tf.maximum(tf.reduce_sum(mask, axis=1, keepdims=True), 1.0)
-
-
-def _means_of_words(outputs, positions, input_mask):
-    """The mean of each word's outputs, from its first piece to the next word or to <sep>: float32 (B, W, H).
-
-    Args:
-      outputs: float32 (B, S, H).
-      positions: int32 (B, W), where the words begin; 0 after the last one.
-      input_mask: int32 (B, S).
-    """
-    sep = tf.reduce_sum(tf.cast(input_mask > 0, tf.int32), axis=1, keepdims=True) - 1
-    following = tf.pad(positions[:, 1:], [[0, 0], [0, 1]])
-    ends = tf.where(following > 0, following, sep)
-    place = tf.range(tf.shape(outputs)[1])[None, None]
-    is_in = tf.cast((place >= positions[:, :, None]) & (place < ends[:, :, None]), tf.float32)
-    return tf.matmul(is_in, outputs) / tf.maximum(tf.reduce_sum(is_in, axis=2, keepdims=True), 1.0)

@@ -37,7 +37,7 @@ def test_a_job(files, tmp_path):
 
 @pytest.mark.parametrize("task, changes, named", [
     ("emotion", {"max_seq_length": 64}, "--max_seq_length=64: the model has 48 positions"),
-    ("emotion", {"head": "crf"}, "--head=crf: --task=emotion has no such head; give linear or mean"),
+    ("emotion", {"head": "crf"}, "--head=crf: --task=emotion has none such; give linear"),
     ("pos", {"head": "crf", "class_weights": "balanced"}, "--class_weights=balanced goes with --head=linear"),
     ("emotion", {"baselines": "oracle"}, "--baselines=oracle"),
     ("emotion", {"init_checkpoint": None}, "--bert_config_file and --tokenizer missing"),

@@ -23,7 +23,7 @@ def tokenizer(tmp_path_factory):
 
 @pytest.fixture
 def folder(tokenizer, tmp_path):
-    task = task_class("pos")(["X", "NOUN", "VERB"], "crf", max_seq_length=40)
+    task = task_class("pos")(["X", "NOUN", "VERB"], "crf", max_seq_length=40, pooling="mean", layers="sum")
     write_task_model(str(tmp_path / "model"), TaskModel(make_config(), task, seed=4), task, tokenizer)
     return tmp_path / "model"
 
@@ -31,11 +31,11 @@ def folder(tokenizer, tmp_path):
 def test_round_trip(folder, tokenizer):
     model, task, own_tokenizer = read_task_model(str(folder))
     assert (task.name, task.kind, task.labels, task.head) == ("pos", "tagging", ("X", "NOUN", "VERB"), "crf")
-    assert (task.max_seq_length, task.long_texts) == (40, "window")
+    assert (task.max_seq_length, task.long_texts, task.pooling, task.layers) == (40, "window", "mean", "sum")
     assert own_tokenizer.sha256 == tokenizer.sha256 and model.config == make_config()
     for path, variable in named_variables(TaskModel(make_config(), task, seed=4)).items():
         np.testing.assert_array_equal(named_variables(model)[path], variable)
-    assert json.loads((folder / "task.json").read_text())["format"] == "albert_hvd task 1"
+    assert json.loads((folder / "task.json").read_text())["format"] == "albert_hvd task 2"
 
 
 def test_a_copy_is_the_same(folder, tmp_path):
@@ -60,6 +60,7 @@ def change_json(folder, name, **changes):
     (lambda folder: change_json(folder, "task.json", format="other"), "not of the format"),
     (lambda folder: change_json(folder, "task.json", labels=3), "task.json lacks or spoils"),
     (lambda folder: change_json(folder, "task.json", head="mlp"), "--head=mlp"),
+    (lambda folder: change_json(folder, "task.json", layers="first"), "--layers=first"),
     (lambda folder: change_json(folder, "task.json", labels=["a", "b"]), "head/kernel has shape (16, 3)"),
     (lambda folder: change_json(folder, "config.json", vocab_size=90), "has 110 pieces, its model 90"),
     (lambda folder: (folder / "model.safetensors").write_bytes(b"x" * 40), "model.safetensors cannot be read"),
@@ -70,4 +71,4 @@ def test_damage_is_named(folder, damage, named):
     damage(folder)
     with pytest.raises(InputError) as error:
         read_task_model(str(folder), "--model")
-    assert named in str(error.value) and "--model=" in str(error.value) or "--head" in named
+    assert named in str(error.value) and "--model=" in str(error.value) or named.startswith("--")

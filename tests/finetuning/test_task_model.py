@@ -12,14 +12,15 @@ from albert_hvd.finetuning.heads import LinearHead
 from albert_hvd.finetuning.scoring import Scorer
 from albert_hvd.finetuning.task_model import TaskModel
 from albert_hvd.finetuning.tasks import TASK_NAMES, task_class
-from albert_hvd.modeling import named_variables
+from albert_hvd.finetuning.tasks.base import LAYERS, POOLINGS
+from albert_hvd.modeling import Dropout, named_variables
 
 LABELS = ["a", "b", "c"]
 PAD = 0
 
 
-def make_model(config, name, head="linear", seed=3):
-    task = task_class(name)(LABELS, head, max_seq_length=16)
+def make_model(config, name, head="linear", seed=3, **choices):
+    task = task_class(name)(LABELS, head, max_seq_length=16, **choices)
     model = TaskModel(config, task, seed)
     random = np.random.default_rng(seed)
     for path, variable in named_variables(model).items():
@@ -46,11 +47,11 @@ def test_a_third_task_is_one_file():
     assert all(task_class(name).name == name for name in TASK_NAMES)
 
 
-@pytest.mark.parametrize("name, head", [
-    ("classification", "linear"), ("classification", "mean"), ("tagging", "linear"), ("tagging", "mean"),
-    ("tagging", "crf")])
-def test_padding_and_neighbours_do_not_matter(tiny_config, name, head):
-    model, task = make_model(tiny_config, name, head)
+@pytest.mark.parametrize("layers", LAYERS)
+@pytest.mark.parametrize("pooling", POOLINGS)
+@pytest.mark.parametrize("name, head", [("classification", "linear"), ("tagging", "linear"), ("tagging", "crf")])
+def test_padding_and_neighbours_do_not_matter(tiny_config, name, head, pooling, layers):
+    model, task = make_model(tiny_config, name, head, pooling=pooling, layers=layers)
     rows = make_rows(task.uses_pooler)
     together = Scorer(model, task, PAD, batch_size=7)(rows)
     alone = Scorer(model, task, PAD + 7, batch_size=1)(rows)
@@ -59,7 +60,7 @@ def test_padding_and_neighbours_do_not_matter(tiny_config, name, head):
 
 
 def test_the_mean_is_that_of_the_real_pieces(tiny_config):
-    model, _ = make_model(tiny_config, "classification", "mean")
+    model, _ = make_model(tiny_config, "classification", pooling="mean")
     input_ids, length = np.int32([[3, 7, 8, 4, PAD, PAD]]), 4
     mask = (np.arange(6) < length).astype(np.int32)[None]
     scores = model(input_ids, mask, np.zeros_like(input_ids), np.int32([[0]]))
@@ -69,7 +70,7 @@ def test_the_mean_is_that_of_the_real_pieces(tiny_config):
 
 
 def test_the_mean_of_a_word_ends_at_the_next_word_or_at_sep(tiny_config):
-    model, _ = make_model(tiny_config, "tagging", "mean")
+    model, _ = make_model(tiny_config, "tagging", pooling="mean")
     input_ids = np.int32([[3, 7, 8, 9, 10, 11, 4, PAD], [3, 5, 4, PAD, PAD, PAD, PAD, PAD]])
     mask = (np.arange(8) < [[7], [3]]).astype(np.int32)
     scores = model(input_ids, mask, np.zeros_like(input_ids), np.int32([[1, 2, 4], [1, 0, 0]]))
@@ -77,6 +78,24 @@ def test_the_mean_of_a_word_ends_at_the_next_word_or_at_sep(tiny_config):
     for (row, word), (start, end) in {(0, 0): (1, 2), (0, 1): (2, 4), (0, 2): (4, 6), (1, 0): (1, 2)}.items():
         mean = outputs[row, start:end].mean(axis=0, keepdims=True)
         np.testing.assert_allclose(scores[row, word], model.head(mean)[0], atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["classification", "tagging"])
+def test_the_sum_of_layers_begins_with_the_embeddings(tiny_config, name):
+    model, _ = make_model(tiny_config, name, layers="sum")
+    weights = np.float32([3, *range(1, tiny_config.num_hidden_layers + 1)])
+    np.testing.assert_array_equal(model.layers.weights, np.ones(len(weights)))
+    model.layers.weights.assign(weights)
+    input_ids = np.int32([[3, 7, 8, 4]])
+    segments, mask = np.zeros_like(input_ids), np.ones_like(input_ids)
+    first = model.encoder.embeddings(input_ids, segments, None, tf.float32, Dropout(0.0, None))
+    states = [first, *model.encoder.hidden_states(input_ids, mask, segments)[1:]]
+    total = sum(weight * state.numpy() for weight, state in zip(weights, states, strict=True))
+    position = 0 if name == "classification" else 2
+    read = total[:, position:position + 1]
+    expected = model.head(model.encoder.pooled(read) if name == "classification" else read)
+    np.testing.assert_allclose(model(input_ids, mask, segments, np.int32([[position]])), expected, atol=1e-4)
+    assert "layers/weights" in model.trained_variables()
 
 
 def test_windows_of_a_text_are_averaged(tiny_config):

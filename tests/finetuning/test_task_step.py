@@ -12,8 +12,8 @@ from albert_hvd.modeling import named_variables
 from albert_hvd.optimization import AdamW
 
 
-def make_step(config, name="classification", decay=1.0, head="linear", **optimizer):
-    model = TaskModel(config, task_class(name)(["a", "b", "c"], head), seed=1)
+def make_step(config, name="classification", decay=1.0, head="linear", layers="last", **optimizer):
+    model = TaskModel(config, task_class(name)(["a", "b", "c"], head, layers=layers), seed=1)
     values = {"learning_rate": 0.01, "num_train_steps": 100, "clip_norm": 0.0, "weight_decay": 0.0, **optimizer}
     made = layerwise(AdamW, decay)(**values)
     made.build(model.trained_variables())
@@ -78,7 +78,7 @@ def test_a_batch_is_learned(tiny_config):
 
 def test_layerwise_rates(tiny_config):
     """Adam's first step has the size of the learning rate, whatever the gradient."""
-    model, step = make_step(tiny_config, decay=0.1)
+    model, step = make_step(tiny_config, decay=0.1, layers="sum")
     before = values_of(model)
     rate = step(make_batch(), (0, 0), stop=False).learning_rate
     for path, value in values_of(model).items():
@@ -90,7 +90,7 @@ def test_layerwise_rates(tiny_config):
 
 
 def test_every_variable_has_a_depth(tiny_config):
-    model, _ = make_step(tiny_config, "tagging", head="crf")
+    model, _ = make_step(tiny_config, "tagging", head="crf", layers="sum")
     assert {depth_of(path) for path in named_variables(model)} == {0, 1, 2}
 
 

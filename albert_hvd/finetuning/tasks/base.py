@@ -4,6 +4,9 @@ import abc
 
 from albert_hvd.errors import InputError
 
+POOLINGS = ("first", "mean")
+LAYERS = ("last", "sum")
+
 
 class Task(abc.ABC):
     """One task with its labels.
@@ -16,25 +19,29 @@ class Task(abc.ABC):
       head: one of `heads`.
       max_seq_length: most pieces of a row, <cls> and <sep> included.
       long_texts: what becomes of longer ones, one of `encoding.LONG_TEXTS`; None: the task's own default.
+      pooling: what a slot is read from: "first", <cls> or the word's first piece, or "mean", all pieces.
+      layers: "last", or "sum" of all and of the embeddings, with trained weights.
 
     Raises:
-      InputError: fewer than two labels, a label twice, or a head that the task does not have.
+      InputError: fewer than two labels, a label twice, or a head, pooling or choice of layers that there is not.
     """
 
     name = None
     kind = None  # "classification" or "tagging"
     heads = ("linear",)
     select_by = "accuracy"  # "accuracy" or "macro_f1"
-    uses_pooler = False  # True: each row has one slot, read through the pooler unless the head says otherwise
+    uses_pooler = False  # True: each row has one slot, and "first" reads it through the pooler
     default_long_texts = "truncate"
 
-    def __init__(self, labels, head="linear", max_seq_length=128, long_texts=None):
-        if head not in self.heads:
-            raise InputError(f"--head={head}: --task={self.name} has no such head; give {' or '.join(self.heads)}")
+    def __init__(self, labels, head="linear", max_seq_length=128, long_texts=None, pooling="first", layers="last"):
+        for flag, value, values in (("head", head, self.heads), ("pooling", pooling, POOLINGS),
+                                    ("layers", layers, LAYERS)):
+            if value not in values:
+                raise InputError(f"--{flag}={value}: --task={self.name} has none such; give {' or '.join(values)}")
         if len(labels) < 2 or len(set(labels)) < len(labels):
             raise InputError(f"--labels_file: the labels are {', '.join(labels) or 'none'}; two or more different "
                              f"ones are needed")
-        self.labels, self.head = tuple(labels), head
+        self.labels, self.head, self.pooling, self.layers = tuple(labels), head, pooling, layers
         self.max_seq_length, self.long_texts = max_seq_length, long_texts or self.default_long_texts
 
     @staticmethod

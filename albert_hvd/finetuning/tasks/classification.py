@@ -6,11 +6,10 @@ from albert_hvd.finetuning.tasks.base import Task
 
 
 class Classification(Task):
-    """A label for each text, read at <cls> through the pooler, or (head "mean") from the mean over its positions."""
+    """A label for each text, read at <cls> through the pooler, or from the mean over its positions."""
 
     name = kind = "classification"
     select_by = "macro_f1"
-    heads = ("linear", "mean")
     uses_pooler = True
     read_examples = staticmethod(read_texts)
 

@@ -6,10 +6,10 @@ from albert_hvd.finetuning.tasks.base import Task
 
 
 class Tagging(Task):
-    """A tag for each word, read at its first piece, or (head "mean") from the mean over its pieces."""
+    """A tag for each word, read at its first piece or from the mean over its pieces."""
 
     name = kind = "tagging"
-    heads = ("linear", "mean", "crf")
+    heads = ("linear", "crf")
     default_long_texts = "window"  # a word that is cut off gets no tag
     read_examples = staticmethod(read_sentences)
 
