@@ -78,7 +78,10 @@ def run(main, takes_arguments=False):
     """
     from absl import app, flags
 
+    from albert_hvd import lean_keras
+
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    lean_keras.install()
 
     def parse_flags(argv):
         if {"--help", "-h", "-help"} & set(argv[1:]):

@@ -110,9 +110,11 @@ def _wait(pid, limit_sec):
 
 
 def _import_everything():
-    import horovod.tensorflow  # noqa: F401
-
     import albert_hvd
+    from albert_hvd import lean_keras
+
+    lean_keras.install()
+    import horovod.tensorflow  # noqa: F401
 
     for module in pkgutil.walk_packages(albert_hvd.__path__, "albert_hvd."):
         importlib.import_module(module.name)

@@ -10,8 +10,10 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import pytest  # noqa: E402
 
+from albert_hvd import lean_keras  # noqa: E402
 from albert_hvd.config import AlbertConfig  # noqa: E402
 
+lean_keras.install()
 pytest_plugins = ["fault_suite"]
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
