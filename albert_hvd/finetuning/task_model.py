@@ -74,4 +74,3 @@ class TaskModel(tf.Module):
         """`__call__` with a dict as `batches.pad` gives it; texts are one segment."""
         return self(batch["input_ids"], batch["input_mask"], tf.zeros_like(batch["input_ids"]), batch["positions"],
                     dropout_seed)
-
