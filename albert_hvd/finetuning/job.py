@@ -95,7 +95,7 @@ def describe(job, size, device):
     rows = [
         ("task", f"{options.task}: {job.task.kind}, {len(job.task.labels)} labels "
                  f"({', '.join(job.task.labels)})"),
-        ("head", f"{options.head}, pooling {options.pooling}, layers {options.layers}"),
+        ("head", f"{job.task.head}, pooling {job.task.pooling}, layers {job.task.layers}"),
         ("start", job.first_weights.origin),
         ("model", f"{config.architecture}: hidden {config.hidden_size}, layers {config.num_hidden_layers}, heads "
                   f"{config.num_attention_heads}, embedding {config.embedding_size}, vocabulary {config.vocab_size}"),

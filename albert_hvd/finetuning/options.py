@@ -25,7 +25,7 @@ class FineTuningOptions:
     tokenizer: str = None
     name: str = None
     head: str = "linear"
-    pooling: str = "first"
+    pooling: str = None
     layers: str = "last"
     max_seq_length: int = 128
     long_texts: str = None

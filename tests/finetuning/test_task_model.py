@@ -47,6 +47,12 @@ def test_a_third_task_is_one_file():
     assert all(task_class(name).name == name for name in TASK_NAMES)
 
 
+def test_a_task_has_a_pooling_of_its_own():
+    assert [task_class(name)(LABELS).pooling for name in ("classification", "emotion", "tagging", "pos")] == [
+        "first", "first", "mean", "mean"]
+    assert task_class("pos")(LABELS, pooling="first").pooling == "first"
+
+
 @pytest.mark.parametrize("layers", LAYERS)
 @pytest.mark.parametrize("pooling", POOLINGS)
 @pytest.mark.parametrize("name, head", [("classification", "linear"), ("tagging", "linear"), ("tagging", "crf")])

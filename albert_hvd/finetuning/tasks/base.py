@@ -19,7 +19,8 @@ class Task(abc.ABC):
       head: one of `heads`.
       max_seq_length: most pieces of a row, <cls> and <sep> included.
       long_texts: what becomes of longer ones, one of `encoding.LONG_TEXTS`; None: the task's own default.
-      pooling: what a slot is read from: "first", <cls> or the word's first piece, or "mean", all pieces.
+      pooling: what a slot is read from: "first", <cls> or the word's first piece, or "mean", all pieces; None: the
+        task's own default.
       layers: "last", or "sum" of all and of the embeddings, with trained weights.
 
     Raises:
@@ -32,8 +33,10 @@ class Task(abc.ABC):
     select_by = "accuracy"  # "accuracy" or "macro_f1"
     uses_pooler = False  # True: each row has one slot, and "first" reads it through the pooler
     default_long_texts = "truncate"
+    default_pooling = "first"
 
-    def __init__(self, labels, head="linear", max_seq_length=128, long_texts=None, pooling="first", layers="last"):
+    def __init__(self, labels, head="linear", max_seq_length=128, long_texts=None, pooling=None, layers="last"):
+        pooling = pooling or self.default_pooling
         for flag, value, values in (("head", head, self.heads), ("pooling", pooling, POOLINGS),
                                     ("layers", layers, LAYERS)):
             if value not in values:

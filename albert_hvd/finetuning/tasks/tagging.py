@@ -6,11 +6,12 @@ from albert_hvd.finetuning.tasks.base import Task
 
 
 class Tagging(Task):
-    """A tag for each word, read at its first piece or from the mean over its pieces."""
+    """A tag for each word, read from the mean over its pieces or at its first piece."""
 
     name = kind = "tagging"
     heads = ("linear", "crf")
     default_long_texts = "window"  # a word that is cut off gets no tag
+    default_pooling = "mean"  # a word's ending tells of its tag, and is in its last pieces
     read_examples = staticmethod(read_sentences)
 
     def encode(self, inputs, tokenizer):
