@@ -11,7 +11,7 @@ from conftest import ROOT
 LEVELS = {
     "ground": ["errors", "config", "files", "archives", "corpus", "tokenization", "example_proto", "shards", "records",
                "gpu_pinning", "distributed", "stop_request", "run_lock", "emergency_exit", "model_files", "text_tables",
-               "package_versions", "worker_pool"],
+               "package_versions", "worker_pool", "lean_keras"],
     "maths": ["modeling", "elementwise", "optimization", "loss_scaling", "masking", "instances", "cleaning", "sentences",
               "deduplication", "masked_text"],
     "parts": ["pretrainer", "training_step", "training_setup", "training_data", "training_loop", "checkpointing",

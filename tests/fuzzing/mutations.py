@@ -1,5 +1,6 @@
 """Hostile changes to good inputs, drawn from a `random.Random`: of bytes, and of a JSON value's parts."""
 
+import copy
 import json
 import struct
 
@@ -71,6 +72,11 @@ def mutate_json_lines(data, random):
     return b"\n".join(lines)
 
 
+def _any_value(random):
+    """One of `_VALUES`, as a copy: what is changed later must be neither a constant nor in two places, or in itself."""
+    return copy.deepcopy(random.choice(_VALUES))
+
+
 def _mutate_value(value, random):
     parts = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     inner = [key for key, part in parts if isinstance(part, (dict, list)) and part]
@@ -79,7 +85,7 @@ def _mutate_value(value, random):
         value[key] = _mutate_value(value[key], random)
         return value
     if not value or not isinstance(value, (dict, list)) or random.random() < 0.1:
-        return random.choice(_VALUES)
+        return _any_value(random)
     return _mutate_dict(value, random) if isinstance(value, dict) else _mutate_list(value, random)
 
 
@@ -88,13 +94,13 @@ def _mutate_dict(value, random):
     if kind == 0:
         del value[key]
     elif kind == 1:
-        value[str(random.choice(_VALUES))] = value.pop(key)
+        value[str(_any_value(random))] = value.pop(key)
     elif kind == 2:
-        value[key] = value[random.choice(list(value))]
+        value[key] = copy.deepcopy(value[random.choice(list(value))])
     elif kind == 3:
         value[key] = [value[key]]
     else:
-        value[key] = random.choice(_VALUES)
+        value[key] = _any_value(random)
     return value
 
 
@@ -103,9 +109,9 @@ def _mutate_list(value, random):
     if kind == 0:
         del value[place]
     elif kind == 1:
-        value.insert(place, random.choice(_VALUES))
+        value.insert(place, _any_value(random))
     elif kind == 2:
-        value.append(value[place])
+        value.append(copy.deepcopy(value[place]))
     else:
-        value[place] = random.choice(_VALUES)
+        value[place] = _any_value(random)
     return value

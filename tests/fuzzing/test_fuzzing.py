@@ -1,6 +1,8 @@
 """The readers of hostile input, on kept findings and on a few hundred seeded mutations; `fuzz.py` does the rest."""
 
 import dataclasses
+import functools
+import json
 import os
 import pathlib
 import random
@@ -8,6 +10,7 @@ import tempfile
 
 import pytest
 from fuzz_target import Target, try_input
+from mutations import mutate_json
 from targets import TARGETS
 
 REGRESSIONS = sorted(pathlib.Path(__file__).with_name("regressions").glob("*/*"))
@@ -74,3 +77,12 @@ def test_what_is_a_finding(error, is_finding, tmp_path):
 def test_the_regressions_are_small_and_have_targets():
     assert {path.parent.name for path in REGRESSIONS} <= set(TARGETS)
     assert sum(path.stat().st_size for path in REGRESSIONS) < 64_000
+
+
+def test_mutations_do_not_depend_on_those_before_them():
+    """They did, once the values that are put in had themselves been changed in place."""
+    def drawn():
+        source, seed = random.Random("mutations"), json.dumps({"a": [1, {"b": []}], "c": {"d": 2}}).encode()
+        return [functools.reduce(lambda data, _: mutate_json(data, source), range(6), seed) for _ in range(1000)]
+
+    assert drawn() == drawn()
