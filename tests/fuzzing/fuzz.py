@@ -14,6 +14,7 @@ import argparse
 import concurrent.futures
 import contextlib
 import mmap
+import importlib.util
 import os
 import pathlib
 import random
@@ -53,6 +54,8 @@ def _fuzz_all(options):
     """Fuzz the targets asked for and print the table; returns the exit code, 1 after findings."""
     from targets import TARGETS
 
+    if not importlib.util.find_spec("atheris"):  # a child would only end, and be counted as 0 executions
+        sys.exit("fuzz.py: atheris is not installed: run .venv/bin/python -m pip install -r requirements/fuzzing.txt")
     names = options.target.split(",") if options.target else list(TARGETS)
     unknown = [name for name in names if name not in TARGETS]
     if unknown:
