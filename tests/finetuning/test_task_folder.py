@@ -71,4 +71,4 @@ def test_damage_is_named(folder, damage, named):
     damage(folder)
     with pytest.raises(InputError) as error:
         read_task_model(str(folder), "--model")
-    assert named in str(error.value) and "--model=" in str(error.value) or named.startswith("--")
+    assert named in str(error.value) and ("--model=" in str(error.value) or named.startswith("--"))

@@ -13,8 +13,8 @@ one input, or by more memory than a GiB above what the program takes itself. The
 import argparse
 import concurrent.futures
 import contextlib
-import mmap
 import importlib.util
+import mmap
 import os
 import pathlib
 import random

@@ -94,7 +94,7 @@ def _mutate_dict(value, random):
     if kind == 0:
         del value[key]
     elif kind == 1:
-        value[str(_any_value(random))] = value.pop(key)
+        value[str(random.choice(_VALUES))] = value.pop(key)
     elif kind == 2:
         value[key] = copy.deepcopy(value[random.choice(list(value))])
     elif kind == 3:
