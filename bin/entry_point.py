@@ -78,10 +78,10 @@ def run(main, takes_arguments=False):
     """
     from absl import app, flags
 
-    from albert_hvd import lean_keras
+    from albert_hvd.runtime import tensorflow_import
 
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    lean_keras.install()
+    tensorflow_import.install()
 
     def parse_flags(argv):
         if {"--help", "-h", "-help"} & set(argv[1:]):

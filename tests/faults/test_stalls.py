@@ -9,9 +9,9 @@ import time
 
 import pytest
 
-from albert_hvd import stall_watch
-from albert_hvd.checkpointing import CheckpointFolder
-from albert_hvd.stall_watch import StallWatch
+from albert_hvd.run_folder.checkpoints import CheckpointFolder
+from albert_hvd.runtime import stall_watch
+from albert_hvd.runtime.stall_watch import StallWatch
 from background_run import BackgroundRun
 from conftest import own_lines, run_command
 from pretraining_runs import flags, logged_lines, status
