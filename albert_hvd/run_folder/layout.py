@@ -17,7 +17,7 @@ def write_model_files(folder, config, tokenizer):
     Args:
       folder: made when it is not there.
       config: `AlbertConfig`.
-      tokenizer: `tokenization.Tokenizer`; None when it is not known, and no vocabulary is written.
+      tokenizer: `tokenizer.Tokenizer`; None when it is not known, and no vocabulary is written.
 
     Raises:
       InputError: the folder cannot be written.

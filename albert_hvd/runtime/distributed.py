@@ -139,7 +139,7 @@ def horovod_version():
 
 
 def distributed_optimizer(optimizer, fp16_allreduce=False):
-    """`hvd.DistributedOptimizer` around one of `optimization.py`: gradients are averaged over ranks.
+    """`hvd.DistributedOptimizer` around one of `training/optimizer.py`: gradients are averaged over ranks.
 
     Horovod fuses whatever is ready when its cycle ends, so that the order of summation, and the last
     bits, would depend on timing. Its `groups=1` would prevent that, but for optimizers that are not

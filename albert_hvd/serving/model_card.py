@@ -33,7 +33,7 @@ def model_card(folder, config, tokenizer, architecture, license_name=None):
     Args:
       folder: where the model came from: a run, one of its checkpoints, or any other folder.
       config: `AlbertConfig`.
-      tokenizer: `tokenization.Tokenizer`.
+      tokenizer: `tokenizer.Tokenizer`.
       architecture: name of the transformers class that the weights are complete for.
       license_name: as Hugging Face spells it; None leaves the field out.
     """

@@ -1,6 +1,6 @@
 """A trained model as two compiled functions: encode rows of ids, and score the vocabulary at masked positions.
 
-`inference.py` calls them, `interop/saved_model.py` writes them to disk.
+`text_model.py` calls them, `formats/saved_model.py` writes them to disk.
 """
 
 import tensorflow as tf

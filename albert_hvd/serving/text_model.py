@@ -41,7 +41,7 @@ class TextModel:
 
     Args:
       source: a `sources.ModelSource`.
-      tokenizer: the `tokenization.Tokenizer` that it was trained with.
+      tokenizer: the `tokenizer.Tokenizer` that it was trained with.
 
     Attributes:
       max_seq_length: the longest row, <cls> and <sep> included, that it is given: what the model has positions for,

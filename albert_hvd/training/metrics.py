@@ -27,7 +27,7 @@ class MetricsWindow:
         """Add a step.
 
         Args:
-          result: `training_step.StepResult`.
+          result: `step.StepResult`.
           seconds, wait_seconds: duration of the step, and the part of it spent waiting for data.
         """
         self._sums = [total + value for total, value in zip(self._sums, result)]

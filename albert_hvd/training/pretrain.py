@@ -2,7 +2,7 @@
 
     horovodrun -np 3 bin/pretrain --input_file='data/train-*.tfrecord' --output_dir=runs/base ...
 
-Set-up reads from top to bottom in `pretrain`; the loop is in training_loop.py. The same call on the
+Set-up reads from top to bottom in `pretrain`; the loop is in loop.py. The same call on the
 same folder resumes: the newest checkpoint holds the weights, the moments, and how many records have
 been read, from which the order of all further ones follows.
 """

@@ -19,7 +19,7 @@ class MaskedTextTokenizer:
     """Ids of texts that may hold masks.
 
     Args:
-      tokenizer: a `tokenization.Tokenizer`.
+      tokenizer: a `tokenizer.Tokenizer`.
     """
 
     def __init__(self, tokenizer):

@@ -19,7 +19,7 @@ def write_saved_model(source, folder, tokenizer=None):
     Args:
       source: a `sources.ModelSource`.
       folder: an empty folder.
-      tokenizer: its `tokenization.Tokenizer`, written to assets.extra; None: not known.
+      tokenizer: its `tokenizer.Tokenizer`, written to assets.extra; None: not known.
     """
     model = ServingModel(source)
     signatures = {"encode": model.encode}

@@ -34,7 +34,7 @@ class ModelSource:
     Attributes:
       kind: "run", "tf1" or "huggingface".
       config: its `AlbertConfig`.
-      arrays: dict of variable path (`modeling.named_variables`) to float32 array.
+      arrays: dict of variable path (`encoder.named_variables`) to float32 array.
       missing: the paths that the source lacks: all of the pooler's or of a head's; [] when it is complete.
       tokenizer_path: the SentencePiece model beside it, or None.
       folder: the run's folder, or the one that holds the files.

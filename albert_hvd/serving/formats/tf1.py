@@ -1,7 +1,7 @@
 """TensorFlow 1 checkpoints of google-research/albert and of the old project.
 
 Both projects name their variables after BERT's; the encoder's scopes differ. One table for each
-architecture maps our variable paths (`modeling.named_variables`) to theirs.
+architecture maps our variable paths (`encoder.named_variables`) to theirs.
 """
 
 import glob

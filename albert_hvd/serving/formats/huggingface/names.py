@@ -94,7 +94,7 @@ def config_to_huggingface(config, tokenizer, architecture="AlbertForPreTraining"
 
     Args:
       config: an `AlbertConfig`.
-      tokenizer: a `tokenization.Tokenizer`, whose ids of the special pieces are written.
+      tokenizer: a `tokenizer.Tokenizer`, whose ids of the special pieces are written.
       architecture: name of the transformers class that the weights are complete for.
 
     Raises:

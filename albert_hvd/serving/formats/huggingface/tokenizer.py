@@ -59,7 +59,7 @@ def tokenizer_json(model, tokenizer):
 
     Args:
       model: from `read_sentencepiece_model`.
-      tokenizer: the `tokenization.Tokenizer` of the same file.
+      tokenizer: the `tokenizer.Tokenizer` of the same file.
 
     Returns:
       JSON-able dict.
