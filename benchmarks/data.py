@@ -14,7 +14,7 @@ import os
 import tempfile
 import time
 
-from albert_hvd.data.records.tfrecord import read_manifest
+from albert_hvd.data.records.manifest import read_manifest
 from albert_hvd.data.text.corpus import plan_blocks, read_block
 from albert_hvd.data.text.tokenizer import Tokenizer
 from albert_hvd.errors import InputError

@@ -8,7 +8,7 @@ import glob
 import json
 import os
 
-from albert_hvd.data.records.tfrecord import MANIFEST
+from albert_hvd.data.records.manifest import MANIFEST
 from albert_hvd.run_folder.layout import EVAL_RESULTS, FLAGS, TRAIN_LOG, trained_positions
 from albert_hvd.run_folder.logs import read_log
 from albert_hvd.runtime.files import read_json_object

@@ -13,7 +13,8 @@ from mutations import mutate_json, mutate_json_lines
 from synthetic_run import held_out_record, record, write_run
 
 from albert_hvd.data.records.dataset import RecordDataset
-from albert_hvd.data.records.tfrecord import MANIFEST, RecordWriter, read_manifest, write_manifest
+from albert_hvd.data.records.manifest import MANIFEST, read_manifest, write_manifest
+from albert_hvd.data.records.tfrecord import RecordWriter
 from albert_hvd.finetuning.results import RESULTS, read_seed_result
 from albert_hvd.model.config import AlbertConfig
 from albert_hvd.reporting.comparison_reader import read_comparisons

@@ -12,7 +12,8 @@ from record_targets import example_class
 
 from albert_hvd.data.records.dataset import RecordDataset
 from albert_hvd.data.records.example import FIELDS, decode_examples, encode_examples
-from albert_hvd.data.records.tfrecord import RecordWriter, read_manifest, write_manifest
+from albert_hvd.data.records.manifest import read_manifest, write_manifest
+from albert_hvd.data.records.tfrecord import RecordWriter
 from albert_hvd.data.text.documents import read_documents
 from albert_hvd.finetuning.labelled_data import read_sentences, read_texts
 from albert_hvd.model.config import ARCHITECTURES, AlbertConfig

@@ -6,7 +6,7 @@ import sys
 from albert_hvd.data.batches.packed_rows import PackedTrainingBatches
 from albert_hvd.data.batches.rows import DynamicMasking, TrainingBatches
 from albert_hvd.data.records.dataset import open_records
-from albert_hvd.data.records.tfrecord import read_manifest
+from albert_hvd.data.records.manifest import read_manifest
 from albert_hvd.data.text.tokenizer import Tokenizer
 from albert_hvd.errors import InputError
 

@@ -16,7 +16,8 @@ from dataclasses import asdict
 from albert_hvd.data.records.build_plan import load_note, load_tokenizer, make_plan, save_note
 from albert_hvd.data.records.build_report import statistics_table
 from albert_hvd.data.records.build_stages import ExampleOptions, bucket_records, sort_block  # noqa: F401 - for callers
-from albert_hvd.data.records.tfrecord import RecordWriter, index_path, read_manifest, write_manifest
+from albert_hvd.data.records.manifest import read_manifest, write_manifest
+from albert_hvd.data.records.tfrecord import RecordWriter, index_path
 from albert_hvd.errors import InputError
 from albert_hvd.runtime.files import make_folder, remove_partial_files
 from albert_hvd.runtime.worker_pool import worker_pool

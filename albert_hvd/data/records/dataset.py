@@ -15,8 +15,8 @@ import threading
 import numpy as np
 
 from albert_hvd.data.records.example import LABEL_FIELD, PREDICTION_FIELDS, SEQUENCE_FIELDS, FieldError, decode_examples
-from albert_hvd.data.records.tfrecord import (FOOTER_BYTES, HEADER_BYTES, index_path, load_index, masked_crc,
-                                              read_manifest)
+from albert_hvd.data.records.manifest import read_manifest
+from albert_hvd.data.records.tfrecord import FOOTER_BYTES, HEADER_BYTES, index_path, load_index, masked_crc
 from albert_hvd.errors import InputError
 from albert_hvd.runtime.files import expand_input_files
 

@@ -1,17 +1,16 @@
-"""TFRecord shards of pre-training examples: framing, indexes, the manifest, and the writer.
+"""TFRecord shards of pre-training examples: framing, indexes, and the writer.
 
 A shard is an ordinary TFRecord file. Beside `train.tfrecord` lies `.train.tfrecord.index`: the byte
 offset, the number of tokens and the number of predictions of every record (`INDEX_DTYPE`, one after the
 other), and a last entry whose offset is the size of the shard. So any record is found at once, and packing
 can be planned without reading the text. The index is made again in memory when it is missing (files of
 the old project have none) or does not fit the shard. The dot keeps it out of the user's globs.
-`manifest.json` describes all shards of a folder.
+What all shards of a folder are, says its manifest: see manifest.py.
 """
 
 import contextlib
 import functools
 import hashlib
-import json
 import mmap
 import os
 import struct
@@ -24,7 +23,6 @@ from albert_hvd.errors import InputError
 from albert_hvd.runtime.files import whole_file
 
 INDEX_DTYPE = np.dtype([("offset", "<i8"), ("num_tokens", "<i4"), ("num_predictions", "<i4")])
-MANIFEST = "manifest.json"
 HEADER_BYTES, FOOTER_BYTES = 12, 4  # length and its CRC before the data, the data's CRC after it
 COPY_BYTES = 1 << 20
 
@@ -118,51 +116,6 @@ class RecordWriter:
         self._file.write(data)
         self._digest.update(data)
         self.num_bytes += len(data)
-
-
-def read_manifest(folder):
-    """The `manifest.json` of a folder as a dict; an empty one when there is none.
-
-    Its "shards" and "builds", if they are there, are dicts of dicts.
-
-    Raises: InputError when it cannot be read as such a JSON object.
-    """
-    path = os.path.join(folder, MANIFEST)
-    try:
-        with open(path, encoding="utf-8") as file:
-            manifest = json.load(file)
-        if not isinstance(manifest, dict):
-            raise ValueError(f"it holds no JSON object, but a {type(manifest).__name__}")
-        for part in ("shards", "builds"):
-            entries = manifest.get(part, {})
-            if not isinstance(entries, dict) or not all(isinstance(entry, dict) for entry in entries.values()):
-                raise ValueError(f"its {part!r} are no object of objects")
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"{path}: cannot read it ({error}); build the records again or delete it") from None
-    return manifest
-
-
-def write_manifest(folder, build, options, shards):
-    """Enter one build into the folder's manifest, which keeps what other builds wrote there.
-
-    Args:
-      build: the name of the build (its --output_file).
-      options: dict, what describes the whole build (options, tokenizer, statistics).
-      shards: {file name: dict with num_records, num_real_tokens, num_bytes, sha256}.
-    """
-    manifest = read_manifest(folder)
-    kept = {name: entry for name, entry in manifest.get("shards", {}).items()
-            if entry.get("build") != build and os.path.exists(os.path.join(folder, name))}
-    kept.update({name: {"build": build, **entry} for name, entry in shards.items()})
-    builds = {name: entry for name, entry in manifest.get("builds", {}).items()
-              if any(shard.get("build") == name for shard in kept.values())}
-    builds[build] = options
-    with whole_file(os.path.join(folder, MANIFEST)) as file:
-        # In ASCII: the name of an input file need not be UTF-8.
-        text = json.dumps({"version": 1, "shards": kept, "builds": builds}, indent=1, sort_keys=True)
-        file.write(text.encode("ascii") + b"\n")
 
 
 def load_index(path, skip_corrupt=False, warn=None):

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from albert_hvd.data.records import tfrecord
 from albert_hvd.data.records.dataset import RecordDataset
 from albert_hvd.data.records.example import FIELDS, decode_examples, encode_examples
+from albert_hvd.data.records.manifest import read_manifest, write_manifest
 from albert_hvd.data.records.tfrecord import RecordWriter
 from albert_hvd.errors import InputError
 from albert_hvd.runtime.files import expand_input_files
@@ -183,9 +184,9 @@ def test_an_index_that_does_not_fit_is_made_again(shard):
 
 def test_a_shard_that_the_manifest_contradicts_is_refused(shard):
     path, _ = shard
-    tfrecord.write_manifest(os.path.dirname(path), "a", {}, {"a.tfrecord": {"num_records": 20}})
+    write_manifest(os.path.dirname(path), "a", {}, {"a.tfrecord": {"num_records": 20}})
     open_dataset(path)
-    tfrecord.write_manifest(os.path.dirname(path), "a", {}, {"a.tfrecord": {"num_records": 21}})
+    write_manifest(os.path.dirname(path), "a", {}, {"a.tfrecord": {"num_records": 21}})
     with pytest.raises(InputError, match="20 records, but manifest.json beside it says 21"):
         open_dataset(path)
 
@@ -203,9 +204,9 @@ def test_a_manifest_that_is_none_is_refused(shard, text):
 def test_the_manifest_keeps_other_builds(shard):
     path, _ = shard
     folder = os.path.dirname(path)
-    tfrecord.write_manifest(folder, "one", {"a": 1}, {"a.tfrecord": {"num_records": 20}})
-    tfrecord.write_manifest(folder, "two", {"a": 2}, {"b.tfrecord": {"num_records": 1}})
-    manifest = tfrecord.read_manifest(folder)
+    write_manifest(folder, "one", {"a": 1}, {"a.tfrecord": {"num_records": 20}})
+    write_manifest(folder, "two", {"a": 2}, {"b.tfrecord": {"num_records": 1}})
+    manifest = read_manifest(folder)
     assert set(manifest["shards"]) == {"a.tfrecord", "b.tfrecord"} and set(manifest["builds"]) == {"one", "two"}
 
 
