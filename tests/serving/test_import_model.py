@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from albert_hvd.data.text.tokenizer import train_tokenizer
+from albert_hvd.data.text.tokenizer_training import train_tokenizer
 from albert_hvd.errors import InputError
 from albert_hvd.model.encoder import named_variables
 from albert_hvd.model.pretraining_model import AlbertPretrainer

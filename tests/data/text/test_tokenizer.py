@@ -5,8 +5,9 @@ import pytest
 from conftest import SHARED
 from small_corpus import make_documents, make_tokenizer
 
-from albert_hvd.data.text.tokenizer import (MAX_SENTENCE_BYTES, Tokenizer, coverage_report, split_long_line,
-                                            train_tokenizer)
+from albert_hvd.data.text.tokenizer import Tokenizer
+from albert_hvd.data.text.tokenizer_training import (MAX_SENTENCE_BYTES, coverage_report, split_long_line,
+                                                     train_tokenizer)
 from albert_hvd.errors import InputError
 
 LINES = [line for document in make_documents(40) for line in document]

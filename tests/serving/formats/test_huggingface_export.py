@@ -6,7 +6,8 @@ import pytest
 from huggingface_folders import export, make_config, make_source
 from small_corpus import make_documents, make_tokenizer
 
-from albert_hvd.data.text.tokenizer import Tokenizer, train_tokenizer
+from albert_hvd.data.text.tokenizer import Tokenizer
+from albert_hvd.data.text.tokenizer_training import train_tokenizer
 from albert_hvd.errors import InputError
 from albert_hvd.model.pretraining_model import variable_shapes
 from albert_hvd.serving.formats.huggingface import names as huggingface
