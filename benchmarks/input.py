@@ -11,8 +11,9 @@ import dataclasses
 import statistics
 import time
 
+from albert_hvd.data.batches.dynamic_masking import DynamicMasking
 from albert_hvd.data.batches.packed_rows import PackedTrainingBatches
-from albert_hvd.data.batches.rows import DynamicMasking, TrainingBatches
+from albert_hvd.data.batches.rows import TrainingBatches
 from albert_hvd.data.records.dataset import open_records
 from albert_hvd.data.text.tokenizer import Tokenizer
 from albert_hvd.errors import InputError

@@ -8,7 +8,9 @@ cost of a resume is one window, and the number of records consumed is still the 
 
 import numpy as np
 
-from albert_hvd.data.batches.rows import BatchIterator, Prefetched, RecordOrder, rows_per_rank
+from albert_hvd.data.batches.order import RecordOrder
+from albert_hvd.data.batches.prefetch import Prefetched
+from albert_hvd.data.batches.rows import BatchIterator, rows_per_rank
 from albert_hvd.errors import InputError
 
 WINDOW = 4096

@@ -7,19 +7,11 @@ the whole resume state. Evaluation: each record once over all ranks, the last ba
 of weight 0.
 """
 
-import collections
-import concurrent.futures
-import time
-
 import numpy as np
 
-from albert_hvd.data.records.masking import draw_bits, mask_batch, unmask
+from albert_hvd.data.batches.order import RecordOrder
+from albert_hvd.data.batches.prefetch import Prefetched
 from albert_hvd.errors import InputError
-
-
-def epoch_order(seed, epoch, num_records):
-    """The order of one epoch: a permutation of the record numbers, int64 (num_records,)."""
-    return np.random.Generator(np.random.PCG64([seed, epoch])).permutation(num_records)
 
 
 def rows_per_rank(global_batch_size, size, flag):
@@ -28,81 +20,6 @@ def rows_per_rank(global_batch_size, size, flag):
         raise InputError(f"{flag}={global_batch_size}: must be a positive multiple of the {size} ranks; try "
                          f"{max(global_batch_size // size, 1) * size}")
     return global_batch_size // size
-
-
-class RecordOrder:
-    """The endless sequence of record numbers: epoch after epoch, each in its own order."""
-
-    def __init__(self, num_records, seed):
-        self.num_records, self._seed = num_records, seed
-        self._epochs = {}
-
-    def take(self, position, count):
-        """Record numbers at global positions position ... position + count - 1, int64 (count,)."""
-        positions = np.arange(position, position + count, dtype=np.int64)
-        epochs, offsets = np.divmod(positions, self.num_records)
-        wanted = np.unique(epochs).tolist()
-        self._epochs = {e: self._epochs[e] if e in self._epochs else
-                        epoch_order(self._seed, e, self.num_records) for e in wanted}
-        numbers = np.empty(count, np.int64)
-        for epoch in wanted:
-            here = epochs == epoch
-            numbers[here] = self._epochs[epoch][offsets[here]]
-        return numbers
-
-
-class Prefetched:
-    """Calls `produce(0)`, `produce(1)`, ... ahead of time in one thread and hands the results out in order.
-
-    `wait_seconds` counts the time in which the consumer had to wait. An exception of `produce` is raised
-    where its result would have been handed out.
-    """
-
-    def __init__(self, produce, prefetch):
-        self._produce, self._prefetch = produce, max(prefetch, 1)
-        self._executor = concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="input")
-        self._pending, self._submitted = collections.deque(), 0
-        self.wait_seconds = 0.0
-
-    def next(self):
-        """The next result."""
-        while len(self._pending) <= self._prefetch:
-            self._pending.append(self._executor.submit(self._produce, self._submitted))
-            self._submitted += 1
-        began = time.perf_counter()
-        try:
-            return self._pending.popleft().result()
-        finally:
-            self.wait_seconds += time.perf_counter() - began
-
-    def close(self):
-        """Stop the thread; what was read ahead is thrown away."""
-        self._executor.shutdown(wait=True, cancel_futures=True)
-
-
-class DynamicMasking:
-    """The `transform` that draws each record's masks anew in each epoch.
-
-    A mask depends on the seed, the epoch and the record's number alone: not on the batch, nor on the
-    number of ranks.
-    """
-
-    def __init__(self, tokenizer, seed, masking="whole_word", masked_lm_prob=0.15):
-        self._tokenizer, self._seed = tokenizer, seed
-        self._masking, self._masked_lm_prob = masking, masked_lm_prob
-
-    def __call__(self, batch, epochs, record_numbers):
-        """The batch with other masks; the unmasked text is put together from its labels."""
-        most, seq = batch["masked_lm_ids"].shape[1], batch["input_ids"].shape[1]
-        original = unmask(*(batch[field] for field in ("input_ids", "masked_lm_positions", "masked_lm_ids",
-                                                       "masked_lm_weights")))
-        generators = [np.random.Generator(np.random.PCG64([self._seed, epoch, number]))
-                      for epoch, number in zip(epochs.tolist(), record_numbers.tolist())]
-        bits = [draw_bits(generator, 1, seq, most, self._masking) for generator in generators]
-        masked = mask_batch(original, batch["input_mask"].sum(axis=1), self._tokenizer, np.concatenate(bits),
-                            self._masking, self._masked_lm_prob, most)
-        return {**batch, "input_ids": masked.input_ids, "masked_lm_positions": masked.positions,
-                "masked_lm_ids": masked.ids, "masked_lm_weights": masked.weights}
 
 
 class BatchIterator:

@@ -3,8 +3,9 @@
 import os
 import sys
 
+from albert_hvd.data.batches.dynamic_masking import DynamicMasking
 from albert_hvd.data.batches.packed_rows import PackedTrainingBatches
-from albert_hvd.data.batches.rows import DynamicMasking, TrainingBatches
+from albert_hvd.data.batches.rows import TrainingBatches
 from albert_hvd.data.records.dataset import open_records
 from albert_hvd.data.records.manifest import read_manifest
 from albert_hvd.data.text.tokenizer import Tokenizer

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_corpus import make_documents, make_tokenizer, write_documents
 
-from albert_hvd.data.batches.rows import DynamicMasking, TrainingBatches, evaluation_batches
+from albert_hvd.data.batches.dynamic_masking import DynamicMasking
+from albert_hvd.data.batches.rows import TrainingBatches, evaluation_batches
 from albert_hvd.data.records.build import ExampleOptions, build
 from albert_hvd.data.records.dataset import RecordDataset
 from albert_hvd.data.records.masking import unmask
