@@ -13,7 +13,6 @@ import threading
 import time
 
 from albert_hvd.errors import InputError
-from albert_hvd.run_folder.logs import write_status
 from albert_hvd.runtime import distributed
 from albert_hvd.runtime.exit import end_process
 from albert_hvd.runtime.files import read_json_object, whole_file
@@ -40,11 +39,12 @@ class StallWatch:
       output_dir: the run's folder, which all ranks see.
       warn_sec: seconds without progress after which a warning names the ranks that do not answer.
       abort_sec: seconds after which the process ends with code 1 and one line; 0: never.
+      on_abort: function (step, reason), called by the first rank that answers before it ends: writes the run's status.
     """
 
-    def __init__(self, output_dir, warn_sec, abort_sec):
-        self._output_dir, self._folder = output_dir, os.path.join(output_dir, FOLDER)
-        self._warn_sec, self._abort_sec = warn_sec, abort_sec
+    def __init__(self, output_dir, warn_sec, abort_sec, on_abort):
+        self._folder = os.path.join(output_dir, FOLDER)
+        self._warn_sec, self._abort_sec, self._on_abort = warn_sec, abort_sec, on_abort
         place = f"process {os.getpid()} on {os.uname().nodename}"
         self._places = distributed.gather_objects(place, "places")
         self._rank = distributed.rank()
@@ -152,7 +152,7 @@ class StallWatch:
             time.sleep(_OTHERS_SEC)
         else:
             try:
-                write_status(self._output_dir, "failed", self._step or 0, reason)
+                self._on_abort(self._step or 0, reason)
             except InputError:
                 pass  # the line on stderr says it too
         end_process(f"{reason}; given up (--stall_abort_sec={self._abort_sec}): run the same command to go on from the "

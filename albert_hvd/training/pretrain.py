@@ -8,6 +8,7 @@ been read, from which the order of all further ones follows.
 """
 
 import dataclasses
+import functools
 import json
 import math
 import os
@@ -103,7 +104,8 @@ def _set_up_and_train(options, stop_request):
     tf.random.set_seed(options.seed)
     config = distributed.on_rank_0(lambda: _check(options), "check_options")
     with one_run_in(options.output_dir), \
-            StallWatch(options.output_dir, options.stall_warn_sec, options.stall_abort_sec) as stall_watch:
+            StallWatch(options.output_dir, options.stall_warn_sec, options.stall_abort_sec,
+                       functools.partial(write_status, options.output_dir, "failed")) as stall_watch:
         _train(options, config, stop_request, stall_watch)
 
 
