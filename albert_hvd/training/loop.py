@@ -8,8 +8,9 @@ import socket
 import time
 
 from albert_hvd.errors import InputError, RunFailed, StoppedBySignal
-from albert_hvd.run_folder.logs import TrainLog, write_status
+from albert_hvd.run_folder.logs import write_status
 from albert_hvd.runtime import distributed
+from albert_hvd.training.console import TrainLog
 from albert_hvd.training.profiling import StepProfiler, parse_profile_steps
 
 
