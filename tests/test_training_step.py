@@ -9,7 +9,7 @@ import tensorflow as tf
 from albert_hvd.modeling import named_variables
 from albert_hvd.optimization import OPTIMIZERS
 from albert_hvd.pretrainer import AlbertPretrainer
-from albert_hvd.training_setup import COMPUTE_DTYPES
+from albert_hvd.precision import COMPUTE_DTYPES
 from albert_hvd.training_step import TrainingStep
 from small_batches import pack_two_rows, random_batch
 

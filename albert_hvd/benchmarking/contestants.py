@@ -50,10 +50,10 @@ def play_own(setting, precision="float32", packed=False, accumulation_steps=1):
     from albert_hvd.modeling import named_variables
     from albert_hvd.optimization import AdamW
     from albert_hvd.pretrainer import AlbertPretrainer
-    from albert_hvd.training_setup import COMPUTE_DTYPES, compiles_elementwise
+    from albert_hvd.precision import COMPUTE_DTYPES
     from albert_hvd.training_step import TrainingStep
 
-    model = AlbertPretrainer(setting.config, _SEED, COMPUTE_DTYPES[precision], compiled=compiles_elementwise())
+    model = AlbertPretrainer(setting.config, _SEED, COMPUTE_DTYPES[precision], compiled=True)
     optimizer = distributed.distributed_optimizer(
         AdamW(_LEARNING_RATE, num_train_steps=10 ** 6, weight_decay=_WEIGHT_DECAY, clip_norm=_CLIP_NORM))
     optimizer.build(named_variables(model))

@@ -152,11 +152,10 @@ def _training(task):
     from albert_hvd.modeling import named_variables
     from albert_hvd.optimization import AdamW
     from albert_hvd.pretrainer import AlbertPretrainer
-    from albert_hvd.training_setup import compiles_elementwise
     from albert_hvd.training_step import TrainingStep
 
     config = AlbertConfig(**task["config"])
-    model = AlbertPretrainer(config, compiled=compiles_elementwise())
+    model = AlbertPretrainer(config, compiled=True)
     optimizer = AdamW(learning_rate=1e-4, num_train_steps=10**6)
     if task["with_horovod"]:
         optimizer = distributed.distributed_optimizer(optimizer)

@@ -18,7 +18,7 @@ from albert_hvd.finetuning.task_model import TaskModel
 from albert_hvd.finetuning.task_step import TaskStep
 from albert_hvd.modeling import named_variables
 from albert_hvd.optimization import OPTIMIZERS
-from albert_hvd.training_setup import COMPUTE_DTYPES
+from albert_hvd.precision import COMPUTE_DTYPES
 
 _KEPT_CHECKPOINTS = 1
 _MAX_BAD_STEPS = 10
