@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from albert_hvd.model.encoder import hidden_positions
 from albert_hvd.model.fused_attention import fused_attention, why_not_fused
-from albert_hvd.modeling import hidden_positions
 
 B, S, N, D = 2, 6, 3, 8
 
