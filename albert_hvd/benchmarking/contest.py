@@ -113,6 +113,8 @@ def _serve(connection, function, arguments):
         pass
     except InputError as error:
         connection.send(("input error", str(error)))
+    except RunFailed as error:
+        connection.send(("failed", str(error)))
     except Exception as error:  # to be raised in the parent
         traceback.print_exc(file=sys.stderr)
         connection.send(("failed", f"{type(error).__name__}: {error}"))

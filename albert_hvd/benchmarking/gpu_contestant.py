@@ -85,7 +85,8 @@ def make_step(config, precision, attention, accumulation_steps=1, recompute=Fals
 
     tf.config.experimental.enable_tensor_float_32_execution(precision == "tf32")
     dtype = {"tf32": tf.float32}.get(precision) or tf.as_dtype(precision)
-    model = AlbertPretrainer(config, SEED, dtype, static_shapes=True, recompute=recompute, attention=attention)
+    fused = {} if attention == "plain" else {"attention": attention}
+    model = AlbertPretrainer(config, SEED, dtype, static_shapes=True, recompute=recompute, **fused)
     optimizer = distributed.distributed_optimizer(
         AdamW(LEARNING_RATE, num_train_steps=10 ** 6, weight_decay=WEIGHT_DECAY, clip_norm=CLIP_NORM))
     optimizer.build(named_variables(model))

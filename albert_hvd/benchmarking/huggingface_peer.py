@@ -14,6 +14,7 @@ import queue
 import sys
 import threading
 import time
+import traceback
 
 _TRACED_UPDATES = 3
 
@@ -144,8 +145,9 @@ def main(path):
         while True:
             answer(peer.round() if questions.get() == "round" else peer.finish())
     except Exception as error:  # said by the parent
+        traceback.print_exc(limit=-3)
         answer({"error": f"{type(error).__name__}: {' '.join(str(error).split())[:500]}"})
-        raise
+        sys.exit(1)
 
 
 def _versions():

@@ -45,7 +45,7 @@ def play_peer(setting, precision, kernel, python):
         batch = next(batches)
         works.append(work_of_batch(batch))
         paths.append(os.path.join(folder, f"{number}.npz"))
-        np.savez(paths[-1], **_padded(for_huggingface(batch)))
+        np.savez(paths[-1], **_padded(for_huggingface(batch), setting.max_seq_length))
     batches.close()
     settings = {"sizes": sizes_to_huggingface(setting.config), "precision": precision, "kernel": kernel,
                 "compile": True, "device": "cuda" if setting.device == "gpu" else "cpu", "seed": SEED,
@@ -110,10 +110,10 @@ def clean_environment(environment):
     return environment
 
 
-def _padded(batch):
-    """Padded to a multiple of `_PAD_TO`, or of the rows' own length if shorter; without a mask that hides nothing."""
+def _padded(batch, max_seq_length):
+    """Padded to a multiple of `_PAD_TO`, but not beyond `max_seq_length`; without a mask that hides nothing."""
     length = batch["input_ids"].shape[1]
-    more = -length % _PAD_TO
+    more = min(-length % _PAD_TO, max_seq_length - length)
     fill = {"labels": -100}
     batch = {name: np.pad(array, ((0, 0), (0, more)), constant_values=fill.get(name, 0)) if array.ndim == 2 else array
              for name, array in batch.items()}
