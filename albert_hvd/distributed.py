@@ -143,8 +143,11 @@ def distributed_optimizer(optimizer, fp16_allreduce=False):
 
     Horovod fuses whatever is ready when its cycle ends, so that the order of summation, and the last
     bits, would depend on timing. Its `groups=1` would prevent that, but for optimizers that are not
-    TensorFlow 1's it is not heeded: give this one all gradients as a single tensor.
+    TensorFlow 1's it is not heeded: give this one all gradients as a single tensor. A single rank gets the optimizer
+    as it is.
     """
+    if size() == 1:
+        return optimizer
     compression = _hvd.Compression.fp16 if fp16_allreduce else _hvd.Compression.none
     return _hvd.DistributedOptimizer(optimizer, compression=compression)
 
