@@ -36,6 +36,7 @@ class _Own:
         self._step = make_step(setting.config, precision, attention, accumulation_steps, recompute)
         kind = PackedTrainingBatches if packed else TrainingBatches
         self._batches = kind(open_dataset(setting), setting.rows, 0, 1, SEED)
+        self._next = None
         began = time.perf_counter()
         self._updates(2)  # the first compiles
         self.setup_sec = time.perf_counter() - began
@@ -47,14 +48,20 @@ class _Own:
         """Train; the result of each update is read while the next one runs. Returns (work, the last loss)."""
         work, pending = NO_WORK, None
         for _ in range(count):
-            batch = next(self._batches)
-            started = self._step.start(batch, (0, self._batches.position), False)
-            work += work_of_batch(batch)
+            batch, done, position = self._next or self._stage_next()
+            started = self._step.start(batch, (0, position), False)
+            work += done
+            self._next = self._stage_next()
             if pending is not None:
                 pending.result()
             pending = started
         result = pending.result()
         return work, (result.masked_lm_loss / result.masked_lm_weight + result.sentence_loss / result.sentence_weight)
+
+    def _stage_next(self):
+        """The next batch, on the device; its `Work`; and the position in the data."""
+        batch = next(self._batches)
+        return self._step.stage(batch), work_of_batch(batch), self._batches.position
 
     def __call__(self):
         waited, began = self._batches.wait_seconds, time.perf_counter()
@@ -85,8 +92,7 @@ def make_step(config, precision, attention, accumulation_steps=1, recompute=Fals
 
     tf.config.experimental.enable_tensor_float_32_execution(precision == "tf32")
     dtype = {"tf32": tf.float32}.get(precision) or tf.as_dtype(precision)
-    fused = {} if attention == "plain" else {"attention": attention}
-    model = AlbertPretrainer(config, SEED, dtype, static_shapes=True, recompute=recompute, **fused)
+    model = AlbertPretrainer(config, SEED, dtype, static_shapes=True, recompute=recompute, attention=attention)
     optimizer = distributed.distributed_optimizer(
         AdamW(LEARNING_RATE, num_train_steps=10 ** 6, weight_decay=WEIGHT_DECAY, clip_norm=CLIP_NORM))
     optimizer.build(named_variables(model))

@@ -67,8 +67,7 @@ def step_of(precision, attention, recompute, accumulation_steps, on_gpu):
 
     tf.config.experimental.enable_tensor_float_32_execution(precision == "tf32")
     dtype = tf.float32 if precision == "tf32" else tf.as_dtype(precision)
-    fused = {} if attention == "plain" else {"attention": attention}
-    model = AlbertPretrainer(CONFIG, 3, dtype, static_shapes=on_gpu, recompute=recompute, **fused)
+    model = AlbertPretrainer(CONFIG, 3, dtype, static_shapes=on_gpu, recompute=recompute, attention=attention)
     scale = {"initial_loss_scale": 1024.0, "loss_scale_growth_steps": 1000} if precision == "float16" else {}
     optimizer = distributed.distributed_optimizer(AdamW(1e-3, num_train_steps=10, clip_norm=0.0, **scale))
     variables = named_variables(model)
