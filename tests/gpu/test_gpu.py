@@ -12,7 +12,7 @@ import pytest
 import gpu_commands
 from conftest import ROOT, command_words
 from gpu_jobs import REHEARSAL, GpuReport, Jobs, why_no_gpu
-from gpu_numbers import LIMITS
+from gpu_numbers import cases, choices
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(why_no_gpu() is not None, reason=str(why_no_gpu()))]
 
@@ -43,13 +43,13 @@ class Suite:
         path = self.folder / "reference.npz"
         reference = self.jobs.script("reference", "gpu_numbers.py", "reference", path, limit_sec=90)
 
-        def compare(precision):
+        def compare(precision, attention):
             reference.result().check()
-            words = [sys.executable, str(ROOT / "tests" / "gpu" / "gpu_numbers.py"), precision, str(path)]
-            return self.jobs.run(f"numbers {precision}", words, 150)
+            words = [sys.executable, str(ROOT / "tests" / "gpu" / "gpu_numbers.py"), precision, str(path), attention]
+            return self.jobs.run(f"numbers {precision} {attention}", words, 120)
 
-        for precision in LIMITS:
-            self.started[precision] = self.jobs.call(compare, precision)
+        for precision, attention in choices():
+            self.started[precision, attention] = self.jobs.call(compare, precision, attention)
 
     def _start_runs(self):
         folder, jobs = self.folder, self.jobs
@@ -117,10 +117,10 @@ def test_ranks_that_share_a_card_sum_in_main_memory(suite):
     assert finding["ok"] and finding["size"] == 2 and finding["mpi"]
 
 
-@pytest.mark.parametrize("precision", LIMITS)
-def test_a_step_is_that_of_the_cpu_in_float32(suite, precision):
-    findings = suite.check(precision)
-    assert len(findings) >= 5
+@pytest.mark.parametrize("precision, attention", choices())
+def test_a_step_is_that_of_the_cpu_in_float32(suite, precision, attention):
+    findings = suite.check((precision, attention))
+    assert len(findings) == len(list(cases()))
     assert [finding for finding in findings if not finding["ok"]] == []
 
 
