@@ -20,7 +20,7 @@ LENGTH, PREDICTIONS = 64, 5
 
 def write_data(folder):
     """Config, vocabulary, records and labelled texts."""
-    from albert_hvd.shards import RecordWriter
+    from albert_hvd.data.records.tfrecord import RecordWriter
     from gpu_numbers import CONFIG
 
     size = make_tokenizer(folder).vocab_size

@@ -7,12 +7,11 @@ import sys
 
 import numpy as np
 
+from albert_hvd.runtime import distributed, tensorflow_import
 from gpu_jobs import REHEARSAL, found
-
-from albert_hvd import distributed, lean_keras
 from small_corpus import WORDS
 
-lean_keras.install()
+tensorflow_import.install()
 
 TEXTS = [" ".join(WORDS[:n]) for n in (1, 3, 7, 12)]
 
@@ -21,7 +20,7 @@ def main(run, path, place):
     distributed.initialize(use_gpu=place == "gpu" and not REHEARSAL)
     import tensorflow as tf
 
-    from albert_hvd.inference import load
+    from albert_hvd.serving.text_model import load
 
     tf.config.experimental.enable_tensor_float_32_execution(False)
     model = load(run)

@@ -16,7 +16,7 @@ import tempfile
 import threading
 import time
 
-from albert_hvd.text_tables import aligned
+from albert_hvd.runtime.tables import aligned
 from conftest import ROOT, command_environment
 
 REHEARSAL = os.environ.get("GPU_TEST_DEVICE") == "CPU"

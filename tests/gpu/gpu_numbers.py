@@ -14,17 +14,16 @@ import tempfile
 
 import numpy as np
 
+from albert_hvd.data.batches.packed_rows import PackedTrainingBatches
+from albert_hvd.data.batches.rows import TrainingBatches
+from albert_hvd.data.records.dataset import RecordDataset
+from albert_hvd.data.records.tfrecord import RecordWriter
+from albert_hvd.model.config import AlbertConfig
+from albert_hvd.runtime import distributed, tensorflow_import
+from conftest import random_record
 from gpu_jobs import REHEARSAL, found
 
-from albert_hvd import distributed, lean_keras
-from albert_hvd.config import AlbertConfig
-from albert_hvd.input_pipeline import TrainingBatches
-from albert_hvd.packing import PackedTrainingBatches
-from albert_hvd.records import RecordDataset
-from albert_hvd.shards import RecordWriter
-from conftest import random_record
-
-lean_keras.install()
+tensorflow_import.install()
 
 LENGTH, PREDICTIONS, ROWS, VOCABULARY = 128, 5, 8, 512
 CONFIG = AlbertConfig(vocab_size=VOCABULARY, embedding_size=64, hidden_size=128, num_hidden_layers=2,
@@ -60,10 +59,10 @@ def step_of(precision, attention, recompute, accumulation_steps, on_gpu):
     """(model's variables, optimizer, `TrainingStep`) of new weights."""
     import tensorflow as tf
 
-    from albert_hvd.modeling import named_variables
-    from albert_hvd.optimization import AdamW
-    from albert_hvd.pretrainer import AlbertPretrainer
-    from albert_hvd.training_step import TrainingStep
+    from albert_hvd.model.encoder import named_variables
+    from albert_hvd.model.pretraining_model import AlbertPretrainer
+    from albert_hvd.training.optimizer import AdamW
+    from albert_hvd.training.step import TrainingStep
 
     tf.config.experimental.enable_tensor_float_32_execution(precision == "tf32")
     dtype = tf.float32 if precision == "tf32" else tf.as_dtype(precision)

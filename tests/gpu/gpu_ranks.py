@@ -8,11 +8,10 @@ NCCL refuses two ranks on one card, so that ranks that share one must sum in mai
 
 import sys
 
+from albert_hvd.runtime import distributed, tensorflow_import
 from gpu_jobs import REHEARSAL, found
 
-from albert_hvd import distributed, lean_keras
-
-lean_keras.install()
+tensorflow_import.install()
 
 
 def main(place):

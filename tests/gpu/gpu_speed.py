@@ -9,19 +9,18 @@ import os
 import sys
 import tempfile
 
+from albert_hvd.data.records.tfrecord import RecordWriter
+from albert_hvd.model.config import AlbertConfig
+from albert_hvd.runtime import tensorflow_import
+from benchmarks.contestants import Setting
+from benchmarks.gpu_contestant import play_own_on_gpu
+from benchmarks.gpu_round import idle_share, longest_kernels
+from benchmarks.gpu_train import GPU_PEAKS, card_name
+from benchmarks.model_flops import training_flops
+from benchmarks.random_rows import num_predictions, random_rows
 from gpu_jobs import REHEARSAL, found
 
-from albert_hvd import lean_keras
-from albert_hvd.benchmarking.contestants import Setting
-from albert_hvd.benchmarking.gpu_contestant import play_own_on_gpu
-from albert_hvd.benchmarking.gpu_round import idle_share, longest_kernels
-from albert_hvd.benchmarking.gpu_train import GPU_PEAKS, card_name
-from albert_hvd.benchmarking.model_flops import training_flops
-from albert_hvd.benchmarking.random_rows import num_predictions, random_rows
-from albert_hvd.config import AlbertConfig
-from albert_hvd.shards import RecordWriter
-
-lean_keras.install()
+tensorflow_import.install()
 
 
 def main(config_file, positions, rows, attention, precision="bfloat16", steps=20):

@@ -10,7 +10,7 @@ import numpy as np
 import psutil
 import pytest
 
-from albert_hvd.shards import RecordWriter
+from albert_hvd.data.records.tfrecord import RecordWriter
 from conftest import ROOT, command_environment, own_lines, random_record, run_command
 from pretraining_runs import flags, ranks_of, start, status, train_log, wait_until
 
@@ -27,7 +27,7 @@ import entry_point
 entry_point.use_project_environment()
 
 def main():
-    from albert_hvd import distributed
+    from albert_hvd.runtime import distributed
     distributed.initialize()
     if distributed.rank() == 1:
         {action}
