@@ -57,16 +57,14 @@ def batches():
 
 def step_of(precision, attention, recompute, accumulation_steps, on_gpu):
     """(model's variables, optimizer, `TrainingStep`) of new weights."""
-    import tensorflow as tf
-
     from albert_hvd.model.encoder import named_variables
+    from albert_hvd.model.precision import COMPUTE_DTYPES, use_precision
     from albert_hvd.model.pretraining_model import AlbertPretrainer
     from albert_hvd.training.optimizer import AdamW
     from albert_hvd.training.step import TrainingStep
 
-    tf.config.experimental.enable_tensor_float_32_execution(precision == "tf32")
-    dtype = tf.float32 if precision == "tf32" else tf.as_dtype(precision)
-    model = AlbertPretrainer(CONFIG, 3, dtype, static_shapes=on_gpu, recompute=recompute, attention=attention)
+    use_precision(precision)
+    model = AlbertPretrainer(CONFIG, 3, COMPUTE_DTYPES[precision], static_shapes=on_gpu, recompute=recompute, attention=attention)
     scale = {"initial_loss_scale": 1024.0, "loss_scale_growth_steps": 1000} if precision == "float16" else {}
     optimizer = distributed.distributed_optimizer(AdamW(1e-3, num_train_steps=10, clip_norm=0.0, **scale))
     variables = named_variables(model)
