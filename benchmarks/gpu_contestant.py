@@ -39,8 +39,8 @@ class _Own:
         self._tf, self._setting = tf, setting
         self._step = make_step(setting.config, precision, attention, accumulation_steps, recompute)
         kind = PackedTrainingBatches if packed else TrainingBatches
-        self._batches = kind(open_dataset(setting), setting.rows, 0, 1, SEED)
-        self._next = None
+        self._batches = kind(open_dataset(setting), setting.rows, 0, 1, SEED,
+                             stage=lambda batch: (self._step.stage(batch), work_of_batch(batch)))
         began = time.perf_counter()
         self._updates(2)  # the first compiles
         self.setup_sec = time.perf_counter() - began
@@ -52,20 +52,14 @@ class _Own:
         """Train; the result of each update is read while the next one runs. Returns (work, the last loss)."""
         work, pending = NO_WORK, None
         for _ in range(count):
-            batch, done, position = self._next or self._stage_next()
-            started = self._step.start(batch, (0, position), False)
+            batch, done = next(self._batches)
+            started = self._step.start(batch, (0, self._batches.position), False)
             work += done
-            self._next = self._stage_next()
             if pending is not None:
                 pending.result()
             pending = started
         result = pending.result()
         return work, (result.masked_lm_loss / result.masked_lm_weight + result.sentence_loss / result.sentence_weight)
-
-    def _stage_next(self):
-        """The next batch, on the device; its `Work`; and the position in the data."""
-        batch = next(self._batches)
-        return self._step.stage(batch), work_of_batch(batch), self._batches.position
 
     def __call__(self):
         waited, began = self._batches.wait_seconds, time.perf_counter()
@@ -87,16 +81,15 @@ class _Own:
 
 def make_step(config, precision, attention, accumulation_steps=1, recompute=False):
     """A `TrainingStep` with AdamW for GPUs: whole micro-steps under XLA, all shapes static."""
-    import tensorflow as tf
-
     from albert_hvd.model.encoder import named_variables
+    from albert_hvd.model.precision import COMPUTE_DTYPES, use_precision
     from albert_hvd.model.pretraining_model import AlbertPretrainer
     from albert_hvd.training.optimizer import AdamW
     from albert_hvd.training.step import TrainingStep
 
-    tf.config.experimental.enable_tensor_float_32_execution(precision == "tf32")
-    dtype = {"tf32": tf.float32}.get(precision) or tf.as_dtype(precision)
-    model = AlbertPretrainer(config, SEED, dtype, static_shapes=True, recompute=recompute, attention=attention)
+    use_precision(precision)
+    model = AlbertPretrainer(config, SEED, COMPUTE_DTYPES[precision], static_shapes=True, recompute=recompute,
+                             attention=attention)
     optimizer = distributed.distributed_optimizer(
         AdamW(LEARNING_RATE, num_train_steps=10 ** 6, weight_decay=WEIGHT_DECAY, clip_norm=CLIP_NORM))
     optimizer.build(named_variables(model))

@@ -14,7 +14,8 @@ from gpu_jobs import REHEARSAL, Outcome
 from small_corpus import make_tokenizer
 from small_tasks import labelled_texts, write_tsv
 
-STEPS, KILL_AFTER = 12, 6
+# Steps take some milliseconds on a GPU: enough of them are left when the killed run is killed, one checkpoint behind it.
+STEPS, KILL_AFTER, SAVE_EVERY = (60, 25, 20) if REHEARSAL else (300, 120, 100)
 LENGTH, PREDICTIONS = 64, 5
 
 
@@ -40,8 +41,8 @@ def pretrain_flags(folder, output_dir, **changes):
     return {"input_file": folder / "train.tfrecord", "bert_config_file": folder / "config.json",
             "tokenizer": folder / "small.model", "output_dir": folder / output_dir, "max_seq_length": LENGTH,
             "max_predictions_per_seq": PREDICTIONS, "train_batch_size": 16, "optimizer": "adamw",
-            "num_train_steps": STEPS, "num_warmup_steps": 4, "learning_rate": 0.003, "log_every_steps": 1,
-            "save_checkpoints_steps": 4, "precision": "float32", "deterministic": True, **changes}
+            "num_train_steps": STEPS, "num_warmup_steps": 10, "learning_rate": 0.001, "log_every_steps": 1,
+            "save_checkpoints_steps": SAVE_EVERY, "precision": "float32", "deterministic": True, **changes}
 
 
 def pretrain(jobs, name, folder, limit_sec=120, ranks=0, **changes):

@@ -92,7 +92,7 @@ class Outcome:
 
 
 class Jobs:
-    """Starts processes, as many at once as there are pairs of cores, each with a time limit of its own.
+    """Starts processes, three at once for each four cores, each with a time limit of its own.
 
     Args:
       report: `GpuReport`.
@@ -100,7 +100,7 @@ class Jobs:
 
     def __init__(self, report):
         self._report = report
-        workers = 1 if REHEARSAL else max(1, len(os.sched_getaffinity(0)) // 2)
+        workers = 1 if REHEARSAL else max(2, len(os.sched_getaffinity(0)) * 3 // 4)
         self._pool = concurrent.futures.ThreadPoolExecutor(workers)
 
     def script(self, name, script, *arguments, limit_sec, ranks=0, environment=None):
@@ -123,7 +123,9 @@ class Jobs:
 
     def _run(self, name, words, limit_sec, environment):
         began, findings = time.monotonic(), []
-        environment = {**command_environment(), "PYTHONPATH": _python_path(), **environment}
+        environment = {**command_environment(), **environment}
+        if any(word.startswith(str(_FOLDER)) for word in words):
+            environment["PYTHONPATH"] = _python_path()
         if REHEARSAL:
             environment["CUDA_VISIBLE_DEVICES"] = ""
             limit_sec *= 10

