@@ -13,10 +13,8 @@ from trained_models import make_config
 
 import albert_hvd
 from albert_hvd.errors import InputError
-from albert_hvd.finetuning.input_lines import batches_of_lines
-from albert_hvd.finetuning.prediction import SPLITS, TaskPredictor
-from albert_hvd.finetuning.task_folder import write_task_model
-from albert_hvd.finetuning.task_model import TaskModel
+from albert_hvd.finetuning.prediction import SPLITS, TaskPredictor, batches_of_lines
+from albert_hvd.finetuning.task_model import TaskModel, write_task_model
 from albert_hvd.finetuning.tasks import task_class
 from albert_hvd.modeling import named_variables
 

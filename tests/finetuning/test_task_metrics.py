@@ -1,11 +1,12 @@
-"""Accuracy, F1 and the confusion matrix."""
+"""Accuracy, F1, the confusion matrix, and the tables that are printed."""
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from albert_hvd.finetuning.metrics import confusion_of, metrics_of_confusion
+from albert_hvd.finetuning.metrics import (confusion_of, confusion_table, label_table, metrics_of_confusion,
+                                           summary_table)
 
 
 def test_by_hand():
@@ -38,3 +39,20 @@ def test_equal_to_scikit_learn(pairs):
     for number, label in enumerate("abcde"):
         assert list(metrics["labels"][label].values()) == pytest.approx(
             [precision[number], recall[number], f1[number], support[number]])
+
+
+def test_tables():
+    figures = metrics_of_confusion([[8, 2], [1, 9]], ["NOUN", "X"])
+    assert label_table(figures) == ["      precision  recall      f1  support",
+                                    "NOUN     0.8889  0.8000  0.8421       10",
+                                    "X        0.8182  0.9000  0.8571       10"]
+    assert confusion_table(figures) == ["true / predicted  NOUN  X",
+                                        "NOUN                 8  2",
+                                        "X                    1  9"]
+    result = {"name": "tiny", "parameters": 70, "seeds": [1, 2],
+              "summary": {"valid": {name: {"mean": 0.85, "spread": 0.012} for name in ("accuracy", "macro_f1")},
+                          "test": None},
+              "baselines": [{"name": "majority", "parameters": 1, "valid": {"accuracy": 0.5, "macro_f1": 1 / 3}}]}
+    assert summary_table(result) == ["                 valid accuracy   valid macro-F1  parameters",
+                                     "tiny (2 seeds)  0.8500 ± 0.0120  0.8500 ± 0.0120          70",
+                                     "majority                 0.5000           0.3333           1"]

@@ -19,7 +19,7 @@ from small_tasks import labelled_texts, tagged_sentences
 from albert_hvd import deduplication
 from albert_hvd.document_reader import COMPRESSED, FORMATS, read_documents
 from albert_hvd.finetuning.encoding import LONG_TEXTS, encode_sentences, encode_texts
-from albert_hvd.finetuning.input_lines import batches_of_lines
+from albert_hvd.finetuning.prediction import batches_of_lines
 from albert_hvd.finetuning.labelled_data import read_sentences, read_texts
 from albert_hvd.finetuning.task_data import read_labels
 from albert_hvd.preprocessing import CleaningOptions, clean_document
