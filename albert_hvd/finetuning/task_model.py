@@ -16,7 +16,7 @@ from albert_hvd.config import AlbertConfig
 from albert_hvd.errors import InputError
 from albert_hvd.files import whole_file
 from albert_hvd.finetuning.heads import HEADS, WeightedSum, mean_of_rows, means_of_words
-from albert_hvd.finetuning.tasks import TASKS, task_class
+from albert_hvd.finetuning.tasks import TASK_NAMES, task_class
 from albert_hvd.model_files import CONFIG, VOCABULARY
 from albert_hvd.modeling import AlbertEncoder, Dropout, named_variables
 from albert_hvd.tokenization import Tokenizer
@@ -175,7 +175,7 @@ def task_of_values(values, source):
     if not isinstance(values, dict) or values.get("format") != FORMAT:
         raise InputError(f"{source}: {_TASK} is not of the format {FORMAT!r}; give a folder that bin/finetune made")
     # A model of a task that this installation does not have is still one of its kind.
-    name = values["task"] if values.get("task") in TASKS else values.get("kind")
+    name = values["task"] if values.get("task") in TASK_NAMES else values.get("kind")
     try:
         return task_class(name, source)(values["labels"], values["head"], values["max_seq_length"],
                                         values["long_texts"], values["pooling"], values["layers"])

@@ -131,10 +131,11 @@ class PartOfSpeech(Tagging):
 
 
 TASKS = {task.name: task for task in (Classification, Emotion, PartOfSpeech, Tagging)}
+TASK_NAMES = list(TASKS)  # whether a name is one: what a damaged file has in its place may not be hashable
 
 
 def task_class(name, flag="--task"):
     """The class of the task `name`; InputError for an unknown one."""
-    if name not in TASKS:
-        raise InputError(f"{flag}={name}: unknown; give one of {', '.join(TASKS)}")
+    if name not in TASK_NAMES:
+        raise InputError(f"{flag}={name}: unknown; give one of {', '.join(TASK_NAMES)}")
     return TASKS[name]
