@@ -1,6 +1,8 @@
 """Records on disk: the old project's schema, TensorFlow's format, and clear words about damage."""
 
 import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -9,10 +11,11 @@ from hypothesis import strategies as st
 
 from albert_hvd import shards
 from albert_hvd.errors import InputError
-from albert_hvd.example_proto import FIELDS, decode_examples, encode_examples
+from albert_hvd.example_proto import FIELDS, FieldError, decode_examples, encode_examples
 from albert_hvd.files import expand_input_files
 from albert_hvd.records import RecordDataset
 from albert_hvd.shards import RecordWriter
+from conftest import ROOT
 
 SEQ, PREDICTIONS = 16, 4
 
@@ -81,12 +84,71 @@ def test_tensorflow_reads_what_we_write_and_we_read_what_it_writes(shard, tmp_pa
     theirs = str(tmp_path / "theirs.tfrecord")
     with tf.io.TFRecordWriter(theirs) as writer:
         for row in range(3):
-            features = {field: tf.train.Feature(
-                **{"float_list": tf.train.FloatList(value=batch[field][row])} if "weights" in field else
-                {"int64_list": tf.train.Int64List(value=batch[field][row])}) for field in FIELDS}
-            writer.write(tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString())
+            writer.write(example_of(batch, row).SerializeToString())
     read = open_dataset([path, theirs]).read(np.array([20, 21, 22]))
     assert all((read[field] == batch[field][:3]).all() for field in FIELDS)
+
+
+def example_of(batch, row, **changes):
+    """A `tf.train.Example` of one row; a change gives a field another `tf.train.Feature`, or None to leave it out."""
+    import tensorflow as tf
+
+    features = {field: tf.train.Feature(
+        **{"float_list": tf.train.FloatList(value=batch[field][row])} if "weights" in field else
+        {"int64_list": tf.train.Int64List(value=batch[field][row])}) for field in FIELDS}
+    return tf.train.Example(features=tf.train.Features(feature={
+        name: feature for name, feature in {**features, **changes}.items() if feature is not None}))
+
+
+def test_a_foreign_record_is_refused_for_what_is_wrong_with_it():
+    import tensorflow as tf
+
+    batch = make_batch(3)
+    numbers, text = tf.train.Int64List(value=[1, 2, 3]), tf.train.BytesList(value=[b"\xec"] * SEQ)
+    for changes, (field, found, message) in (
+            ({"segment_ids": None}, ("segment_ids", 0, "has no field segment_ids")),
+            ({"segment_ids": tf.train.Feature()}, ("segment_ids", 0, "has 0 values in segment_ids")),
+            ({"masked_lm_ids": tf.train.Feature(int64_list=numbers)},
+             ("masked_lm_ids", 3, "has 3 values in masked_lm_ids")),
+            ({"input_ids": tf.train.Feature(bytes_list=text)},
+             ("input_ids", 0, "has a field input_ids of another type")),
+            ({"masked_lm_weights": tf.train.Feature(int64_list=tf.train.Int64List(value=[1] * PREDICTIONS))},
+             ("masked_lm_weights", 0, "has a field masked_lm_weights of another type"))):
+        records = [example_of(batch, row, **(changes if row == 1 else {})).SerializeToString() for row in range(3)]
+        with pytest.raises(FieldError) as error:
+            decode_examples(records, SEQ, PREDICTIONS)
+        assert (error.value.index, error.value.field, error.value.found, str(error.value)) == (1, field, found, message)
+
+
+def test_a_foreign_record_with_more_in_it_is_read():
+    import tensorflow as tf
+
+    batch = make_batch(2)
+    more = {"id": tf.train.Feature(bytes_list=tf.train.BytesList(value=[b"a"]))}
+    records = [example_of(batch, row, **more).SerializeToString() for row in range(2)]
+    decoded = decode_examples(records, SEQ, PREDICTIONS)
+    assert list(decoded) == sorted(FIELDS) and all((decoded[field] == batch[field]).all() for field in FIELDS)
+
+
+def test_values_in_two_lists_are_refused():
+    """Protobuf would put them together, TensorFlow's parser does not."""
+    first, second = (example_of(make_batch(1), 0, **dict.fromkeys(set(FIELDS) - {"segment_ids"})) for _ in range(2))
+    for example, half in ((first, slice(0, SEQ // 2)), (second, slice(SEQ // 2, SEQ))):
+        values = example.features.feature["segment_ids"].int64_list.value
+        values[:] = values[half]
+    feature = b"".join(example.features.feature["segment_ids"].SerializeToString() for example in (first, second))
+    entry = b"\x0a\x0bsegment_ids\x12" + bytes([len(feature)]) + feature
+    others = example_of(make_batch(1), 0, segment_ids=None).features.SerializeToString()
+    body = others + b"\x0a" + bytes([len(entry)]) + entry
+    record = b"\x0a" + bytes([len(body) & 127 | 128, len(body) >> 7]) + body
+    with pytest.raises(FieldError, match="values of a field are not in one list"):
+        decode_examples([record], SEQ, PREDICTIONS)
+
+
+def test_encoding_needs_no_tensorflow():
+    code = "import sys; sys.modules['tensorflow'] = None\nfrom albert_hvd.example_proto import *\n" \
+           "import numpy as np\nprint(len(encode_examples({field: np.zeros((2, 3), int) for field in FIELDS})))"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True).stdout == "2\n"
 
 
 def test_a_file_of_the_old_script_reads_unchanged(fixtures):
