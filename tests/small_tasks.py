@@ -48,7 +48,7 @@ def make_task_model(config, name, head="linear", seed=3, **choices):
     """(`TaskModel`, `Task`) with a head of large weights."""
     from albert_hvd.finetuning.task_model import TaskModel  # imports TensorFlow
     from albert_hvd.finetuning.tasks import task_class
-    from albert_hvd.modeling import named_variables
+    from albert_hvd.model.encoder import named_variables
 
     task = task_class(name)(TASK_LABELS, head, max_seq_length=16, **choices)
     model = TaskModel(config, task, seed)

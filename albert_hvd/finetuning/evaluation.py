@@ -9,12 +9,12 @@ import json
 import numpy as np
 import tensorflow as tf
 
-from albert_hvd import distributed
-from albert_hvd.files import whole_file
 from albert_hvd.finetuning.batches import pad, scoring_batches, slot_numbers
 from albert_hvd.finetuning.metrics import confusion_of, metrics_of_confusion
 from albert_hvd.finetuning.task_model import BATCH, TaskModel, read_weights
-from albert_hvd.modeling import named_variables
+from albert_hvd.model.encoder import named_variables
+from albert_hvd.runtime import distributed
+from albert_hvd.runtime.files import whole_file
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,20 +7,20 @@ import dataclasses
 import json
 import os
 
-from albert_hvd.checkpointing import find_checkpoint, read_state
-from albert_hvd.config import AlbertConfig
+from albert_hvd.data.text.tokenizer import Tokenizer
 from albert_hvd.errors import InputError
-from albert_hvd.files import make_folder
 from albert_hvd.finetuning import baselines
 from albert_hvd.finetuning.options import FineTuningOptions
 from albert_hvd.finetuning.task_data import TaskData, encode_parts, read_examples, read_labels, report_long_texts
 from albert_hvd.finetuning.task_model import is_task_folder
 from albert_hvd.finetuning.tasks import Task, task_class
-from albert_hvd.interop.sources import read_model
-from albert_hvd.interop.vocabulary import fitting_tokenizer
-from albert_hvd.metrics_log import write_atomically
-from albert_hvd.model_files import FLAGS
-from albert_hvd.tokenization import Tokenizer
+from albert_hvd.model.config import AlbertConfig
+from albert_hvd.run_folder.checkpoints import find_checkpoint, read_state
+from albert_hvd.run_folder.layout import FLAGS
+from albert_hvd.run_folder.logs import write_atomically
+from albert_hvd.runtime.files import make_folder
+from albert_hvd.serving.formats.sources import read_model
+from albert_hvd.serving.formats.vocabulary import fitting_tokenizer
 
 _ENCODER = "encoder/"
 
@@ -31,7 +31,7 @@ class FirstWeights:
 
     Attributes:
       config: `AlbertConfig`.
-      tokenizer: `tokenization.Tokenizer`.
+      tokenizer: `tokenizer.Tokenizer`.
       arrays: {path: float32 array} of the encoder's variables; {} for random weights.
       origin: in words.
       name: what to call the model in tables.

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from albert_hvd.text_tables import aligned
+from albert_hvd.runtime.tables import aligned
 
 
 def confusion_of(gold, predicted, num_labels):

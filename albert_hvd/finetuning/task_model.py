@@ -1,7 +1,7 @@
 """The encoder with the head of a task, in memory and on disk.
 
 On disk it is a folder with config.json, spiece.model, task.json and model.safetensors. The arrays have the names of
-`modeling.named_variables`: "encoder/...", "head/...", and "layers/weights" where the layers are summed.
+`encoder.named_variables`: "encoder/...", "head/...", and "layers/weights" where the layers are summed.
 """
 
 import json
@@ -11,15 +11,15 @@ import shutil
 import tensorflow as tf
 from safetensors.numpy import save
 
-from albert_hvd.checkpointing import restore_variables
-from albert_hvd.config import AlbertConfig
+from albert_hvd.data.text.tokenizer import Tokenizer
 from albert_hvd.errors import InputError
-from albert_hvd.files import whole_file
 from albert_hvd.finetuning.heads import HEADS, WeightedSum, mean_of_rows, means_of_words
 from albert_hvd.finetuning.tasks import TASK_NAMES, task_class
-from albert_hvd.model_files import CONFIG, VOCABULARY
-from albert_hvd.modeling import AlbertEncoder, Dropout, named_variables
-from albert_hvd.tokenization import Tokenizer
+from albert_hvd.model.config import AlbertConfig
+from albert_hvd.model.encoder import AlbertEncoder, Dropout, named_variables
+from albert_hvd.run_folder.checkpoints import restore_variables
+from albert_hvd.run_folder.layout import CONFIG, VOCABULARY
+from albert_hvd.runtime.files import whole_file
 
 FORMAT = "albert_hvd task 2"
 _TASK, _WEIGHTS = "task.json", "model.safetensors"
@@ -96,7 +96,7 @@ class TaskModel(tf.Module):
 
 
 def depth_of(path):
-    """How far a variable of a `TaskModel` is from the head, by its path; see `optimization.layerwise`.
+    """How far a variable of a `TaskModel` is from the head, by its path; see `optimizer.layerwise`.
 
     0: the head, the pooler and the weights of the layers' sum; 1: the shared layer; 2: the embeddings with their
     mapping to the hidden size.
@@ -115,7 +115,7 @@ def write_task_model(folder, model, task, tokenizer):
     Args:
       model: `TaskModel`.
       task: `tasks.Task`.
-      tokenizer: `tokenization.Tokenizer`.
+      tokenizer: `tokenizer.Tokenizer`.
 
     Raises:
       InputError: the folder cannot be written.
@@ -131,7 +131,7 @@ def read_task_model(folder, flag="--model"):
     """Read what `write_task_model` wrote.
 
     Returns:
-      (`TaskModel` in float32, `tasks.Task`, `tokenization.Tokenizer`).
+      (`TaskModel` in float32, `tasks.Task`, `tokenizer.Tokenizer`).
 
     Raises:
       InputError: no task model there, or one with a file that is damaged or of another size than the others say.

@@ -7,7 +7,7 @@ from small_tasks import make_task_model, make_task_rows
 
 from albert_hvd.finetuning.batches import pad
 from albert_hvd.finetuning.heads import LinearHead
-from albert_hvd.modeling import named_variables
+from albert_hvd.model.encoder import named_variables
 
 PAD = 0
 

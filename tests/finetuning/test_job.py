@@ -12,10 +12,10 @@ from small_corpus import make_tokenizer
 from small_tasks import labelled_texts, tagged_sentences, write_conll, write_tsv
 from trained_models import make_config, write_kinds, write_run
 
+from albert_hvd.data.text.tokenizer_training import train_tokenizer
 from albert_hvd.errors import InputError
 from albert_hvd.finetuning.job import describe, prepare, read_first_weights
 from albert_hvd.finetuning.options import FineTuningOptions
-from albert_hvd.tokenization import train_tokenizer
 
 
 @pytest.fixture(scope="module")
