@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from albert_hvd.data.records import tfrecord
+from albert_hvd.data.records import example, tfrecord
 from albert_hvd.data.records.dataset import RecordDataset
 from albert_hvd.data.records.example import FIELDS, FieldError, decode_examples, encode_examples
 from albert_hvd.data.records.manifest import read_manifest, write_manifest
@@ -68,6 +68,8 @@ def test_encoding_and_decoding_agree(num_rows, largest, padding, seed):
     batch = make_batch(num_rows, seed, largest)
     examples = encode_examples(batch, padding, pad_id=min(300, largest))
     decoded = decode_examples(examples, SEQ + padding, PREDICTIONS)
+    # Such records need no second look.
+    assert example._plain_sizes(decoded) == [len(serialized) for serialized in examples]
     for field in FIELDS:
         values = np.asarray(batch[field])
         assert (decoded[field][:, :values.shape[1]] == values).all()
@@ -85,12 +87,12 @@ def test_tensorflow_reads_what_we_write_and_we_read_what_it_writes(shard, tmp_pa
     theirs = str(tmp_path / "theirs.tfrecord")
     with tf.io.TFRecordWriter(theirs) as writer:
         for row in range(3):
-            writer.write(example_of(batch, row).SerializeToString())
+            writer.write(make_example(batch, row).SerializeToString())
     read = open_dataset([path, theirs]).read(np.array([20, 21, 22]))
     assert all((read[field] == batch[field][:3]).all() for field in FIELDS)
 
 
-def example_of(batch, row, **changes):
+def make_example(batch, row, **changes):
     """A `tf.train.Example` of one row; a change gives a field another `tf.train.Feature`, or None to leave it out."""
     import tensorflow as tf
 
@@ -99,6 +101,14 @@ def example_of(batch, row, **changes):
         {"int64_list": tf.train.Int64List(value=batch[field][row])}) for field in FIELDS}
     return tf.train.Example(features=tf.train.Features(feature={
         name: feature for name, feature in {**features, **changes}.items() if feature is not None}))
+
+
+def with_feature(field, feature):
+    """A serialized Example one of whose fields is made of these bytes."""
+    entry = b"\x0a" + bytes([len(field)]) + field.encode() + b"\x12" + bytes([len(feature)]) + feature
+    others = make_example(make_batch(1), 0, **{field: None}).features.SerializeToString()
+    body = others + b"\x0a" + bytes([len(entry)]) + entry
+    return b"\x0a" + bytes([len(body) & 127 | 128, len(body) >> 7]) + body
 
 
 def test_a_foreign_record_is_refused_for_what_is_wrong_with_it():
@@ -115,7 +125,7 @@ def test_a_foreign_record_is_refused_for_what_is_wrong_with_it():
              ("input_ids", 0, "has a field input_ids of another type")),
             ({"masked_lm_weights": tf.train.Feature(int64_list=tf.train.Int64List(value=[1] * PREDICTIONS))},
              ("masked_lm_weights", 0, "has a field masked_lm_weights of another type"))):
-        records = [example_of(batch, row, **(changes if row == 1 else {})).SerializeToString() for row in range(3)]
+        records = [make_example(batch, row, **(changes if row == 1 else {})).SerializeToString() for row in range(3)]
         with pytest.raises(FieldError) as error:
             decode_examples(records, SEQ, PREDICTIONS)
         assert (error.value.index, error.value.field, error.value.found, str(error.value)) == (1, field, found, message)
@@ -126,24 +136,31 @@ def test_a_foreign_record_with_more_in_it_is_read():
 
     batch = make_batch(2)
     more = {"id": tf.train.Feature(bytes_list=tf.train.BytesList(value=[b"a"]))}
-    records = [example_of(batch, row, **more).SerializeToString() for row in range(2)]
+    records = [make_example(batch, row, **more).SerializeToString() for row in range(2)]
     decoded = decode_examples(records, SEQ, PREDICTIONS)
     assert list(decoded) == sorted(FIELDS) and all((decoded[field] == batch[field]).all() for field in FIELDS)
 
 
+def test_values_after_the_last_one_are_noticed():
+    more = b"\x1a\x06\x0a\x01\x01\x0a\x01\x01"  # a second list, which TensorFlow's parser does not look at
+    records = encode_examples(make_batch(2))
+    records[1] = with_feature("next_sentence_labels", more)
+    with pytest.raises(FieldError, match="has 2 values in next_sentence_labels") as error:
+        decode_examples(records, SEQ, PREDICTIONS)
+    assert error.value.index == 1
+
+
 def test_values_in_two_lists_are_refused():
     """Protobuf would put them together, TensorFlow's parser does not."""
-    first, second = (example_of(make_batch(1), 0, **dict.fromkeys(set(FIELDS) - {"segment_ids"})) for _ in range(2))
-    for example, half in ((first, slice(0, SEQ // 2)), (second, slice(SEQ // 2, SEQ))):
-        values = example.features.feature["segment_ids"].int64_list.value
+    first, second = (make_example(make_batch(1), 0, **dict.fromkeys(set(FIELDS) - {"segment_ids"})) for _ in range(2))
+    for part, half in ((first, slice(0, SEQ // 2)), (second, slice(SEQ // 2, SEQ))):
+        values = part.features.feature["segment_ids"].int64_list.value
         values[:] = values[half]
-    feature = b"".join(example.features.feature["segment_ids"].SerializeToString() for example in (first, second))
-    entry = b"\x0a\x0bsegment_ids\x12" + bytes([len(feature)]) + feature
-    others = example_of(make_batch(1), 0, segment_ids=None).features.SerializeToString()
-    body = others + b"\x0a" + bytes([len(entry)]) + entry
-    record = b"\x0a" + bytes([len(body) & 127 | 128, len(body) >> 7]) + body
-    with pytest.raises(FieldError, match="values of a field are not in one list"):
-        decode_examples([record], SEQ, PREDICTIONS)
+    feature = b"".join(part.features.feature["segment_ids"].SerializeToString() for part in (first, second))
+    records = [*encode_examples(make_batch(1)), with_feature("segment_ids", feature)]
+    with pytest.raises(FieldError, match="values of a field are not in one list") as error:
+        decode_examples(records, SEQ, PREDICTIONS)
+    assert error.value.index == 1
 
 
 def test_encoding_needs_no_tensorflow():
