@@ -10,7 +10,7 @@ from conftest import ROOT
 
 # Folder of albert_hvd -> the folders from which it may import; all may import errors.py and the package's version.
 ROOMS = {
-    "runtime": ["run_folder"],
+    "runtime": [],
     "data/text": ["runtime"],
     "data/records": ["data/text", "runtime"],
     "data/batches": ["data/records", "data/text"],

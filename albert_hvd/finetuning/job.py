@@ -19,6 +19,7 @@ from albert_hvd.run_folder.checkpoints import find_checkpoint, read_state
 from albert_hvd.run_folder.layout import FLAGS
 from albert_hvd.run_folder.logs import write_atomically
 from albert_hvd.runtime.files import make_folder
+from albert_hvd.runtime.tables import named
 from albert_hvd.serving.formats.sources import read_model
 from albert_hvd.serving.formats.vocabulary import fitting_tokenizer
 
@@ -137,8 +138,8 @@ def describe(job, size, device):
     for name, part in job.parts():
         split = " (split off)" if not options.valid_file and name == "valid" else ""
         rows.append((name, f"{len(part.examples)} examples, {len(part.gold)} labels of {part.file}{split}"))
-    lines = [f"{name:<10} {value}" for name, value in rows]
-    return "\n".join([*lines, *filter(None, (report_long_texts(name, part, job.task) for name, part in job.parts()))])
+    long_texts = filter(None, (report_long_texts(name, part, job.task) for name, part in job.parts()))
+    return "\n".join([*named(rows), *long_texts])
 
 
 def read_first_weights(options):

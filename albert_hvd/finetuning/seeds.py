@@ -11,12 +11,12 @@ import time
 from albert_hvd.errors import InputError, RunFailed, StoppedBySignal
 from albert_hvd.finetuning import baselines
 from albert_hvd.finetuning.evaluation import FinalLook
-from albert_hvd.finetuning.metrics import confusion_table, label_table, summary_table
-from albert_hvd.finetuning.results import best_seed, job_result, read_seed_result, write_result
+from albert_hvd.finetuning.metrics import best_seed, confusion_table, job_result, label_table, summary_table
 from albert_hvd.finetuning.seed_training import SeedTraining
 from albert_hvd.finetuning.task_model import copy_task_model
 from albert_hvd.run_folder.layout import EVAL_LOG, TRAIN_LOG
 from albert_hvd.run_folder.logs import JsonLines, write_status
+from albert_hvd.run_folder.task_results import read_seed_result, write_result
 from albert_hvd.runtime import distributed
 from albert_hvd.runtime.files import make_folder
 

@@ -1,5 +1,6 @@
 """The table that a run prints before its first step: where it starts, its batch arithmetic, its size."""
 
+from albert_hvd.runtime.tables import named
 from albert_hvd.training.batch_plan import activation_bytes_per_row
 
 # float32: a weight, its gradient, its two moments.
@@ -29,7 +30,8 @@ def describe_run(origin, options, config, plan, num_records, num_parameters, dev
                   f"embedding {config.embedding_size}, vocabulary {config.vocab_size}"),
         ("optimizer", f"{options.optimizer}, learning rate {options.learning_rate:g}, warmup "
                       f"{options.num_warmup_steps} of {steps} steps"),
-        ("device", f"{plan.size} rank{'s' * (plan.size > 1)} on {device}, {options.precision}"),
+        ("device", f"{plan.size} rank{'s' * (plan.size > 1)} on {device}, {options.precision}"
+                   f"{', compiled by XLA' * bool(options.xla)}{', fused attention' * (options.attention == 'cudnn')}"),
         ("batch", f"train_batch_size {plan.train_batch_size} = micro_batch_size {plan.micro_batch_size} x "
                   f"accumulation_steps {plan.accumulation_steps} x ranks {plan.size}"),
         ("update", f"{plan.train_batch_size} {'packed ' * options.pack_sequences}rows x {positions} positions = "
@@ -40,7 +42,7 @@ def describe_run(origin, options, config, plan, num_records, num_parameters, dev
                    f"and moments, {activations / 2**30:.2f} for the activations of a micro-batch"),
         ("output", options.output_dir),
     ]
-    return "\n".join(f"{name:<10} {value}" for name, value in rows)
+    return "\n".join(named(rows))
 
 
 def _with_unit(count):

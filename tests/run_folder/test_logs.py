@@ -6,7 +6,8 @@ import pytest
 
 from albert_hvd.errors import RunFailed
 from albert_hvd.run_folder import logs
-from albert_hvd.run_folder.logs import TrainLog, read_log
+from albert_hvd.run_folder.logs import read_log
+from albert_hvd.training.console import TrainLog
 
 KEYS = ("loss", "masked_lm_loss", "sentence_loss", "masked_lm_accuracy", "learning_rate", "grad_norm",
         "sequences_per_sec", "real_tokens_per_sec", "data_wait_fraction", "elapsed_sec")
@@ -46,15 +47,6 @@ def test_lines_are_in_the_file_at_once(tmp_path):
     log.write(record(1))
     assert steps_in(tmp_path, "train_log.jsonl") == [1]
     log.close()
-
-
-def test_the_time_left_is_reckoned_from_the_pace_since_the_start(tmp_path, monkeypatch, capsys):
-    seconds = iter((5000.0, 5020.0))
-    monkeypatch.setattr(logs.time, "monotonic", lambda: next(seconds))
-    log = TrainLog(str(tmp_path), 50, 100)
-    log.write({**record(60), "elapsed_sec": 90_000.0})
-    log.close()
-    assert "60/100 <01:20 " in capsys.readouterr().out  # 40 steps at 2 s
 
 
 def test_a_full_disk_is_one_line(tmp_path, monkeypatch):

@@ -7,7 +7,8 @@ import pty
 import struct
 import termios
 
-from albert_hvd.run_folder.logs import TrainLog
+from albert_hvd.training import console
+from albert_hvd.training.console import TrainLog
 from synthetic_run import record
 
 
@@ -51,3 +52,12 @@ def test_a_file_gets_lines(tmp_path, capsys):
     assert second.startswith(" 25%|") and "  loss 4.2500  mlm 3.5500 acc 0.0200  sentence 0.7000  lr 0.001  " in second
     assert second.endswith("12.0 seq/s  154 real tok/s  data wait 25.0%")
     assert evaluation == "eval at step 2: loss 4.5000"
+
+
+def test_the_time_left_is_reckoned_from_the_pace_since_the_start(tmp_path, monkeypatch, capsys):
+    seconds = iter((5000.0, 5020.0))
+    monkeypatch.setattr(console.time, "monotonic", lambda: next(seconds))
+    log = TrainLog(str(tmp_path), 50, 100)
+    log.write({**record(60), "elapsed_sec": 90_000.0})
+    log.close()
+    assert "60/100 <01:20 " in capsys.readouterr().out  # 40 steps at 2 s
