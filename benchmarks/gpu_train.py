@@ -11,13 +11,13 @@ import itertools
 import json
 import os
 import statistics
-import subprocess
 import tempfile
 import time
 
 from albert_hvd.data.records.tfrecord import RecordWriter
 from albert_hvd.errors import InputError
 from albert_hvd.model.config import AlbertConfig
+from albert_hvd.runtime.devices import first_gpu_name
 from benchmarks.contest import run_by_turns
 from benchmarks.contestants import Setting
 from benchmarks.flag_checks import check_positions
@@ -153,13 +153,9 @@ def _add_ratios(rows):
 
 
 def card_name():
-    """The GPU's name as nvidia-smi gives it. Raises InputError when there is none to see."""
-    try:
-        answer = subprocess.run(["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"], capture_output=True,
-                                stdin=subprocess.DEVNULL, text=True, timeout=60)
-    except (OSError, subprocess.TimeoutExpired):
-        answer = None
-    if answer is None or answer.returncode or not answer.stdout.strip():
-        raise InputError("--device=gpu: nvidia-smi finds no GPU on this machine; measure on one that has one, or with "
+    """What NVIDIA calls the GPU. Raises InputError when there is none to see."""
+    name = first_gpu_name()
+    if name is None:
+        raise InputError("--device=gpu: NVIDIA's driver shows no GPU on this machine; measure on one that has one, or with "
                          "--device=cpu")
-    return answer.stdout.splitlines()[0].strip()
+    return name
