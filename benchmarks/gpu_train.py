@@ -156,6 +156,6 @@ def card_name():
     """What NVIDIA calls the GPU. Raises InputError when there is none to see."""
     name = first_gpu_name()
     if name is None:
-        raise InputError("--device=gpu: NVIDIA's driver shows no GPU on this machine; measure on one that has one, or with "
-                         "--device=cpu")
+        raise InputError("--device=gpu: NVIDIA's driver shows no GPU on this machine; measure on one that has one, or "
+                         "with --device=cpu")
     return name

@@ -159,8 +159,8 @@ def _ask_driver(number, environment, question):
     try:
         visible = environment.get("CUDA_VISIBLE_DEVICES")
         name = visible.split(",")[number].strip() if visible else str(number)
-        handle = (nvml.nvmlDeviceGetHandleByIndex(int(name)) if name.isdigit() else nvml.nvmlDeviceGetHandleByUUID(name))
-        return question(nvml, handle)
+        return question(nvml, nvml.nvmlDeviceGetHandleByIndex(int(name)) if name.isdigit()
+                        else nvml.nvmlDeviceGetHandleByUUID(name))
     except (nvml.NVMLError, IndexError):
         return None
     finally:
