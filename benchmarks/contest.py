@@ -8,6 +8,8 @@ import traceback
 
 from albert_hvd.errors import InputError, RunFailed
 
+_SETUP_SHARE = 0.75  # of the time; who is not ready by then leaves the rest to the others
+
 
 def run_by_turns(contestants, rounds, limit_sec=None, failures=None):
     """Measure.
@@ -16,21 +18,24 @@ def run_by_turns(contestants, rounds, limit_sec=None, failures=None):
       contestants: dict of name to (function, arguments): in a new process, `function(*arguments)` sets up, warms up
         and returns a callable, each call of which is a round and returns figures that can be pickled.
       rounds: how many each has, in turns.
-      limit_sec: how long all of it may take; None: for ever.
+      limit_sec: how long all of it may take, of which setting up gets three quarters; None: for ever.
       failures: dict that takes the last words of contestants that fail, by name, so that the others go on; all set
         up at the same time then. None: one after the other, and the first failure is raised.
 
     Returns:
       dict of name to (list of the rounds' figures, what the callable's `finish()` returns, or without one the peak
-      resident size of the process in bytes).
+      resident size of the process in bytes; None when that failed), of all that had their rounds.
 
     Raises:
       InputError: a contestant's own, such as for a package that it lacks.
       RunFailed: one failed or ran out of time, with its last words.
     """
-    deadline = None if limit_sec is None else time.monotonic() + limit_sec
+    began = time.monotonic()
     with contextlib.ExitStack() as stack:
-        processes = {name: _Contestant(name, *call, deadline) for name, call in contestants.items()}
+        processes = {name: _Contestant(name, *call) for name, call in contestants.items()}
+        if limit_sec is not None:
+            for process in processes.values():
+                process.deadline = began + _SETUP_SHARE * limit_sec
         for process in processes.values():
             stack.enter_context(process)
             if failures is None:
@@ -50,16 +55,21 @@ def run_by_turns(contestants, rounds, limit_sec=None, failures=None):
 
         if failures is not None:
             ask_all(_Contestant.wait_until_ready)
+        if limit_sec is not None:
+            for process in processes.values():
+                process.deadline = began + limit_sec
         turns = [ask_all(lambda process: process.ask("round")) for _ in range(rounds)]
         ends = ask_all(lambda process: process.ask("finish"))
-        return {name: ([turn[name] for turn in turns], end) for name, end in ends.items()}
+        return {name: ([turn[name] for turn in turns], ends.get(name)) for name in turns[-1]}
 
 
 class _Contestant:
     """The parent's end of one process, which starts when it is entered."""
 
-    def __init__(self, name, function, arguments, deadline):
-        self._name, self._deadline = name, deadline
+    deadline = None  # of the next answer
+
+    def __init__(self, name, function, arguments):
+        self._name = name
         context = multiprocessing.get_context("spawn")
         self._connection, theirs = context.Pipe()
         self._process = context.Process(target=_serve, args=(theirs, function, arguments), daemon=True)
@@ -87,7 +97,7 @@ class _Contestant:
 
     def _receive(self):
         try:
-            if self._deadline and not self._connection.poll(max(0.0, self._deadline - time.monotonic())):
+            if self.deadline and not self._connection.poll(max(0.0, self.deadline - time.monotonic())):
                 raise RunFailed(f"{self._name}: not done in time")
             kind, value = self._connection.recv()
         except EOFError:

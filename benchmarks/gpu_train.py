@@ -21,7 +21,7 @@ from benchmarks.contest import run_by_turns
 from benchmarks.contestants import Setting
 from benchmarks.flag_checks import check_positions
 from benchmarks.gpu_contestant import play_own_on_gpu
-from benchmarks.gpu_round import idle_share, longest_kernels
+from benchmarks.gpu_round import NO_SUMMARY, idle_share, longest_kernels
 from benchmarks.model_flops import training_flops
 from benchmarks.peer_process import play_peer
 from benchmarks.random_rows import num_predictions, random_rows
@@ -83,6 +83,7 @@ def measure(options, report):
             setting = _setting(options, configuration, config, folder)
             outcome = run_by_turns(_contestants(options, configuration, setting), options.rounds,
                                    options.limit_sec or None, failures)
+        outcome = {name: (rounds, summary or NO_SUMMARY) for name, (rounds, summary) in outcome.items()}
         rows = [_row(configuration, config, name, rounds, summary, peak, options.steps)
                 for name, (rounds, summary) in outcome.items()]
         _add_ratios(rows)
@@ -140,7 +141,7 @@ def _row(configuration, config, name, rounds, summary, peak, steps):
             "MFU %": None if peak is None else 100 * flops / peak,
             "idle %": None if idle is None else 100 * idle,
             "input wait %": 100 * median(r.wait_sec / r.seconds for r in rounds),
-            "peak GiB": summary.peak_bytes / 2**30, "set-up s": summary.setup_sec, "loss": rounds[-1].loss}
+            "peak GiB": summary.peak_bytes and summary.peak_bytes / 2**30, "set-up s": summary.setup_sec, "loss": rounds[-1].loss}
 
 
 def _add_ratios(rows):

@@ -9,7 +9,7 @@
 # OUT as it goes along.
 #
 # Further settings, with their defaults:
-#   TESTS_SEC=240 BENCH_SEC=300 CONFIG_SEC=110 TEST_ARGS="" ATTENTION=cudnn ROUNDS=5 STEPS=10
+#   TESTS_SEC=240 BENCH_SEC=300 CONFIG_SEC=120 TEST_ARGS="" ATTENTION=cudnn ROUNDS=5 STEPS=10
 #   CONFIGS=base:512,large:512,base:128,large:128,packed:base    DEVICE=gpu (rehearsal: on the CPU)
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
@@ -47,7 +47,7 @@ bench() {
     timeout -k 5 "$left" python3 bin/benchmark train --device="$DEVICE" --precision="${PRECISION:-bfloat16}" \
       --peer="${PEER:-huggingface}" --peer_kernels="${PEER_KERNELS:-default,cudnn}" \
       ${PEER_PYTHON:+--peer_python="$PEER_PYTHON"} --attention="${ATTENTION:-cudnn}" --configs="$config" \
-      --rounds="${ROUNDS:-5}" --steps="${STEPS:-10}" --limit_sec=$((left < ${CONFIG_SEC:-110} ? left : ${CONFIG_SEC:-110})) \
+      --rounds="${ROUNDS:-5}" --steps="${STEPS:-10}" --limit_sec=$((left < ${CONFIG_SEC:-120} ? left : ${CONFIG_SEC:-120})) \
       ${MODELS:+--bert_config_file="$MODELS"} "${records[@]}" 2>>"$OUT/bench.stderr" |
       tee -a "$OUT/bench.txt" | grep -v '^{' | cut -c 1-400
     grep '^{' "$OUT/bench.txt" >"$OUT/bench.jsonl"
