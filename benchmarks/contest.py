@@ -82,7 +82,7 @@ class _Contestant:
 
     def __exit__(self, *_):
         self._connection.close()
-        self._process.join(timeout=10)
+        self._process.join(timeout=3)
         self.kill()
 
     def kill(self):

@@ -15,18 +15,22 @@ set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 OUT=${OUT:?set OUT to a folder for the results}; mkdir -p "$OUT"; OUT=$(cd "$OUT" && pwd)
 export TF_CPP_MIN_LOG_LEVEL=${TF_CPP_MIN_LOG_LEVEL:-2} PYTHONUNBUFFERED=1 PYTEST_DISABLE_PLUGIN_AUTOLOAD=1
-export CUDA_CACHE_MAXSIZE=4294967296 GPU_REPORT=$OUT/gpu_tests.jsonl
+export CUDA_CACHE_MAXSIZE=4294967296 CUDA_CACHE_PATH=${CUDA_CACHE_PATH:-${TMPDIR:-/tmp}/cuda-cache} GPU_REPORT=$OUT/gpu_tests.jsonl
 DEVICE=${DEVICE:-gpu}; [ "$DEVICE" = gpu ] || export GPU_TEST_DEVICE=CPU
 began=$SECONDS
 
 machine() {
   { nvidia-smi; nvidia-smi --query-gpu=name,driver_version,memory.total,memory.used,clocks.sm,power.draw --format=csv
-    python3 -c 'import tensorflow as tf; print(tf.__version__, tf.config.list_physical_devices("GPU"), tf.sysconfig.get_build_info())'
+    # The driver compiles what TensorFlow's wheel has no machine code for at first use, and keeps it for all processes.
+    time python3 -c 'import tensorflow as tf
+print(tf.__version__, tf.config.list_physical_devices(), tf.sysconfig.get_build_info())
+x = tf.random.stateless_normal([64, 64], [1, 2]); y = tf.cast(tf.matmul(x, x) + 1.0, tf.bfloat16)
+print(y.device, float(tf.reduce_sum(tf.cast(y, tf.float32))))'
   } 2>&1 | tee "$OUT/machine.txt"
 }
 
 tests() {
-  timeout -k 10 "${TESTS_SEC:-240}" python3 -m pytest -q -p no:cacheprovider tests/gpu ${TEST_ARGS:-} 2>&1 |
+  timeout -s INT -k 15 "${TESTS_SEC:-240}" python3 -m pytest -q -p no:cacheprovider tests/gpu ${TEST_ARGS:-} 2>&1 |
     tee "$OUT/gpu_tests.txt" | cut -c 1-400
 }
 
@@ -44,7 +48,7 @@ bench() {
     esac
     left=$((deadline - SECONDS))
     [ $left -ge 30 ] || { echo "$config: not begun, the time is up"; continue; }
-    timeout -k 5 "$left" python3 bin/benchmark train --device="$DEVICE" --precision="${PRECISION:-bfloat16}" \
+    timeout -k 5 $((left + 20)) python3 bin/benchmark train --device="$DEVICE" --precision="${PRECISION:-bfloat16}" \
       --peer="${PEER:-huggingface}" --peer_kernels="${PEER_KERNELS:-default,cudnn}" \
       ${PEER_PYTHON:+--peer_python="$PEER_PYTHON"} --attention="${ATTENTION:-cudnn}" --configs="$config" \
       --rounds="${ROUNDS:-5}" --steps="${STEPS:-10}" --limit_sec=$((left < ${CONFIG_SEC:-120} ? left : ${CONFIG_SEC:-120})) \

@@ -46,7 +46,7 @@ class Suite:
         def compare(precision, attention):
             reference.result().check()
             words = [sys.executable, str(ROOT / "tests" / "gpu" / "gpu_numbers.py"), precision, str(path), attention]
-            return self.jobs.run(f"numbers {precision} {attention}", words, 120)
+            return self.jobs.run(f"numbers {precision} {attention}", words, 150)
 
         for precision, attention in choices():
             self.started[precision, attention] = self.jobs.call(compare, precision, attention)
@@ -102,7 +102,9 @@ def suite(request, tmp_path_factory):
             terminal.write_line(line[:400])
 
     report = GpuReport(show)
-    yield Suite({item.originalname for item in request.session.items}, tmp_path_factory.mktemp("gpu"), report)
+    suite = Suite({item.originalname for item in request.session.items}, tmp_path_factory.mktemp("gpu"), report)
+    yield suite
+    suite.jobs.close()
     for line in report.table():
         show(line)
 
