@@ -1,5 +1,6 @@
 """This program on a GPU, for `bin/benchmark train --device=gpu`: `TrainingStep` as bin/pretrain runs it there."""
 
+import os
 import tempfile
 import time
 
@@ -13,7 +14,8 @@ from benchmarks.model_flops import NO_WORK
 _TRACED_UPDATES = 3
 
 
-def play_own_on_gpu(setting, precision, attention="plain", packed=False, accumulation_steps=1, recompute=False):
+def play_own_on_gpu(setting, precision, attention="plain", packed=False, accumulation_steps=1, recompute=False,
+                    xla_flags=""):
     """For `contest.run_by_turns`: rounds of one rank with Horovod, AdamW and the input pipeline.
 
     Args:
@@ -21,7 +23,9 @@ def play_own_on_gpu(setting, precision, attention="plain", packed=False, accumul
       precision: "float32", "tf32", "bfloat16" or "float16".
       attention: "plain" or "cudnn".
       packed: whether rows hold several examples.
+      xla_flags: settings of XLA for this process, such as "--xla_gpu_enable_triton_gemm=false".
     """
+    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {xla_flags}".strip()
     return _Own(setting, precision, attention, packed, accumulation_steps, recompute)
 
 

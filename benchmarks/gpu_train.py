@@ -7,6 +7,7 @@ which the device ran nothing, which is mostly waiting for the host.
 """
 
 import dataclasses
+import itertools
 import json
 import os
 import statistics
@@ -117,10 +118,10 @@ def _setting(options, configuration, config, folder):
 def _contestants(options, configuration, setting):
     """dict of name to (function, arguments), in the order of the table; each attention of --attention is one."""
     named = {}
-    for attention in options.attention.split(","):
-        name = f"albert_hvd, {attention}" + (", packed" if configuration.packed else "")
+    for attention, flags in itertools.product(options.attention.split(","), options.xla_flags.split("|")):
+        name = f"albert_hvd, {attention}" + ", packed" * configuration.packed + f" {flags.strip()}".rstrip()
         named[name] = (play_own_on_gpu, (setting, options.precision, attention, configuration.packed,
-                                         options.accumulation_steps, options.recompute))
+                                         options.accumulation_steps, options.recompute, flags.strip()))
     if options.peer == "huggingface":
         for name in options.peer_kernels.split(","):
             label = "huggingface" if name == "default" else f"huggingface, {name}"

@@ -73,6 +73,9 @@ class Options:
         "help": f"on a GPU: the peer's attention, a comma list of {', '.join(_PEER_KERNELS)}; default: PyTorch chooses"})
     peer_python: str = dataclasses.field(default=None, metadata={
         "help": "on a GPU: the Python that has PyTorch and transformers; default: the one that runs this"})
+    xla_flags: str = dataclasses.field(default="", metadata={
+        "help": "on a GPU: settings of XLA, such as --xla_gpu_enable_triton_gemm=false; sets of them after | are each "
+                "measured, an empty one is XLA's defaults"})
     limit_sec: int = dataclasses.field(default=0, metadata={
         "help": "on a GPU: how long a configuration may take, 0: for ever"})
     plot: str = dataclasses.field(default=None, metadata={"help": "draw the real tokens/s into this PNG file"})

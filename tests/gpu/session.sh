@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Everything that a GPU machine is asked, in one go, each part with a time limit; for machines that are lent by the minute.
 #
-#   OUT=FOLDER tests/gpu/session.sh [PART...]      PARTS: machine tests bench; default: all, in this order
+#   OUT=FOLDER tests/gpu/session.sh [PART...]      PARTS: machine tests variants bench; default: all but variants
 #
 # It takes the python3 on PATH, which must have TensorFlow, Horovod and pytest (after `source .../activate`, or in
 # .venv). PEER_PYTHON: the one with PyTorch and transformers; default: the same. RECORDS: TFRecords of real text with 512
@@ -56,6 +56,15 @@ bench() {
       tee -a "$OUT/bench.txt" | grep -v '^{' | cut -c 1-400
     grep '^{' "$OUT/bench.txt" >"$OUT/bench.jsonl"
   done
+}
+
+# Which settings of XLA are fastest, on one configuration.
+variants() {
+  timeout -k 5 "${VARIANTS_SEC:-150}" python3 bin/benchmark train --device="$DEVICE" --precision="${PRECISION:-bfloat16}" \
+    --attention="${VARIANT_ATTENTION:-plain,cudnn}" --configs="${VARIANT_CONFIG:-base:512}" --rounds=3 --steps=10 \
+    --xla_flags="${VARIANTS:-|--xla_gpu_enable_cublaslt=true|--xla_gpu_enable_triton_gemm=false|--xla_gpu_enable_command_buffer=}" \
+    --limit_sec="$((${VARIANTS_SEC:-150} - 10))" ${MODELS:+--bert_config_file="$MODELS"} 2>>"$OUT/variants.stderr" |
+    tee -a "$OUT/variants.txt" | grep -v '^{' | cut -c 1-400
 }
 
 [ $# -gt 0 ] || set -- machine tests bench
