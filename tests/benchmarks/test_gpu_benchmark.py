@@ -1,6 +1,9 @@
 """bin/benchmark train --device=gpu: configurations, the device's trace, and the turns, rehearsed on the CPU."""
 
 import json
+import pathlib
+import subprocess
+import sys
 import time
 
 import numpy as np
@@ -106,6 +109,32 @@ def test_the_peers_batches_have_few_lengths_and_no_mask_that_hides_nothing():
     assert padded["attention_mask"].sum() == 130 and (padded["labels"] == -100).all()
     full = _padded(batch(100, 100), 100)
     assert full["input_ids"].shape == (1, 100) and "attention_mask" not in full
+
+
+def test_the_peer_trains_in_a_process_of_its_own_and_ends_with_its_questions(tmp_path):
+    pytest.importorskip("torch")
+    pytest.importorskip("transformers")
+    ids = np.random.default_rng(0).integers(5, 50, (4, 16))
+    np.savez(tmp_path / "0.npz", input_ids=ids, token_type_ids=np.zeros_like(ids), labels=ids,
+             sentence_order_label=np.array([0, 1, 0, 1]))
+    settings = {"sizes": {key: SIZES[key] for key in SIZES}, "precision": "bfloat16", "kernel": None, "compile": False,
+                "device": "cpu", "seed": 1, "learning_rate": 0.03, "weight_decay": 0.0, "clip_norm": 1.0, "steps": 5,
+                "batches": [str(tmp_path / "0.npz")]}
+    (tmp_path / "settings.json").write_text(json.dumps(settings))
+    script = pathlib.Path(train.__file__).with_name("huggingface_peer.py")
+    with subprocess.Popen([sys.executable, script, tmp_path / "settings.json"], stdin=subprocess.PIPE,
+                          stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as peer:
+        answers = [json.loads(peer.stdout.readline())]
+        for question in ("round", "round", "finish"):
+            print(question, file=peer.stdin, flush=True)
+            answers.append(json.loads(peer.stdout.readline()))
+        peer.stdin.close()
+        assert peer.wait(timeout=60) == 0
+    ready, first, second, end = answers
+    assert ready["setup_sec"] > 0 and set(ready["versions"]) == {"torch", "transformers"}
+    assert first["batches"] == second["batches"] == [0] * 5
+    assert second["loss"] < first["loss"] < 10
+    assert end == {"peak": 0, "trace": []}
 
 
 class Finished:
