@@ -11,7 +11,7 @@ from albert_hvd.errors import InputError, RunFailed
 _SETUP_SHARE = 0.75  # of the time; who is not ready by then leaves the rest to the others
 
 
-def run_by_turns(contestants, rounds, limit_sec=None, failures=None):
+def run_by_turns(contestants, rounds, limit_sec=None, failures=None, together=()):
     """Measure.
 
     Args:
@@ -19,8 +19,10 @@ def run_by_turns(contestants, rounds, limit_sec=None, failures=None):
         and returns a callable, each call of which is a round and returns figures that can be pickled.
       rounds: how many each has, in turns.
       limit_sec: how long all of it may take, of which setting up gets three quarters; None: for ever.
-      failures: dict that takes the last words of contestants that fail, by name, so that the others go on; all set
-        up at the same time then. None: one after the other, and the first failure is raised.
+      failures: dict that takes the last words of contestants that fail, by name, so that the others go on; None: the
+        first failure is raised.
+      together: names of those that set up at the same time as each other and as the rest, which do so one after the
+        other.
 
     Returns:
       dict of name to (list of the rounds' figures, what the callable's `finish()` returns, or without one the peak
@@ -36,14 +38,11 @@ def run_by_turns(contestants, rounds, limit_sec=None, failures=None):
         if limit_sec is not None:
             for process in processes.values():
                 process.deadline = began + _SETUP_SHARE * limit_sec
-        for process in processes.values():
-            stack.enter_context(process)
-            if failures is None:
-                process.wait_until_ready()
 
-        def ask_all(ask):
+        def ask_all(ask, names):
             answers = {}
-            for name, process in list(processes.items()):
+            for name in names:
+                process = processes[name]
                 try:
                     answers[name] = ask(process)
                 except RunFailed as error:
@@ -53,13 +52,16 @@ def run_by_turns(contestants, rounds, limit_sec=None, failures=None):
                     processes.pop(name).kill()
             return answers
 
-        if failures is not None:
-            ask_all(_Contestant.wait_until_ready)
+        for name in together:
+            stack.enter_context(processes[name])
+        ask_all(lambda process: stack.enter_context(process).wait_until_ready(),
+                [name for name in contestants if name not in together])
+        ask_all(_Contestant.wait_until_ready, together)
         if limit_sec is not None:
             for process in processes.values():
                 process.deadline = began + limit_sec
-        turns = [ask_all(lambda process: process.ask("round")) for _ in range(rounds)]
-        ends = ask_all(lambda process: process.ask("finish"))
+        turns = [ask_all(lambda process: process.ask("round"), list(processes)) for _ in range(rounds)]
+        ends = ask_all(lambda process: process.ask("finish"), list(processes))
         return {name: ([turn[name] for turn in turns], ends.get(name)) for name in turns[-1]}
 
 

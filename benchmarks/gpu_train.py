@@ -82,8 +82,10 @@ def measure(options, report):
         began, failures = time.monotonic(), {}
         with tempfile.TemporaryDirectory(prefix="benchmark-train-") as folder:
             setting = _setting(options, configuration, config, folder)
-            outcome = run_by_turns(_contestants(options, configuration, setting), options.rounds,
-                                   options.limit_sec or None, failures)
+            contestants = _contestants(options, configuration, setting)
+            # The peer's compiler works on the CPU for long; XLA's tries kernels on the card, which others would disturb.
+            peers = [name for name in contestants if not name.startswith("albert_hvd")]
+            outcome = run_by_turns(contestants, options.rounds, options.limit_sec or None, failures, peers)
         outcome = {name: (rounds, summary or NO_SUMMARY) for name, (rounds, summary) in outcome.items()}
         rows = [_row(configuration, config, name, rounds, summary, peak, options.steps)
                 for name, (rounds, summary) in outcome.items()]

@@ -163,7 +163,7 @@ def broken():
 def test_contestants_that_fail_or_take_too_long_leave_the_others_alone():
     failures = {}
     outcome = run_by_turns({"good": (Finished, ()), "broken": (broken, ()), "slow": (sleeping, ()),
-                             "silent": (WithoutLastWord, ())}, 2, 16, failures)
+                             "silent": (WithoutLastWord, ())}, 2, 16, failures, together=["slow"])
     assert outcome == {"good": ([1, 1], "done"), "silent": ([1, 1], None)}
     assert failures == {"silent": "silent: no trace", "broken": "broken: no kernel", "slow": "slow: not done in time"}
 

@@ -68,14 +68,12 @@ class GpuReport:
 
     def table(self):
         """What was found, a line each, without the output of jobs that failed."""
-        rows = [[finding["job"], finding.get("check", "ended"), {True: "ok", False: "WRONG", None: ""}[finding.get("ok")],
-                 "  ".join(f"{key} {_short(value)}" for key, value in finding.items() if key not in _NOT_IN_TABLE)]
+        rows = [[finding["job"], finding.get("check", "ended"), {True: "ok", False: "WRONG", None: ""}[finding.get("ok")]]
                 for finding in self.findings]
-        return ["", *aligned([["job", "check", "", "figures"], *rows])]
-
-
-def _short(value):
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+        figures = ["  ".join(f"{key} {_short(value)}" for key, value in finding.items() if key not in _NOT_IN_TABLE)
+                   for finding in self.findings]
+        lines = aligned([["job", "check", "", "."], *([*row, "."] for row in rows)])  # the full stop keeps the widths
+        return ["", *(line[:-1] + text for line, text in zip(lines, ["figures", *figures], strict=True))]
 
 
 class Outcome:

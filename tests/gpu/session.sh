@@ -61,7 +61,7 @@ bench() {
 # Which settings of XLA are fastest, on one configuration.
 variants() {
   timeout -k 5 "${VARIANTS_SEC:-150}" python3 bin/benchmark train --device="$DEVICE" --precision="${PRECISION:-bfloat16}" \
-    --attention="${VARIANT_ATTENTION:-plain,cudnn}" --configs="${VARIANT_CONFIG:-base:512}" --rounds=3 --steps=10 \
+    --attention="${VARIANT_ATTENTION:-cudnn}" --configs="${VARIANT_CONFIG:-base:512}" --rounds=3 --steps=10 \
     --xla_flags="${VARIANTS:-|--xla_gpu_enable_cublaslt=true|--xla_gpu_enable_triton_gemm=false|--xla_gpu_enable_command_buffer=}" \
     --limit_sec="$((${VARIANTS_SEC:-150} - 10))" ${MODELS:+--bert_config_file="$MODELS"} 2>>"$OUT/variants.stderr" |
     tee -a "$OUT/variants.txt" | grep -v '^{' | cut -c 1-400
