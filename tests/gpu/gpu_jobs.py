@@ -76,6 +76,10 @@ class GpuReport:
         return ["", *(line[:-1] + text for line, text in zip(lines, ["figures", *figures], strict=True))]
 
 
+def _short(value):
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
 class Outcome:
     """How a job ended: `findings`, `code` (None: it ran out of time) and the end of its `output`."""
 

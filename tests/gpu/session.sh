@@ -30,7 +30,7 @@ print(y.device, float(tf.reduce_sum(tf.cast(y, tf.float32))))'
 }
 
 tests() {
-  timeout -s INT -k 15 "${TESTS_SEC:-240}" python3 -m pytest -q -p no:cacheprovider tests/gpu ${TEST_ARGS:-} 2>&1 |
+  timeout -s INT -k 15 "${TESTS_SEC:-240}" python3 -m pytest -q --tb=short -p no:cacheprovider tests/gpu ${TEST_ARGS:-} 2>&1 |
     tee "$OUT/gpu_tests.txt" | cut -c 1-400
 }
 
