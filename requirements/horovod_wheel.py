@@ -12,6 +12,7 @@ import subprocess
 import sysconfig
 import tarfile
 
+import cuda_compiler
 from stages import Failed, Refused, only_one
 
 FOLDER = pathlib.Path(__file__).resolve().parent
@@ -81,13 +82,53 @@ def gloo_built(verbose=False):
 """
 
 
+OLD_STREAM = """// Forward declaration of AsGpuStreamValue
+namespace stream_executor {
+namespace gpu {
+GpuStreamHandle AsGpuStreamValue(Stream* stream);
+} // namespace stream_executor
+} // namespace gpu
+#if TENSORFLOW_VERSION >= 2011000000
+#include "tensorflow/compiler/xla/stream_executor/stream.h"
+#else
+#include "tensorflow/stream_executor/stream.h"
+#endif // TENSORFLOW_VERSION >= 2011000000
+"""
+NEW_STREAM = """#include "xla/stream_executor/stream.h"
+namespace stream_executor {
+namespace gpu {
+inline GpuStreamHandle AsGpuStreamValue(Stream* stream) {
+  return static_cast<GpuStreamHandle>(stream->platform_specific_handle().stream);
+}
+} // namespace gpu
+} // namespace stream_executor
+"""
+
+
+def mended_gpu_stream(text):
+    """horovod/tensorflow/mpi_ops.cc that asks TensorFlow's own stream for its CUDA stream.
+
+    It calls stream_executor::gpu::AsGpuStreamValue, which no library of the tensorflow 2.21 wheel defines: a
+    library with that call compiles and links, and cannot be loaded. Only GPU builds read this part.
+
+    Raises:
+      Failed: the part is not there exactly once, so this is not the file we know.
+    """
+    if text.count(OLD_STREAM) != 1:
+        raise Failed(f"Horovod's tensorflow/mpi_ops.cc declares AsGpuStreamValue {text.count(OLD_STREAM)} times, not "
+                     f"once: requirements/horovod.txt and mended_gpu_stream() must be brought together")
+    return text.replace(OLD_STREAM, NEW_STREAM)
+
+
 def run_path(compute, mpi):
     """The CMake properties that let the library find libmpi (and libnccl) in any .venv.
 
     CMake would write down the absolute path of the .venv it was built in, and a wheel from the cache
     would load that one's libmpi, or none. A system's own MPI does stay where it is.
     """
-    nccl = "$ORIGIN/../../nvidia/nccl/lib" if compute == "gpu" else ""
+    nccl = ""
+    if compute == "gpu":
+        nccl = "$ORIGIN/../../nvidia/nccl/lib;$ORIGIN/../../nvidia/cuda_runtime/lib"
     if mpi == "wheel":
         places = ";".join(filter(None, ["$ORIGIN/../../../..", nccl]))
         return f'BUILD_WITH_INSTALL_RPATH TRUE INSTALL_RPATH "{places}"'
@@ -183,18 +224,21 @@ def _build(stages, venv, work, compute, mpi):
     source = work / sdist.name[:-len(".tar.gz")]
     cmakelists = source / "horovod/tensorflow/CMakeLists.txt"
     cmakelists.write_text(mended_cmakelists(cmakelists.read_text(), run_path(compute, mpi)))
+    operations = source / "horovod/tensorflow/mpi_ops.cc"
+    operations.write_text(mended_gpu_stream(operations.read_text()))
     launcher_checks = source / "horovod/common/util.py"
     launcher_checks.write_text(mended_launcher_checks(launcher_checks.read_text()))
     with open(source / "setup.cfg", "a", encoding="utf-8") as configuration:
         # Else setup.py passes VERBOSE=1 on to the build tool, which make understands and ninja refuses.
         configuration.write("\n[global]\nverbose = 0\n")
+    home = cuda_compiler.toolkit_from_wheels(stages, venv, work) if compute == "gpu" else None
     stages.run([*pip, "wheel", "--no-build-isolation", "--no-deps", "--no-cache-dir", "-w", work, source],
                "try another compiler with CXX=g++-12 bin/setup",
-               **_build_variables(venv, work, compute))
+               **_build_variables(venv, work, compute, home, stages.environment["PATH"]))
     return next(work.glob("horovod-*.whl"))
 
 
-def _build_variables(venv, work, compute):
+def _build_variables(venv, work, compute, home, path):
     """The environment variables of Horovod's setup.py."""
     cores = len(os.sched_getaffinity(0))
     variables = {
@@ -209,7 +253,10 @@ def _build_variables(venv, work, compute):
         # Linkers look for libnccl.so, and the wheel has libnccl.so.2 alone.
         (work / "libnccl.so").symlink_to(nccl / "lib/libnccl.so.2")
         variables.update({
-            "HOROVOD_GPU_OPERATIONS": "NCCL", "HOROVOD_CUDA_HOME": cuda_home(), "HOROVOD_NCCL_LINK": "SHARED",
+            "HOROVOD_GPU_OPERATIONS": "NCCL", "HOROVOD_CUDA_HOME": str(home), "HOROVOD_NCCL_LINK": "SHARED",
+            "HOROVOD_BUILD_CUDA_CC_LIST": "75,80,90",
+            # Horovod's setup asks the nvcc on PATH before that of HOROVOD_CUDA_HOME.
+            "PATH": f"{home}/bin{os.pathsep}{path}",
             "HOROVOD_NCCL_INCLUDE": str(nccl / "include"), "HOROVOD_NCCL_LIB": str(work),
         })
     return variables
