@@ -16,6 +16,7 @@ import cuda_compiler
 from stages import Failed, Refused, only_one
 
 FOLDER = pathlib.Path(__file__).resolve().parent
+CUDA_LOCK = FOLDER / "cuda.txt"
 
 
 def lock_blocks(text):
@@ -149,16 +150,14 @@ def mpi_on_path(path):
     return " | ".join([compiler, _first_line(compiler, "-show"), _first_line(launcher, "--version")])
 
 
-def cuda_home():
-    """The folder of the CUDA toolkit, or None: CUDA_HOME, else from nvcc on PATH, else its usual place."""
-    on_path = shutil.which("nvcc")
-    places = [os.environ.get("HOROVOD_CUDA_HOME"), os.environ.get("CUDA_HOME"),
-              on_path and os.path.dirname(os.path.dirname(os.path.realpath(on_path))), "/usr/local/cuda"]
-    return next((place for place in places if place and os.path.exists(f"{place}/bin/nvcc")), None)
+def wheel_facts(lock_text, compute, mpi, compiler=None):
+    """Everything that a built wheel depends on, as a dictionary for `cache_key`.
 
-
-def wheel_facts(lock_text, compute, mpi):
-    """Everything that a built wheel depends on, as a dictionary for `cache_key`."""
+    Args:
+      lock_text: the lock file for `compute`, "cpu" or "gpu".
+      mpi: "wheel", or what `mpi_on_path` says.
+      compiler: for "gpu", the `cuda_compiler.Compiler`.
+    """
     tensorflow = "tensorflow" if compute == "gpu" else "tensorflow-cpu"
     facts = {
         "horovod": re.search(r"^horovod==.*", (FOLDER / "horovod.txt").read_text(), re.MULTILINE)[0],
@@ -168,12 +167,12 @@ def wheel_facts(lock_text, compute, mpi):
         "compute": compute,
         "platform": " ".join([platform.machine(), *platform.libc_ver()]),
         # This file: how the sources are mended and with which settings they are compiled.
-        "recipe": hashlib.sha256(pathlib.Path(__file__).read_bytes()).hexdigest(),
+        "recipe": _digest(pathlib.Path(__file__)),
     }
     if compute == "gpu":
-        home = cuda_home()
         facts["nccl"] = locked_version(lock_text, "nvidia-nccl-cu12")
-        facts["nvcc"] = _output(f"{home}/bin/nvcc", "--version") if home else "none"
+        facts["architectures"] = compiler.architectures
+        facts["nvcc"] = _output(f"{compiler.home}/bin/nvcc", "--version") if compiler.home else _digest(CUDA_LOCK)
     return facts
 
 
@@ -195,7 +194,7 @@ def cached_wheel(facts):
     return next((cache_folder() / cache_key(facts)).glob("*.whl"), None)
 
 
-def make_wheel(stages, venv, facts, compute, mpi):
+def make_wheel(stages, venv, facts, compute, mpi, compiler=None):
     """Build the wheel, or wait for another checkout that is building it; return its path in the cache."""
     shelf = cache_folder() / cache_key(facts)
     shelf.mkdir(parents=True, exist_ok=True)
@@ -204,7 +203,7 @@ def make_wheel(stages, venv, facts, compute, mpi):
         if not cached_wheel(facts):
             work = venv / "horovod-build"
             shutil.rmtree(work, ignore_errors=True)
-            wheel = _build(stages, venv, work, compute, mpi)
+            wheel = _build(stages, venv, work, compute, mpi, compiler)
             # Renamed into place, so that a wheel in the cache is always a whole one.
             shutil.copyfile(wheel, shelf / "incomplete")
             os.replace(shelf / "incomplete", shelf / wheel.name)
@@ -212,7 +211,7 @@ def make_wheel(stages, venv, facts, compute, mpi):
     return cached_wheel(facts)
 
 
-def _build(stages, venv, work, compute, mpi):
+def _build(stages, venv, work, compute, mpi, compiler):
     pip = [venv / "bin/python", "-m", "pip"]
     stages.run([*pip, "download", "--no-deps", "--no-binary=:all:", "--no-build-isolation", "--require-hashes",
                 "-r", FOLDER / "horovod.txt", "-d", work],
@@ -231,35 +230,44 @@ def _build(stages, venv, work, compute, mpi):
     with open(source / "setup.cfg", "a", encoding="utf-8") as configuration:
         # Else setup.py passes VERBOSE=1 on to the build tool, which make understands and ninja refuses.
         configuration.write("\n[global]\nverbose = 0\n")
-    home = cuda_compiler.toolkit_from_wheels(stages, venv, work) if compute == "gpu" else None
+    variables = _build_variables(work)
+    if compute == "gpu":
+        home = compiler.home or cuda_compiler.toolkit_from_wheels(stages, venv, work)
+        variables.update(_gpu_variables(venv, work, home, compiler.architectures, stages.environment["PATH"]))
     stages.run([*pip, "wheel", "--no-build-isolation", "--no-deps", "--no-cache-dir", "-w", work, source],
                "try another compiler with CXX=g++-12 bin/setup",
-               **_build_variables(venv, work, compute, home, stages.environment["PATH"]))
+               **variables)
     return next(work.glob("horovod-*.whl"))
 
 
-def _build_variables(venv, work, compute, home, path):
+def _build_variables(work):
     """The environment variables of Horovod's setup.py."""
     cores = len(os.sched_getaffinity(0))
-    variables = {
+    return {
         "HOROVOD_WITH_TENSORFLOW": "1", "HOROVOD_WITH_MPI": "1", "HOROVOD_WITHOUT_GLOO": "1",
         "HOROVOD_WITHOUT_PYTORCH": "1", "HOROVOD_WITHOUT_MXNET": "1", "HOROVOD_WITHOUT_NVTX": "1",
         "CMAKE_GENERATOR": "Ninja", "CMAKE_BUILD_PARALLEL_LEVEL": str(cores),
         # Else setup.py starts 8 compilers at a time, of up to 1.5 GB each.
         "MAKEFLAGS": f"-j{cores}",
     }
-    if compute == "gpu":
-        nccl = next(venv.glob("lib/python3*/site-packages/nvidia/nccl"))
-        # Linkers look for libnccl.so, and the wheel has libnccl.so.2 alone.
-        (work / "libnccl.so").symlink_to(nccl / "lib/libnccl.so.2")
-        variables.update({
-            "HOROVOD_GPU_OPERATIONS": "NCCL", "HOROVOD_CUDA_HOME": str(home), "HOROVOD_NCCL_LINK": "SHARED",
-            "HOROVOD_BUILD_CUDA_CC_LIST": "75,80,90",
-            # Horovod's setup asks the nvcc on PATH before that of HOROVOD_CUDA_HOME.
-            "PATH": f"{home}/bin{os.pathsep}{path}",
-            "HOROVOD_NCCL_INCLUDE": str(nccl / "include"), "HOROVOD_NCCL_LIB": str(work),
-        })
-    return variables
+
+
+def _gpu_variables(venv, work, home, architectures, path):
+    """Those for a GPU build, with the CUDA toolkit in the folder `home`."""
+    nccl = next(venv.glob("lib/python3*/site-packages/nvidia/nccl"))
+    # Linkers look for libnccl.so, and the wheel has libnccl.so.2 alone.
+    (work / "libnccl.so").symlink_to(nccl / "lib/libnccl.so.2")
+    return {
+        "HOROVOD_GPU_OPERATIONS": "NCCL", "HOROVOD_CUDA_HOME": str(home), "HOROVOD_NCCL_LINK": "SHARED",
+        "HOROVOD_NCCL_INCLUDE": str(nccl / "include"), "HOROVOD_NCCL_LIB": str(work),
+        "HOROVOD_BUILD_CUDA_CC_LIST": architectures,
+        # Horovod's setup asks the nvcc on PATH for its flags, before that of HOROVOD_CUDA_HOME.
+        "PATH": f"{home}/bin{os.pathsep}{path}",
+    }
+
+
+def _digest(path):
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _output(*command):
