@@ -129,6 +129,12 @@ def test_a_page_can_be_found_from_the_readme(page):
     assert page == PAGES[0] or f"](docs/{page.name})" in readme
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_files_that_are_named_exist(page):
+    named = re.findall(r"`((?:albert_config|albert_hvd|benchmarks|docs|requirements|slurm|tests)/[\w./-]+)`", prose(page))
+    assert [name for name in named if not (ROOT / name).exists()] == []
+
+
 def test_the_readme_is_short():
     assert len(PAGES[0].read_text(encoding="utf-8").splitlines()) <= README_LINES
 
