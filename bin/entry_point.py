@@ -76,7 +76,7 @@ def run(main, takes_arguments=False):
       takes_arguments: call `main(arguments)` instead, with the list of the words that are no flags;
         without it such a word is an error.
     """
-    from absl import app, flags
+    from absl import app, flags, logging
 
     from albert_hvd.runtime import tensorflow_import
 
@@ -90,6 +90,8 @@ def run(main, takes_arguments=False):
             _check_names(argv[1:])
             flags.FLAGS.set_gnu_getopt(takes_arguments)  # flags may stand behind arguments
             extra = flags.FLAGS(argv)[1:]
+            if not flags.FLAGS["verbosity"].present:
+                logging.set_verbosity(logging.WARNING)  # TensorFlow's Python code logs there too
             if extra and not takes_arguments:
                 raise flags.Error(f"unexpected argument {extra[0]!r}: every option is a --flag=value "
                                   f"(see --help)")
