@@ -50,13 +50,16 @@ def define_training():
         "Share of the tokens that --dynamic_masking masks.", lower_bound=0.0, upper_bound=1.0)
     flags.DEFINE_bool("pack_sequences", False,
         "Several records in one row, each for itself; --train_batch_size counts rows.")
-    flags.DEFINE_integer("train_batch_size", 60, "Rows of an update, over all ranks.", lower_bound=1)
+    flags.DEFINE_integer("train_batch_size", 48, "Rows of an update, over all ranks.", lower_bound=1)
     flags.DEFINE_integer("accumulation_steps", 0,
         "Micro-batches of an update on each rank; 0: as few as memory allows.", lower_bound=0)
-    flags.DEFINE_enum("optimizer", "lamb", ["lamb", "adamw"], "The optimizer.")
-    flags.DEFINE_float("learning_rate", 1.76e-3, "Peak learning rate; ALBERT's for LAMB.", lower_bound=0.0)
+    flags.DEFINE_enum("optimizer", "adamw", ["lamb", "adamw"], "adamw; lamb for thousands of rows an update.")
+    flags.DEFINE_float("learning_rate", 1e-3,
+        "Peak learning rate; 1e-3 suits the tiny model with adamw, ALBERT's is 1.76e-3 with lamb and 4096 rows.",
+        lower_bound=0.0)
     flags.DEFINE_integer("num_train_steps", 100000, "Updates of the whole run.", lower_bound=1)
-    flags.DEFINE_integer("num_warmup_steps", 10, "Updates of linear warmup.", lower_bound=0)
+    flags.DEFINE_integer("num_warmup_steps", None,
+        "Updates of linear warmup; unset: 6 % of --num_train_steps.", lower_bound=0)
     flags.DEFINE_float("weight_decay", 0.01,
         "Decoupled weight decay; biases and layer norms have none.", lower_bound=0.0)
     flags.DEFINE_float("clip_norm", 1.0, "Largest global norm of the gradients; 0 does not clip.", lower_bound=0.0)
