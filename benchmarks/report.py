@@ -2,16 +2,10 @@
 
 import dataclasses
 import json
-import os
-import platform
 
-from albert_hvd import __version__
-from albert_hvd.runtime.environment import installed_versions
+from albert_hvd.runtime.environment import machine, versions
 from albert_hvd.runtime.files import whole_file
 from albert_hvd.runtime.tables import aligned
-
-_PACKAGES = ("tensorflow-cpu", "tensorflow", "horovod", "numpy", "sentencepiece", "google-crc32c", "torch",
-             "transformers")
 
 
 @dataclasses.dataclass
@@ -65,17 +59,3 @@ def _cell(value):
     if isinstance(value, float):
         return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.4g}"
     return str(value)
-
-
-def machine():
-    """Processor, cores that this process may use, memory, operating system, and the load at this moment."""
-    with open("/proc/cpuinfo", encoding="utf-8") as file:
-        names = [line.partition(":")[2].strip() for line in file if line.startswith("model name")]
-    return {"processor": names[0] if names else platform.machine(), "cores": len(os.sched_getaffinity(0)),
-            "memory_gib": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30,
-            "system": platform.platform(), "load_average": os.getloadavg()[0]}
-
-
-def versions():
-    """This project's version, Python's, and those of the packages that decide the figures."""
-    return {"albert_hvd": __version__, **installed_versions(_PACKAGES)}

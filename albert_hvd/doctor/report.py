@@ -4,34 +4,33 @@ import json
 import os
 
 from albert_hvd.runtime.files import whole_file
+from albert_hvd.runtime.tables import aligned
 
 
 def findings_text(findings):
     """A line for each check; what is wrong has its mend on the line below."""
-    lines = []
+    rows = []
     for finding in findings:
-        lines.append(f"{'FAIL' if finding.mend else 'ok':<5} {finding.name:<14} {finding.what}")
+        rows.append(("FAIL" if finding.mend else "ok", finding.name, finding.what))
         if finding.mend:
-            lines.append(f"{'':<20} -> {finding.mend}")
-    return "\n".join(lines)
+            rows.append(("", "", f"-> {finding.mend}"))
+    return "\n".join(aligned(rows, left=(0, 1, 2)))
 
 
 def ranks_text(facts):
     """A line for each rank: where it is, and which GPU it has."""
-    lines = [f"{'rank':>5} {'host':<20} {'local':>5} {'cores':>5}  {'GPUs seen':>9}  own GPU"]
+    rows = [("rank", "host", "local", "cores", "GPUs seen", "own GPU")]
     for fact in facts:
+        numbers = fact["local_rank"], fact["cores"], len(fact["gpus"])
         own = fact["own_gpus"][0] if fact["own_gpus"] else "none"
-        lines.append(f"{fact['rank']:>5} {fact['host']:<20} {fact['local_rank']:>5} {fact['cores']:>5}  "
-                     f"{len(fact['gpus']):>9}  {own}")
-    return "\n".join(lines)
+        rows.append((str(fact["rank"]), fact["host"], *map(str, numbers), own))
+    return "\n".join(aligned(rows, left=(1, 5)))
 
 
 def allreduce_text(rows):
     """The table of `probes.allreduce_speed`."""
-    lines = [f"{'bytes':>12} {'microseconds':>13} {'bus MB/s':>10}"]
-    for row in rows:
-        lines.append(f"{row['bytes']:>12} {row['seconds'] * 1e6:>13.1f} {row['bus_bytes_per_sec'] / 1e6:>10.1f}")
-    return "\n".join(lines)
+    cells = [(str(row["bytes"]), f"{row['seconds'] * 1e6:.1f}", f"{row['bus_bytes_per_sec'] / 1e6:.1f}") for row in rows]
+    return "\n".join(aligned([("bytes", "microseconds", "bus MB/s"), *cells], left=()))
 
 
 def write_files(output_dir, facts, findings, rows):

@@ -14,6 +14,7 @@ from albert_hvd.finetuning.tasks.base import Task
 from albert_hvd.run_folder.layout import FLAGS
 from albert_hvd.run_folder.logs import write_atomically
 from albert_hvd.runtime.files import make_folder
+from albert_hvd.runtime.tables import named
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,5 +110,4 @@ def describe(job, size, device):
     for name, part in job.parts():
         split = " (split off)" if not options.valid_file and name == "valid" else ""
         rows.append((name, f"{len(part.examples)} examples, {len(part.gold)} labels of {part.file}{split}"))
-    lines = [f"{name:<10} {value}" for name, value in rows]
-    return "\n".join([*lines, *filter(None, (report_long_texts(name, part, job.task) for name, part in job.parts()))])
+    return "\n".join([*named(rows), *filter(None, (report_long_texts(name, part, job.task) for name, part in job.parts()))])

@@ -1,37 +1,11 @@
-"""`results.json` of a job and of each of its seeds; FORMAT names the form that `bin/plot --kind=comparison` reads."""
+"""What a job and its seeds found: `results.json` of the job, means and spreads over seeds."""
 
-import json
-import os
 import statistics
 
-from albert_hvd.errors import InputError
-from albert_hvd.run_folder.logs import write_atomically
-from benchmarks.report import machine, versions
+from albert_hvd.run_folder.task_results import FORMAT
+from albert_hvd.runtime.environment import machine, versions
 
-FORMAT = "albert_hvd fine-tuning result 1"
-RESULTS = "results.json"
 SUMMARISED = ("accuracy", "macro_f1")
-
-
-def read_seed_result(folder):
-    """The result of a seed that is finished, or None."""
-    path = os.path.join(folder, RESULTS)
-    try:
-        with open(path, encoding="utf-8") as file:
-            values = json.load(file)
-        if not isinstance(values, dict):
-            raise ValueError(f"it holds no JSON object, but a {type(values).__name__}")
-        return values
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"--output_dir: {path} cannot be read ({error}); remove the folder {folder} to train that "
-                         f"seed again") from None
-
-
-def write_result(folder, values):
-    """Write `results.json`, whole or not at all."""
-    write_atomically(os.path.join(folder, RESULTS), json.dumps(values, indent=1, ensure_ascii=False) + "\n")
 
 
 def job_result(job, seed_results, baseline_results, num_parameters, size):

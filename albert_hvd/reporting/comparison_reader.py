@@ -8,9 +8,9 @@ import re
 import statistics
 
 from albert_hvd.errors import InputError
-from albert_hvd.finetuning.results import FORMAT, RESULTS
 from albert_hvd.reporting.published import FIGURES
 from albert_hvd.reporting.run_reader import distinct_labels
+from albert_hvd.run_folder.task_results import FORMAT, RESULTS
 
 # In the order of a comparison; the titles of the legend.
 GROUPS = {"pre-trained": "pre-trained", "random": "from random weights", "baseline": "baseline",

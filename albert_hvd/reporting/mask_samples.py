@@ -2,7 +2,6 @@
 
 import os
 
-import albert_hvd
 from albert_hvd.errors import InputError
 from albert_hvd.reporting.page import element, section, table
 from albert_hvd.run_folder.layout import VOCABULARY
@@ -14,7 +13,7 @@ def mask_samples(runs, texts):
     """A section with the candidates of every run, or with what a run lacks to have them.
 
     Args:
-      runs: list of `Run`; one whose folder holds its tokenizer is loaded with `albert_hvd.load`.
+      runs: list of `Run`; one whose folder holds its tokenizer is loaded with `serving.text_model.load`.
       texts: with `<mask>` where a word is to be guessed.
     """
     return section("Filled-in masks", *(part for run in runs for part in _samples_of(run, texts)))
@@ -26,8 +25,10 @@ def _samples_of(run, texts):
         yield element("p", f"There is no {VOCABULARY} in {run.folder}, so the model cannot read text: train with "
                            f"bin/pretrain --tokenizer=vocabulary.model, or copy the file there.", class_="note")
         return
+    from albert_hvd.serving import text_model  # which imports TensorFlow
+
     try:
-        model = albert_hvd.load(run.folder)
+        model = text_model.load(run.folder)
         for text in texts:
             for candidates in model.fill_mask(text, _TOP_K):
                 yield table(text, ["Piece", "Prob.", "Filled in"],

@@ -1,9 +1,49 @@
-"""Which of the GPUs that a process sees is its own, and what is known about it."""
+"""Which of the GPUs that a process sees is its own, what is known about it, and a rank's share of the cores."""
 
 import os
-import re
+import sys
 
 from albert_hvd.errors import InputError
+from albert_hvd.runtime.tensorflow_import import without_start_up_lines
+
+
+def choose_devices(use_gpu, share_gpus, rank, local_rank, local_size):
+    """Give this rank its GPU and its share of the cores, and start TensorFlow's runtime with them.
+
+    Args:
+      use_gpu, share_gpus: see `distributed.initialize`.
+      rank: this rank's number among all, from 0.
+      local_rank, local_size: its number on its node, and how many there are.
+
+    Returns:
+      list of the rank's own GPU, as TensorFlow's physical device; empty on the CPU.
+
+    Raises:
+      InputError: see `gpus_of_rank`.
+    """
+    import tensorflow as tf
+
+    gpus = tf.config.list_physical_devices("GPU") if use_gpu is not False else []
+    if use_gpu and not gpus and rank == 0:
+        sys.stderr.write("warning: --use_gpu=True, but TensorFlow sees no GPU: training on the CPU\n")
+    own = gpus_of_rank(gpus, local_rank, local_size, share=share_gpus)
+    tf.config.set_visible_devices(own, "GPU")
+    # TensorFlow rounds float32 products to TF32 on GPUs unless it is told otherwise: `precision.use_precision`.
+    tf.config.experimental.enable_tensor_float_32_execution(False)
+    for gpu in own:
+        tf.config.experimental.set_memory_growth(gpu, True)
+    tf.config.threading.set_intra_op_parallelism_threads(threads_per_rank(local_size))
+    # One thread runs the graph and one is left for Horovod's blocking operations.
+    tf.config.threading.set_inter_op_parallelism_threads(2)
+    with without_start_up_lines():
+        tf.constant(0)
+    return own
+
+
+def threads_per_rank(local_size):
+    """Intra-op threads of one rank: the cores this process may use, shared by the node's ranks."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return max(1, cores // local_size)
 
 
 def gpus_of_rank(gpus, local_rank, local_size, environment=os.environ, share=False):
@@ -30,7 +70,8 @@ def gpus_of_rank(gpus, local_rank, local_size, environment=os.environ, share=Fal
     if local_size > len(gpus) and not share:
         raise InputError(f"{local_size} ranks on {os.uname().nodename}, which shows them {len(gpus)} GPU"
                          f"{'s' * (len(gpus) > 1)}: start one rank per GPU (under Slurm --ntasks-per-node=N "
-                         f"--gpus-per-node=N), train on the CPU with --use_gpu=False, or have them share with --share_gpus")
+                         f"--gpus-per-node=N), train on the CPU with --use_gpu=False, or have them share with "
+                         f"--share_gpus")
     return [gpus[local_rank % len(gpus)]]
 
 

@@ -1,19 +1,17 @@
-"""Ranks, devices and sums over ranks: the only module that imports Horovod.
+"""Ranks and sums over ranks: the only module that imports Horovod.
 
 Call `initialize()` once, before any other use of TensorFlow. A process that no launcher started is
 the single rank of a world of one; nothing else in the package asks whether there is more than one.
 """
 
-import contextlib
 import os
-import re
 import sys
-import tempfile
 
 import numpy as np
 
 from albert_hvd.errors import InputError
-from albert_hvd.runtime.devices import check_not_shared, gpu_identifier, gpus_of_rank
+from albert_hvd.runtime.devices import check_not_shared, choose_devices, gpu_identifier, threads_per_rank
+from albert_hvd.runtime.tensorflow_import import without_start_up_lines
 
 _hvd = None
 _reduce_on = ""  # the device of sums over ranks; "" is where the tensor is
@@ -40,61 +38,17 @@ def initialize(use_gpu=None, timeline=False, share_gpus=False):
     if timeline:
         os.environ.setdefault("HOROVOD_TIMELINE", _TIMELINE_ON_REQUEST)
     try:
-        with _without_start_up_notes():
+        with without_start_up_lines():
             import horovod.tensorflow as hvd
     except ImportError as error:
         raise InputError(f"Horovod cannot be imported ({error}): run bin/setup") from None
     hvd.init()
     _hvd, _reduce_on = hvd, "/cpu:0" if share_gpus else ""
-    _choose_devices(use_gpu, share_gpus)
-
-
-def _choose_devices(use_gpu, share_gpus):
-    import tensorflow as tf
-    gpus = tf.config.list_physical_devices("GPU") if use_gpu is not False else []
-    if use_gpu and not gpus and rank() == 0:
-        sys.stderr.write("warning: --use_gpu=True, but TensorFlow sees no GPU: training on the CPU\n")
-    visible = gpus_of_rank(gpus, local_rank(), local_size(), share=share_gpus)
+    gpus = choose_devices(use_gpu, share_gpus, rank(), local_rank(), local_size())
+    # Only now: what ranks tell each other starts TensorFlow's runtime, whose devices cannot be changed any more.
     if use_gpu is not False and not share_gpus:
-        own = gpu_identifier(visible[0]) if visible else None
+        own = gpu_identifier(gpus[0]) if gpus else None
         check_not_shared(gather_objects((os.uname().nodename, own), "gpu_identifiers"))
-    tf.config.set_visible_devices(visible, "GPU")
-    # TensorFlow rounds float32 products to TF32 on GPUs unless it is told otherwise: `precision.use_precision`.
-    tf.config.experimental.enable_tensor_float_32_execution(False)
-    for gpu in visible:
-        tf.config.experimental.set_memory_growth(gpu, True)
-    threads = threads_per_rank(local_size())
-    tf.config.threading.set_intra_op_parallelism_threads(threads)
-    # One thread runs the graph and one is left for Horovod's blocking operations.
-    tf.config.threading.set_inter_op_parallelism_threads(2)
-    with _without_start_up_notes():
-        tf.constant(0)
-
-
-def threads_per_rank(local_size):
-    """Intra-op threads of one rank: the cores this process may use, shared by the node's ranks."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return max(1, cores // local_size)
-
-
-_START_UP_NOTE = re.compile(rb"WARNING: All log messages before absl|I0000 .*oneDNN custom operations")
-
-
-@contextlib.contextmanager
-def _without_start_up_notes():
-    """Hold back stderr and drop TensorFlow's notes on oneDNN, which come at any TF_CPP_MIN_LOG_LEVEL."""
-    sys.stderr.flush()
-    stderr = os.dup(2)
-    with tempfile.TemporaryFile() as held_back:
-        os.dup2(held_back.fileno(), 2)
-        try:
-            yield
-        finally:
-            sys.stderr.flush()
-            os.dup2(stderr, 2)
-            os.close(stderr)
-            held_back.seek(0)
-            os.write(2, b"".join(line for line in held_back if not _START_UP_NOTE.match(line)))
 
 
 def _prepare_environment():

@@ -62,7 +62,7 @@ def _without_extras():
 
 
 @contextlib.contextmanager
-def _without_start_up_lines():
+def without_start_up_lines():
     """Leave `_START_UP_LINES` out of what C++ code writes to standard error meanwhile.
 
     A process of its own reads it, so that the last words of a crash are shown too. Where that cannot be started, or
@@ -96,6 +96,6 @@ def install():
     What is left out can be imported after it.
     """
     waiting = {finder.name for finder in sys.meta_path if isinstance(finder, _FirstImport)}
-    for name, context in (("tensorflow", _without_start_up_lines), ("keras", _without_extras)):
+    for name, context in (("tensorflow", without_start_up_lines), ("keras", _without_extras)):
         if name not in sys.modules and name not in waiting:
             sys.meta_path.insert(0, _FirstImport(name, context))

@@ -11,6 +11,7 @@ from albert_hvd.errors import EXIT_BAD_INPUT, InputError, RunFailed
 from albert_hvd.run_folder.layout import EVAL_RESULTS, TRAIN_LOG
 from albert_hvd.run_folder.logs import read_log
 from albert_hvd.runtime.files import check_readable, make_folder
+from albert_hvd.runtime.tables import aligned
 from albert_hvd.sample.rank_output import run_ranks
 from albert_hvd.sample.sample_run import (MAX_PREDICTIONS_PER_SEQ, MAX_SEQ_LENGTH, SAMPLE_EVAL, SAMPLE_TRAIN,
                                           split_documents, vocab_size_for, write_tiny_config)
@@ -116,9 +117,8 @@ class Demo:
                  f"{after['masked_lm_accuracy']:.4f}", ""),
                 ("held-out sentence accuracy", f"{before['next_sentence_accuracy']:.3f}",
                  f"{after['next_sentence_accuracy']:.3f}", "0.500")]
-        lines = ["{:<28}{:>10}{:>10}{:>26}".format(*row) for row in rows]
         return "\n".join([
-            *lines, "",
+            *aligned(rows), "",
             f"{last['step']} steps on {self._ranks} ranks, {last['real_tokens_per_sec']:.0f} real tokens/s, "
             f"{seconds:.0f} s in all",
             f"files: {self._folder}/  (vocabulary.model, *.tfrecord, model/checkpoints, model/train_log.jsonl, "

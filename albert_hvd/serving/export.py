@@ -57,7 +57,7 @@ def export(format_name, model, output_dir, tokenizer=None, license_name=None, da
     vocabulary = fitting_tokenizer(source) if source.tokenizer_path else None
     with whole_folder(output_dir, "--output_dir", _tensorflow_errors()) as folder:
         if format_name == "saved_model":
-            from albert_hvd.serving.formats.saved_model import write_saved_model
+            from albert_hvd.serving.saved_model import write_saved_model
 
             write_saved_model(source, folder, vocabulary)
         else:

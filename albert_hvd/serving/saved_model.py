@@ -1,13 +1,19 @@
 """A trained model as two compiled functions: encode rows of ids, and score the vocabulary at masked positions.
 
-`text_model.py` calls them, `formats/saved_model.py` writes them to disk.
+`text_model.py` calls them; a TensorFlow SavedModel holds them, which plain TensorFlow runs without this project.
 """
+
+import os
 
 import tensorflow as tf
 
 from albert_hvd.model.encoder import named_variables
 from albert_hvd.model.pretraining_model import AlbertPretrainer
+from albert_hvd.run_folder.layout import write_model_files
 from albert_hvd.serving.formats.parts import MASKED_LM_HEAD, POOLER
+
+# Where TensorFlow's own tools leave other files in peace.
+_EXTRA = "assets.extra"
 
 
 def _rows(name):
@@ -52,3 +58,24 @@ class ServingModel(tf.Module):
         log_probs = tf.nn.log_softmax(self.pretrainer.masked_lm_logits(sequence_output, flat))
         shape = [rows, tf.shape(masked_positions)[1], self.pretrainer.config.vocab_size]
         return {"log_probs": tf.reshape(log_probs, shape)}
+
+
+def write_saved_model(source, folder, tokenizer=None):
+    """Write a SavedModel with the signatures `encode` and `fill_mask`; see `ServingModel`.
+
+    What the source lacks is left out: `pooled_output` without a pooler, `fill_mask` without masked-LM head.
+
+    Args:
+      source: a `sources.ModelSource`.
+      folder: an empty folder.
+      tokenizer: its `tokenizer.Tokenizer`, written to assets.extra; None: not known.
+    """
+    model = ServingModel(source)
+    signatures = {"encode": model.encode}
+    if model.has_masked_lm:
+        signatures["fill_mask"] = model.fill_mask
+    # A module of its own: what is saved has only the functions that the weights are complete for.
+    saved = tf.Module()
+    saved.pretrainer = model.pretrainer
+    tf.saved_model.save(saved, folder, signatures=signatures)
+    write_model_files(os.path.join(folder, _EXTRA), source.config, tokenizer)

@@ -1,5 +1,6 @@
 """The table that a run prints before its first step: where it starts, its batch arithmetic, its size."""
 
+from albert_hvd.runtime.tables import named
 from albert_hvd.training.batch_plan import activation_bytes_per_row
 
 # float32: a weight, its gradient, its two moments.
@@ -41,7 +42,7 @@ def describe_run(origin, options, config, plan, num_records, num_parameters, dev
                    f"and moments, {activations / 2**30:.2f} for the activations of a micro-batch"),
         ("output", options.output_dir),
     ]
-    return "\n".join(f"{name:<10} {value}" for name, value in rows)
+    return "\n".join(named(rows))
 
 
 def _with_unit(count):

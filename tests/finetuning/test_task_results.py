@@ -6,8 +6,9 @@ import pytest
 
 from albert_hvd.errors import InputError
 from albert_hvd.finetuning.metrics import metrics_of_confusion
-from albert_hvd.finetuning.results import best_seed, read_seed_result, summary
+from albert_hvd.finetuning.results import best_seed, summary
 from albert_hvd.finetuning.tables import confusion_table, label_table, summary_table
+from albert_hvd.run_folder.task_results import read_seed_result
 
 METRICS = metrics_of_confusion([[8, 2], [1, 9]], ["NOUN", "X"])
 

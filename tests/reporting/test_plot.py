@@ -7,7 +7,6 @@ import subprocess
 
 import pytest
 
-import albert_hvd
 from albert_hvd.errors import InputError
 from albert_hvd.reporting.drawing import THEME
 from albert_hvd.reporting.report import report_runs
@@ -176,7 +175,7 @@ def test_masks_are_filled_where_the_tokenizer_lies_beside_the_run(tmp_path, monk
                 raise InputError("the text has no <mask>")
             return [[("▁negeri", 0.75, text.replace("<mask>", "negeri"))][:top_k]]
 
-    monkeypatch.setattr(albert_hvd, "load", lambda folder: Model(), raising=False)
+    monkeypatch.setattr("albert_hvd.serving.text_model.load", lambda folder: Model())
     without, with_tokenizer = write_run(tmp_path / "without"), write_run(tmp_path / "with")
     open(os.path.join(with_tokenizer, "spiece.model"), "w").close()
     _, document = report(without, with_tokenizer, masked_texts=["ibu <mask> Malaysia", "tiada"])

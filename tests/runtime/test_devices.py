@@ -1,4 +1,4 @@
-"""Local rank -> GPU, on lists of devices that stand for TensorFlow's."""
+"""Local rank -> GPU, on lists of devices that stand for TensorFlow's; and the threads of a rank."""
 
 import sys
 import types
@@ -6,6 +6,7 @@ import types
 import pytest
 
 from albert_hvd.errors import InputError
+from albert_hvd.runtime import devices
 from albert_hvd.runtime.devices import check_not_shared, free_gpu_memory, gpu_identifier, gpus_of_rank
 
 GPUS = ["gpu0", "gpu1", "gpu2"]
@@ -94,3 +95,8 @@ def test_without_a_driver_nothing_is_known(driver, monkeypatch):
     assert gpu_identifier(device) is None
     monkeypatch.setitem(sys.modules, "pynvml", None)
     assert free_gpu_memory(device) is None
+
+
+def test_ranks_share_the_cores(monkeypatch):
+    monkeypatch.setattr(devices.os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
+    assert [devices.threads_per_rank(ranks) for ranks in (1, 3, 8, 20)] == [8, 2, 1, 1]

@@ -1,13 +1,13 @@
-"""Devices and threads of a rank, without a launcher."""
+"""Ranks: what they tell each other, and a world of one without a launcher."""
+
+import subprocess
+import sys
 
 import pytest
 
 from albert_hvd.errors import InputError
 from albert_hvd.runtime import distributed
-
-def test_ranks_share_the_cores(monkeypatch):
-    monkeypatch.setattr(distributed.os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
-    assert [distributed.threads_per_rank(ranks) for ranks in (1, 3, 8, 20)] == [8, 2, 1, 1]
+from conftest import command_environment
 
 
 def test_a_single_process_needs_no_launcher():
@@ -16,3 +16,23 @@ def test_a_single_process_needs_no_launcher():
     assert distributed.on_rank_0(lambda: 5, "x") == 5
     with pytest.raises(InputError, match="wrong"):
         distributed.on_rank_0(lambda: (_ for _ in ()).throw(InputError("wrong")), "x")
+
+
+PROGRAM = """
+from albert_hvd.runtime import distributed
+from albert_hvd.runtime.devices import threads_per_rank
+distributed.initialize()
+import tensorflow as tf
+size = distributed.size()
+threads = tf.config.threading.get_intra_op_parallelism_threads() == threads_per_rank(size)
+print(f"{distributed.rank()} of {size}: {threads} {distributed.gather_objects(distributed.rank(), 'ranks')}")
+"""
+
+
+@pytest.mark.parallel
+def test_two_ranks_start_on_the_devices_that_there_are():
+    result = subprocess.run(["horovodrun", "-np", "2", sys.executable, "-c", PROGRAM], env=command_environment(),
+                            stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=200)
+    assert result.returncode == 0, result.stderr
+    lines = sorted(line.split(">:")[-1].strip() for line in result.stdout.splitlines())
+    assert lines == ["0 of 2: True [0, 1]", "1 of 2: True [0, 1]"]

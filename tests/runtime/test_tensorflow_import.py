@@ -51,7 +51,7 @@ IMPORTS_NOISY = """
 import sys
 from albert_hvd.runtime import tensorflow_import
 sys.path.insert(0, sys.argv[1])
-sys.meta_path.insert(0, tensorflow_import._FirstImport("noisy", tensorflow_import._without_start_up_lines))
+sys.meta_path.insert(0, tensorflow_import._FirstImport("noisy", tensorflow_import.without_start_up_lines))
 import noisy
 print("afterwards", file=sys.stderr)
 """

@@ -129,7 +129,7 @@ def test_an_error_leaves_nothing_behind(albert_run, tmp_path, monkeypatch, forma
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("albert_hvd.serving.formats.tf1.write_checkpoint", full_disk)
-    monkeypatch.setattr("albert_hvd.serving.formats.saved_model.tf.saved_model.save", full_disk)
+    monkeypatch.setattr("albert_hvd.serving.saved_model.tf.saved_model.save", full_disk)
     (tmp_path / "out").mkdir()
     with pytest.raises(InputError, match="--output_dir=.*No space left"):
         export(format_name, albert_run, str(tmp_path / "out"))

@@ -15,9 +15,9 @@ from albert_hvd.data.text.masked_text import MaskedTextTokenizer, fill
 from albert_hvd.errors import InputError
 from albert_hvd.model.encoder import named_variables
 from albert_hvd.model.pretraining_model import AlbertPretrainer
-from albert_hvd.serving.formats.saved_model import write_saved_model
 from albert_hvd.serving.formats.sources import read_model
 from albert_hvd.serving.formats.vocabulary import fitting_tokenizer
+from albert_hvd.serving.saved_model import write_saved_model
 
 
 @pytest.fixture(scope="module", params=["albert", "brightmart"])

@@ -1,6 +1,7 @@
 """The closing table of bin/create_pretraining_data."""
 
 from albert_hvd.data.records.build_stages import HISTOGRAM_BINS
+from albert_hvd.runtime.tables import named
 
 
 def statistics_table(totals, options):
@@ -27,4 +28,4 @@ def statistics_table(totals, options):
         ("lengths", histogram)]
     if totals.get("invalid_bytes"):
         rows.append(("warning", f"{totals['invalid_bytes']} invalid UTF-8 sequences were read as U+FFFD"))
-    return [f"{name:<12} {value}" for name, value in rows]
+    return named(rows)

@@ -14,6 +14,7 @@ from albert_hvd.data.text.documents import expand_with_folders, read_documents
 from albert_hvd.data.text.sentences import split_sentences
 from albert_hvd.errors import InputError
 from albert_hvd.runtime.files import check_place, whole_file
+from albert_hvd.runtime.tables import named
 from albert_hvd.runtime.worker_pool import worker_pool
 
 BATCH_CHARACTERS = 1 << 18
@@ -168,4 +169,4 @@ def summary_table(counts):
     rows += [(f"  {name.replace('_', ' ')}", f"{counts[f'lines_{name}']} lines changed") for name, _ in cleaning.STEPS]
     if counts["invalid_bytes"]:
         rows.append(("warning", f"{counts['invalid_bytes']} invalid bytes were read as U+FFFD (see --encoding)"))
-    return [f"{name:<24} {value}" for name, value in rows]
+    return named(rows)

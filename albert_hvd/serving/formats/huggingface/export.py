@@ -9,12 +9,12 @@ from safetensors.numpy import save_file
 
 from albert_hvd.run_folder.layout import CONFIG, VOCABULARY, trained_positions
 from albert_hvd.runtime.files import whole_folder
+from albert_hvd.serving.formats.huggingface.model_card import model_card
 from albert_hvd.serving.formats.huggingface.names import check_architecture, config_to_huggingface, to_huggingface
 from albert_hvd.serving.formats.huggingface.tokenizer import (read_sentencepiece_model, special_tokens_map,
                                                               tokenizer_config, tokenizer_json)
 from albert_hvd.serving.formats.parts import MASKED_LM_HEAD, OPTIONAL_PARTS
 from albert_hvd.serving.formats.vocabulary import fitting_tokenizer
-from albert_hvd.serving.model_card import model_card
 
 
 def export_huggingface(source, output_dir, license_name=None, tokenizer_flag="--tokenizer"):

@@ -6,7 +6,7 @@ import pytest
 from huggingface_folders import make_config
 from small_corpus import make_tokenizer
 
-from albert_hvd.serving.model_card import model_card
+from albert_hvd.serving.formats.huggingface.model_card import model_card
 
 
 @pytest.fixture(scope="module")
