@@ -1,6 +1,7 @@
 """Which of the GPUs that a process sees is its own, what is known about it, and a rank's share of the cores."""
 
 import os
+import re
 import sys
 
 from albert_hvd.errors import InputError
