@@ -1,15 +1,18 @@
 """What the ranks of a horovodrun print, shown as one program's output.
 
-horovodrun has mpirun put `[1,0]<stdout>:` before each line of rank 0. The output of ranks is no terminal, so that
-training prints a line for each point of its progress instead of drawing a bar.
+horovodrun has mpirun put `[1,0]<stdout>:` before what rank 0 prints: before each line, and within one wherever mpirun
+did not get all of it at once. Standard error of ranks is no terminal, so that training prints a line for each point of
+its progress instead of drawing a bar.
 """
 
+import collections
 import os
 import re
 import subprocess
 import sys
 
 _TAG = re.compile(r"\[\d+,(\d+)\]<(stdout|stderr)>:")
+_FROM_LAUNCHER = (None, "stderr")
 # As training/console.py writes it: " 45%|####      | 90/200 <00:31  loss 5.1 ...".
 _PROGRESS = re.compile(r" *(\d+)%\|")
 _CLEAR_LINE = "\r\x1b[K"
@@ -34,7 +37,7 @@ def run_ranks(words, output=None, errors=None):
 
 
 def show(lines, output, errors):
-    """Show tagged lines without their tags.
+    """Show tagged output without its tags.
 
     On a terminal, lines of progress become one bar, which is drawn anew. Standard error of all ranks and what the
     launcher itself says go to `errors`. Standard output of ranks above 0 is not shown: rank 0 speaks for all.
@@ -44,16 +47,27 @@ def show(lines, output, errors):
       output, errors: text files.
     """
     bar = _Bar(output)
-    for line in lines:
-        tag = _TAG.match(line)
-        text = _TAG.sub("", line)  # mpirun repeats it where it cuts a long line
-        if not tag or tag[2] == "stderr":
-            bar.write(text, errors)
-        elif tag[1] == "0" and output.isatty() and (progress := _PROGRESS.match(text)):
-            bar.draw(text.rstrip("\n"), is_full=progress[1] == "100")
-        elif tag[1] == "0":
-            bar.write(text, output)
+    for (rank, stream), line in _untagged(lines):
+        if stream == "stderr":
+            bar.write(line, errors)
+        elif rank == "0" and output.isatty() and (progress := _PROGRESS.match(line)):
+            bar.draw(line.rstrip("\n"), is_full=progress[1] == "100")
+        elif rank == "0":
+            bar.write(line, output)
     bar.leave()
+
+
+def _untagged(lines):
+    """Yield ((rank, stream), line) of whole lines, put together from what stands behind the same tag."""
+    begun = collections.defaultdict(str)
+    for tagged in lines:
+        before, *parts = _TAG.split(tagged)
+        parts = [_FROM_LAUNCHER + (before,), *zip(*[iter(parts)] * 3)]
+        for rank, stream, text in parts:
+            begun[rank, stream] += text
+            if text.endswith("\n"):
+                yield (rank, stream), begun.pop((rank, stream))
+    yield from ((source, f"{text}\n") for source, text in begun.items() if text)
 
 
 class _Bar:

@@ -12,7 +12,8 @@ FULL = "100%|##########| 200/200 <00:00  loss 5.9"
 HALF = " 50%|#####     | 100/200 <00:31  loss 6.1"
 TAGGED = ["[1,0]<stdout>:start      new weights\n", "[1,1]<stdout>:of rank 1\n", f"[1,0]<stdout>:{HALF}\n",
           "[1,2]<stderr>:warning: of rank 2\n", f"[1,0]<stdout>:{FULL}\n",
-          "[1,0]<stdout>:finished: step [1,0]<stdout>:200\n", "mpirun says something\n"]
+          "[1,0]<stdout>:finished: [1,1]<stdout>:of rank 1\n", "[1,0]<stdout>:step [1,0]<stdout>:200[1,0]<stdout>:\n",
+          "mpirun says something\n"]
 
 
 def test_a_file_gets_rank_0_and_all_errors_without_tags():
@@ -45,3 +46,9 @@ def test_the_exit_code_is_the_launchers():
     program = "import sys; print('[1,0]<stdout>:here'); sys.stdout.flush(); sys.exit('[1,0]<stderr>:there')"
     assert run_ranks([sys.executable, "-c", program], output, errors) == 1
     assert (output.getvalue(), errors.getvalue()) == ("here\n", "there\n")
+
+
+def test_a_line_without_an_end_is_shown():
+    output, errors = io.StringIO(), io.StringIO()
+    show(["[1,0]<stdout>:the last word"], output, errors)
+    assert output.getvalue() == "the last word\n"
