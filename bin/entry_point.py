@@ -26,7 +26,7 @@ LONGEST_NAME = 100  # of a flag
 
 
 def use_project_environment():
-    """Go on under `.venv`'s Python when this one lacks the dependencies; exit 2 when there is none."""
+    """Continue under `.venv`'s Python when this one lacks the dependencies; exit 2 when there is none."""
     if ROOT not in sys.path:
         sys.path.append(ROOT)
     if importlib.util.find_spec("tensorflow") and importlib.util.find_spec("absl"):
@@ -38,7 +38,7 @@ def use_project_environment():
 
 
 def set_up_project_environment():
-    """Run `bin/setup` once, then go on under `.venv`'s Python with its commands on PATH."""
+    """Run `bin/setup` once, then continue under `.venv`'s Python with its commands on PATH."""
     if os.environ.pop("ALBERT_HVD_IS_SET_UP", None):
         return
     code = subprocess.call([os.path.join(ROOT, "bin", "setup")])

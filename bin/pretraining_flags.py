@@ -43,7 +43,7 @@ def define_training():
     flags.DEFINE_string("tokenizer", None,
         "SentencePiece model of the records, copied to --output_dir; unset: the one that their manifest.json names.")
     flags.DEFINE_bool("dynamic_masking", False,
-        "Draw each record's masks anew in each epoch; unset: as bin/create_pretraining_data drew them.")
+        "Draw each record's masks again in each epoch; unset: as bin/create_pretraining_data drew them.")
     flags.DEFINE_enum("masking", "whole_word", ["whole_word", "ngram", "token"],
         "What --dynamic_masking masks together.")
     flags.DEFINE_float("masked_lm_prob", 0.15,
@@ -84,11 +84,11 @@ def define_training():
     flags.DEFINE_integer("keep_checkpoints", 5, "Newest checkpoints to keep; 0 keeps all.", lower_bound=0)
     flags.DEFINE_integer("log_every_steps", 100, "Updates between log lines.", lower_bound=1)
     flags.DEFINE_integer("max_bad_steps", 10,
-        "Updates in a row with gradients that are not finite before giving up.", lower_bound=1)
+        "Updates in a row with gradients that are not finite after which the run ends.", lower_bound=1)
     flags.DEFINE_integer("stall_warn_sec", 60,
         "Seconds without the end of a step after which ranks that do not answer are named.", lower_bound=1)
     flags.DEFINE_integer("stall_abort_sec", 900,
-        "Seconds without the end of a step after which the run gives up, an hour before the first one; "
+        "Seconds without the end of a step after which the run is aborted (an hour before the first step); "
         "0: never.", lower_bound=0)
     flags.DEFINE_string("profile_steps", None,
         "Steps to profile, such as 10:20: TensorFlow's profile and Horovod's timeline, in OUTPUT_DIR/profile.")

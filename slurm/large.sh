@@ -3,7 +3,7 @@
 #
 #     sbatch slurm/large.sh
 #     sbatch --nodes=8 slurm/large.sh
-#     sbatch --nodes=3 slurm/large.sh       another number than before: it goes on from the same checkpoint
+#     sbatch --nodes=3 slurm/large.sh       another number than before: it continues from the same checkpoint
 #     SMOKE=1 sbatch slurm/large.sh         a tiny model on the shipped sample, some minutes
 #
 # Batch: 3840 rows an update on any number of ranks that divides it: 2 nodes x 4 ranks x 480, 8 nodes x 4 ranks x 120,

@@ -18,7 +18,7 @@ def evaluate(scorer, task, part, should_stop=None):
 
     Returns:
       (metrics of the whole part, equal on all ranks: `metrics_of_confusion` with `loss`, nats a slot;
-      this rank's `scoring.SlotScores`), or None when it was given up.
+      this rank's `scoring.SlotScores`), or None when it was interrupted.
     """
     scores = scorer(part.rows, part.gold, distributed.rank(), distributed.size(), should_stop)
     if scores is None:

@@ -36,7 +36,7 @@ class FinalLook:
         """Evaluate the model in `model_folder` and write what it predicts for the test, else the validation part.
 
         Returns:
-          {"valid": metrics, "test": metrics or None}, equal on all ranks; None when it was given up.
+          {"valid": metrics, "test": metrics or None}, equal on all ranks; None when it was interrupted.
         """
         job = self._job
         distributed.on_rank_0(lambda: read_weights(model_folder, self._model, "--output_dir"), "read_best")

@@ -103,7 +103,7 @@ class Demo:
         code = run_ranks(words) if ranks else subprocess.run(words).returncode
         if code:
             error = InputError if code == EXIT_BAD_INPUT else RunFailed
-            raise error(f"{command} ended with exit code {code} (see above); mend that and run bin/demo again")
+            raise error(f"{command} ended with exit code {code} (see above); fix that and run bin/demo again")
         print(flush=True)
 
     def _table(self, untrained, model, config, seconds):
@@ -125,7 +125,7 @@ class Demo:
             f"model/tensorboard)",
             "next:  bin/demo --input=your.txt     the same on your own text",
             f"       horovodrun -np {self._ranks} bin/pretrain --input_file={self._path('train.tfrecord')} "
-            f"--bert_config_file={config} --output_dir={model} ... with more --num_train_steps goes on from here",
+            f"--bert_config_file={config} --output_dir={model} ... with more --num_train_steps continues from here",
         ])
 
     @staticmethod
