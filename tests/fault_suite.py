@@ -27,7 +27,7 @@ class FaultTrials:
 
         Args:
           fault: what is done to the program, in a few words.
-          outcome: what must come of it, and is asserted in the loop.
+          outcome: the expected behaviour, which is asserted in the loop.
           short, full: how often to try in an ordinary run, and under --faults.
         """
         count = self._tried.setdefault(fault, {"fault": fault, "outcome": outcome, "tried": 0, "survived": 0})

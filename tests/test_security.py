@@ -1,4 +1,4 @@
-"""What nobody may get in by: code in data, shells, networks, other people's eyes. README, "Security".
+"""What nobody may get in by: code in data, shells, networks, other people's eyes. docs/reliability.md, "Security".
 
 One pickle there is: Horovod's `broadcast_object` and `allgather_object`, and the workers of a data command, pickle
 small values between the processes of one run. They come from this program alone, never from a file or a stranger.

@@ -1,4 +1,4 @@
-"""Judgements on the facts of all ranks: what is wrong, and how to mend it. No launcher, no TensorFlow."""
+"""Judgements on the facts of all ranks: what is wrong, and how to fix it. No launcher, no TensorFlow."""
 
 import dataclasses
 
@@ -88,7 +88,7 @@ def _names(nodes):
     loopback = [host for host, fact in nodes.items() if (fact["address"] or "127.").startswith("127.")]
     if len(nodes) > 1 and loopback:
         return Finding("host names", f"{', '.join(loopback)}: the own name leads to 127.x or to nothing",
-                       "name an interface in slurm/cluster.env (INTERFACE), or have /etc/hosts mended")
+                       "name an interface in slurm/cluster.env (INTERFACE), or have /etc/hosts fixed")
     return Finding("host names", ", ".join(f"{host} {fact['address']}" for host, fact in nodes.items()))
 
 

@@ -109,7 +109,7 @@ def evaluate(scorer, task, part, should_stop=None):
 
     Returns:
       (metrics of the whole part, equal on all ranks: `metrics_of_confusion` with `loss`, nats a slot;
-      this rank's `SlotScores`), or None when it was given up.
+      this rank's `SlotScores`), or None when it was interrupted.
     """
     scores = scorer(part.rows, part.gold, distributed.rank(), distributed.size(), should_stop)
     if scores is None:
@@ -165,7 +165,7 @@ class FinalLook:
         """Evaluate the model in `model_folder` and write what it predicts for the test, else the validation part.
 
         Returns:
-          {"valid": metrics, "test": metrics or None}, equal on all ranks; None when it was given up.
+          {"valid": metrics, "test": metrics or None}, equal on all ranks; None when it was interrupted.
         """
         job = self._job
         distributed.on_rank_0(lambda: read_weights(model_folder, self._model, "--output_dir"), "read_best")

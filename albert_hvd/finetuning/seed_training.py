@@ -1,4 +1,4 @@
-"""Model, optimizer and position in the data of one seed, made anew or restored from its checkpoint; and its step."""
+"""Model, optimizer and position in the data of one seed, new or restored from its checkpoint; and its step."""
 
 import collections
 import dataclasses
@@ -166,7 +166,7 @@ class SeedTraining:
         return result
 
     def evaluate(self, should_stop):
-        """Metrics of the validation part with the weights as they are, or None when given up; best weights are kept.
+        """Metrics of the validation part with the weights as they are, or None when interrupted; best weights are kept.
 
         Returns:
           (metrics, whether they are the best so far) or None.

@@ -85,7 +85,7 @@ class Seeds:
         name = self._stop_request.name
         self._write_status(training, "stopped", name or "signal to another rank")
         self._say(f"stopped in seed {training.seed} at step {training.position} by "
-                  f"{name or 'a signal to another rank'}: run the same command to go on")
+                  f"{name or 'a signal to another rank'}: run the same command to continue")
         distributed.barrier()
         raise StoppedBySignal
 

@@ -98,7 +98,7 @@ class Tagging(Task):
     name = kind = "tagging"
     heads = ("linear", "crf")
     default_long_texts = "window"  # a word that is cut off gets no tag
-    default_pooling = "mean"  # a word's ending tells of its tag, and is in its last pieces
+    default_pooling = "mean"  # a word's ending, in its last pieces, says much about its tag
     read_examples = staticmethod(read_sentences)
 
     def encode(self, inputs, tokenizer):

@@ -1,14 +1,11 @@
 """Which of the GPUs that a process sees is its own, what is known about it, and a rank's share of the cores."""
 
-import contextlib
 import os
 import re
 import sys
-import tempfile
 
 from albert_hvd.errors import InputError
-
-_START_UP_NOTE = re.compile(rb"WARNING: All log messages before absl|I0000 .*oneDNN custom operations")
+from albert_hvd.runtime.tensorflow_import import without_start_up_lines
 
 
 def choose_devices(use_gpu, share_gpus, rank, local_rank, local_size):
@@ -39,7 +36,7 @@ def choose_devices(use_gpu, share_gpus, rank, local_rank, local_size):
     tf.config.threading.set_intra_op_parallelism_threads(threads_per_rank(local_size))
     # One thread runs the graph and one is left for Horovod's blocking operations.
     tf.config.threading.set_inter_op_parallelism_threads(2)
-    with without_start_up_notes():
+    with without_start_up_lines():
         tf.constant(0)
     return own
 
@@ -48,23 +45,6 @@ def threads_per_rank(local_size):
     """Intra-op threads of one rank: the cores this process may use, shared by the node's ranks."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return max(1, cores // local_size)
-
-
-@contextlib.contextmanager
-def without_start_up_notes():
-    """Hold back stderr and drop TensorFlow's notes on oneDNN, which come at any TF_CPP_MIN_LOG_LEVEL."""
-    sys.stderr.flush()
-    stderr = os.dup(2)
-    with tempfile.TemporaryFile() as held_back:
-        os.dup2(held_back.fileno(), 2)
-        try:
-            yield
-        finally:
-            sys.stderr.flush()
-            os.dup2(stderr, 2)
-            os.close(stderr)
-            held_back.seek(0)
-            os.write(2, b"".join(line for line in held_back if not _START_UP_NOTE.match(line)))
 
 
 def gpus_of_rank(gpus, local_rank, local_size, environment=os.environ, share=False):

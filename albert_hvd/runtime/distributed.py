@@ -10,8 +10,8 @@ import sys
 import numpy as np
 
 from albert_hvd.errors import InputError
-from albert_hvd.runtime.devices import (check_not_shared, choose_devices, gpu_identifier, threads_per_rank,
-                                        without_start_up_notes)
+from albert_hvd.runtime.devices import check_not_shared, choose_devices, gpu_identifier, threads_per_rank
+from albert_hvd.runtime.tensorflow_import import without_start_up_lines
 
 _hvd = None
 _reduce_on = ""  # the device of sums over ranks; "" is where the tensor is
@@ -38,7 +38,7 @@ def initialize(use_gpu=None, timeline=False, share_gpus=False):
     if timeline:
         os.environ.setdefault("HOROVOD_TIMELINE", _TIMELINE_ON_REQUEST)
     try:
-        with without_start_up_notes():
+        with without_start_up_lines():
             import horovod.tensorflow as hvd
     except ImportError as error:
         raise InputError(f"Horovod cannot be imported ({error}): run bin/setup") from None
@@ -65,7 +65,7 @@ def _prepare_environment():
     # cut off: stall_watch.py does.
     os.environ.setdefault("HOROVOD_STALL_SHUTDOWN_TIME_SECONDS", "3600")
     # Horovod's ranks ask each other every millisecond what is ready, and poll for the answer. Without this two ranks
-    # of one thread each on two cores lose a third of their time to that: see BENCHMARKS.md.
+    # of one thread each on two cores lose a third of their time to that: see docs/benchmarks.md.
     os.environ.setdefault("OMPI_MCA_mpi_yield_when_idle", "1")
     if threads_per_rank(1) < int(os.environ.get("OMPI_COMM_WORLD_LOCAL_SIZE", 1)):
         # With more ranks than cores they must meet less often as well.

@@ -38,7 +38,7 @@ class Evaluator:
 
         Args:
           should_stop: optional function without arguments, with the same answer on all ranks, asked before
-            each batch; once it is true, the evaluation is given up and the result is None.
+            each batch; once it is true, the evaluation is interrupted and the result is None.
         """
         total, last = np.zeros(len(LossSums._fields), np.float64), None
         for batch in evaluation_batches(self._dataset, self._eval_batch_size, distributed.rank(),

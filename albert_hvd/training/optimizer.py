@@ -1,6 +1,6 @@
 """LAMB and AdamW with their schedule, as `tf.Module`s that `hvd.DistributedOptimizer` can wrap.
 
-Horovod makes the wrapped optimizer anew from `get_config()`, so that all arguments are plain
+Horovod makes the wrapped optimizer again from `get_config()`, so that all arguments are plain
 numbers, and slots are made afterwards, by `build`.
 
 Sources: You et al., "Large Batch Optimization for Deep Learning: Training BERT in 76 minutes"
@@ -146,7 +146,7 @@ class _Optimizer(tf.Module):
         def update():
             for gradient, variable in zip(gradients, variables):
                 places = (variable, *self.slots_of(variable))
-                # In float32, 1 - 0.999**1 is off by 1e-5 of itself already.
+                # In float32, 1 - 0.999**1 has a relative error of 1e-5 already.
                 for place, value in zip(places, self._updated(variable, gradient * factor, learning_rate,
                                                               tf.cast(step, tf.float64))):
                     place.assign(tf.where(applied, value, place) if branch_free else value)

@@ -1,4 +1,4 @@
-"""Model, optimizer, data and evaluator of one run, made anew or restored from a checkpoint."""
+"""Model, optimizer, data and evaluator of one run, new or restored from a checkpoint."""
 
 import collections
 import dataclasses
@@ -135,7 +135,7 @@ class Training:
     def save(self):
         """Begin to write a checkpoint (rank 0): the state is copied now and written in the background.
 
-        Training stands still for the copy, and for the end of the write before if that is still under way.
+        Training waits for the copy, and for the previous write if that has not ended.
         """
         if distributed.rank() == 0:
             began = time.monotonic()
@@ -274,7 +274,7 @@ class Training:
         self._variables[_OUTPUT_BIAS].assign(log_probs.astype("float32"))
 
     def _check_state(self, state):
-        """A resumed run must go on with the same model, data order and optimizer."""
+        """A resumed run must continue with the same model, data order and optimizer."""
         options = self.options
         now = self._state()
         flags = {"config": "--bert_config_file", "num_records": "--input_file", "records_fingerprint": "--input_file",

@@ -1,4 +1,4 @@
-"""The Horovod wheel: the key it is cached under, and how its sources are mended."""
+"""The Horovod wheel: the key it is cached under, and how its sources are patched."""
 
 import subprocess
 import sys

@@ -115,7 +115,7 @@ def test_unsupported_python(checkout, how):
         result = run_setup(checkout, PYTHON="python3")
     else:
         result = run_setup(checkout, "--python=/no/such/python")
-    assert_refused(result, checkout, "is no Python 3.10 to 3.13", "--python=")
+    assert_refused(result, checkout, "is not a Python 3.10 to 3.13", "--python=")
 
 
 def test_missing_compiler_with_the_newest_python_on_path(checkout):
