@@ -19,7 +19,7 @@ def options_for(folder, **changes):
                       **changes})
 
 
-@pytest.mark.slow
+@pytest.mark.tier("all")
 def test_recomputation_saves_memory(tmp_path):
     kept, recomputed = run(options_for(tmp_path), None).rows
     assert (kept["recompute"], recomputed["recompute"]) == (False, True)

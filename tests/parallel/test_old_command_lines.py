@@ -16,7 +16,7 @@ from albert_hvd.config import AlbertConfig
 from albert_hvd.shards import RecordWriter
 from conftest import ROOT, command_environment, random_record
 
-pytestmark = pytest.mark.parallel
+pytestmark = [pytest.mark.parallel, pytest.mark.tier("ci")]
 
 
 def old_commands():

@@ -11,7 +11,7 @@ import pytest
 
 from conftest import ROOT
 
-pytestmark = [pytest.mark.parallel, pytest.mark.slow, pytest.mark.timeout(1500)]
+pytestmark = [pytest.mark.parallel, pytest.mark.tier("ci"), pytest.mark.timeout(1500)]
 
 # Run by other means: by whoever runs this test; by test_old_command_lines.py.
 COVERED_ELSEWHERE = ("bin/test\n", "albert-brightmart.tfrecord")
