@@ -16,17 +16,17 @@ def load(path, tokenizer=None):
     """Load a trained model from any kind of folder.
 
     Returns:
-      `finetuning.prediction.TaskPredictor` for what `bin/finetune` wrote, else `inference.TextModel`.
+      `finetuning.prediction.TaskPredictor` for what `bin/finetune` wrote, else `serving.text_model.TextModel`.
 
     Raises:
-      InputError: see those and `inference.load`; or a `tokenizer` for a fine-tuned model, which has its own.
+      InputError: see those and `serving.text_model.load`; or a `tokenizer` for a fine-tuned model, which has its own.
     """
-    from albert_hvd import inference
     from albert_hvd.errors import InputError
     from albert_hvd.finetuning import prediction
+    from albert_hvd.serving import text_model
 
     if not prediction.find_task_folder(path):
-        return inference.load(path, tokenizer)
+        return text_model.load(path, tokenizer)
     if tokenizer is not None:
         raise InputError(f"tokenizer={tokenizer}: {path} is a fine-tuned model, which has its vocabulary with it; "
                          f"leave the argument out")

@@ -78,10 +78,10 @@ def run(main, takes_arguments=False):
     """
     from absl import app, flags
 
-    from albert_hvd import lean_keras
+    from albert_hvd.runtime import tensorflow_import
 
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    lean_keras.install()
+    tensorflow_import.install()
 
     def parse_flags(argv):
         if {"--help", "-h", "-help"} & set(argv[1:]):
@@ -128,6 +128,7 @@ def _check_numbers(parsed):
 
 def _call(main, arguments):
     from albert_hvd.errors import EXIT_BAD_INPUT, EXIT_STOPPED, InputError, StoppedBySignal, RunFailed
+    from albert_hvd.runtime.exit import exit_now
 
     try:
         main() if arguments is None else main(arguments)
@@ -146,7 +147,7 @@ def _call(main, arguments):
         traceback.print_exc()
         sys.stderr.write(f"(rank {launched_rank()} of {launched_size()} on {os.uname().nodename} failed; "
                          f"the launcher stops the others)\n")
-        _exit_now(1)
+        exit_now(1)
 
 
 def _leave(code, message):
@@ -156,22 +157,17 @@ def _leave(code, message):
     with an error, so ranks above 0 hold back: they are either killed after rank 0 has spoken, or
     they are the only ones who know, and say it themselves.
     """
+    from albert_hvd.runtime.exit import exit_now
+
     if launched_rank() != 0:
         time.sleep(RANK_0_SPEAKS_FIRST_SEC)
     _report(message)
     if launched_size() == 1:
         sys.exit(code)
-    _exit_now(code)
+    exit_now(code)
 
 
 def _report(message):
     """Write `message` as one line on stderr under the command's name; return exit code 2."""
     sys.stderr.write(f"{os.path.basename(sys.argv[0])}: {' '.join(message.split())}\n")
     return 2
-
-
-def _exit_now(code):
-    """Leave without MPI_Finalize, which would wait for ranks that are still in a collective."""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)

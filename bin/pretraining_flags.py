@@ -111,7 +111,8 @@ def values_or_sample(parsed, entry_point, held_out=False):
     """
     values = parsed.flag_values_dict()
     if values["input_file"] is None:
-        from albert_hvd import distributed, sample_run
+        from albert_hvd.runtime import distributed
+        from albert_hvd.sample import sample_run
 
         folder = os.path.join("runs", "sample")
         if entry_point.launched_rank() == 0:

@@ -27,7 +27,7 @@ flags=(
   --max_predictions_per_seq=51
 )
 if [ "${SMOKE:-0}" != 0 ]; then
-  sample='albert_hvd/sample/train_*.txt' vocabulary=$OUTPUT_ROOT/sample-data/vocabulary
+  sample='albert_hvd/sample/texts/train_*.txt' vocabulary=$OUTPUT_ROOT/sample-data/vocabulary
   bin/train_tokenizer --input_file="$sample" --model_prefix="$vocabulary" --vocab_size=1800
   flags=(--input_file="$sample" --tokenizer="$vocabulary.model" --output_file="${vocabulary%/*}/train.tfrecord@4"
     --max_seq_length=64 --max_predictions_per_seq=10)

@@ -144,12 +144,14 @@ def _wait(pid, limit_sec):
 
 def _import_everything():
     import albert_hvd
-    from albert_hvd import lean_keras
+    import benchmarks
+    from albert_hvd.runtime import tensorflow_import
 
-    lean_keras.install()
+    tensorflow_import.install()
     import horovod.tensorflow  # noqa: F401
 
-    for module in pkgutil.walk_packages(albert_hvd.__path__, "albert_hvd."):
+    for module in [*pkgutil.walk_packages(albert_hvd.__path__, "albert_hvd."),
+                   *pkgutil.walk_packages(benchmarks.__path__, "benchmarks.")]:
         importlib.import_module(module.name)
 
 

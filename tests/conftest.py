@@ -14,10 +14,10 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import pytest  # noqa: E402
 
 from command_server import CommandServer  # noqa: E402
-from albert_hvd import lean_keras  # noqa: E402
-from albert_hvd.config import AlbertConfig  # noqa: E402
+from albert_hvd.model.config import AlbertConfig  # noqa: E402
+from albert_hvd.runtime import tensorflow_import  # noqa: E402
 
-lean_keras.install()
+tensorflow_import.install()
 pytest_plugins = ["fault_suite", "tiers"]
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -103,7 +103,7 @@ def training_files(tmp_path_factory):
     """
     import numpy as np
 
-    from albert_hvd.shards import RecordWriter
+    from albert_hvd.data.records.tfrecord import RecordWriter
 
     folder = tmp_path_factory.mktemp("training_files")
     config = AlbertConfig(vocab_size=50, embedding_size=8, hidden_size=16, num_hidden_layers=2,

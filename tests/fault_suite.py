@@ -10,7 +10,7 @@ import pathlib
 
 import pytest
 
-from albert_hvd.text_tables import aligned
+from albert_hvd.runtime.tables import aligned
 
 _FAULTS = pathlib.Path(__file__).parent / "faults"
 _TRIED = pytest.StashKey()

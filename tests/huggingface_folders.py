@@ -4,9 +4,9 @@ import types
 
 import numpy as np
 
-from albert_hvd.config import AlbertConfig
-from albert_hvd.interop.huggingface_export import export_huggingface
-from albert_hvd.pretrainer import variable_shapes
+from albert_hvd.model.config import AlbertConfig
+from albert_hvd.model.pretraining_model import variable_shapes
+from albert_hvd.serving.formats.huggingface.export import export_huggingface
 
 
 def make_config(vocab_size, positions=64):

@@ -2,7 +2,8 @@
 
 import random
 
-from albert_hvd.tokenization import Tokenizer, train_tokenizer
+from albert_hvd.data.text.tokenizer import Tokenizer
+from albert_hvd.data.text.tokenizer_training import train_tokenizer
 
 WORDS = ("saya kami mereka dia makan minum pergi balik rumah sekolah kanak-kanak buku besar kecil cantik hujan pagi "
          "petang malam kereta jalan berlari membaca menulis pertandingan kejohanan kebangsaan Malaysia Selangor "

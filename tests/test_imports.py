@@ -1,4 +1,4 @@
-"""The walls of the house: imports point downward, and each heavy library has its one door."""
+"""The walls of the house: a room imports only the rooms below it, and each heavy library has its one door."""
 
 import ast
 import subprocess
@@ -8,22 +8,22 @@ import pytest
 
 from conftest import ROOT
 
-LEVELS = {
-    "ground": ["errors", "config", "files", "archives", "corpus", "tokenization", "example_proto", "shards", "records",
-               "gpu_pinning", "distributed", "stop_request", "run_lock", "emergency_exit", "model_files", "text_tables",
-               "package_versions", "worker_pool", "lean_keras"],
-    "maths": ["modeling", "elementwise", "optimization", "loss_scaling", "masking", "instances", "cleaning", "sentences",
-              "deduplication", "masked_text"],
-    "parts": ["pretrainer", "training_step", "training_setup", "training_data", "training_loop", "checkpointing",
-              "checkpoint_writer", "run_description", "evaluation", "input_pipeline", "packing",
-              "batch_plan", "metrics_window", "metrics_log", "stall_watch", "profiling", "interop", "model_card",
-              "document_reader",
-              "example_stages", "data_report", "serving", "inference"],
-    "jobs": ["pretraining", "validation", "demo", "sample_run", "preprocessing", "tokenizer_training", "data_plan",
-             "data_building", "reporting", "benchmarking", "doctor", "exporting", "checkpoint_import",
-             "finetuning"],
+# Folder of albert_hvd -> the folders from which it may import; all may import errors.py and the package's version.
+ROOMS = {
+    "runtime": [],
+    "data/text": ["runtime"],
+    "data/records": ["data/text", "runtime"],
+    "data/batches": ["data/records", "data/text"],
+    "model": [],
+    "run_folder": ["runtime"],
+    "serving/formats": ["model", "run_folder", "data/text", "runtime", "serving"],
+    "serving": ["serving/formats", "model", "run_folder", "data/records", "data/text", "runtime"],
+    "training": ["data/batches", "data/records", "model", "run_folder", "runtime", "serving/formats"],
+    "finetuning": ["model", "run_folder", "data/text", "runtime", "serving/formats", "training", "benchmarks"],
+    "reporting": ["run_folder", "runtime", "finetuning"],
+    "doctor": ["runtime"],
+    "sample": ["data/records", "data/text", "model", "run_folder", "runtime"],
 }
-LEVEL_OF = {name: level for level, names in enumerate(LEVELS.values()) for name in names}
 MODULES = sorted(path for path in (ROOT / "albert_hvd").rglob("*.py"))
 
 
@@ -38,21 +38,22 @@ def imported(path):
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-def module_of(path):
-    """The name right under the package: a/b.py of a sub-package counts as a."""
-    return path.relative_to(ROOT / "albert_hvd").parts[0].removesuffix(".py")
+def room_of(parts):
+    """The room of a dotted name or path, given as its parts after "albert_hvd"; None for the top of the package."""
+    return next((room for room in ("/".join(parts[:2]), parts[0] if parts else "") if room in ROOMS), None)
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_imports_point_downward(path):
-    name = module_of(path)
-    if name == "__init__":
+def test_a_room_imports_only_the_rooms_that_it_may(path):
+    inside = path.relative_to(ROOT / "albert_hvd").parts
+    room = room_of(inside[:-1])
+    if room is None:
+        assert inside in [("__init__.py",), ("errors.py",)] or inside == ("data", "__init__.py")
         return
-    assert name in LEVEL_OF, f"{name} has no level yet: give it one in {__file__}"
     for target in imported(path):
-        parts = target.split(".")
-        if parts[0] == "albert_hvd" and len(parts) > 1 and parts[1] in LEVEL_OF:
-            assert LEVEL_OF[parts[1]] <= LEVEL_OF[name], f"{path} imports {target}, which is above it"
+        package, *parts = target.split(".")
+        other = room_of(parts) if package == "albert_hvd" else package if package == "benchmarks" else None
+        assert other in (None, room, *ROOMS[room]), f"{path} imports {target}: {room} may not import {other}"
 
 
 @pytest.mark.parametrize("library, door", [("horovod", ["distributed.py"])])

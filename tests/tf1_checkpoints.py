@@ -6,7 +6,7 @@ import json
 import numpy as np
 import tensorflow as tf
 
-from albert_hvd.pretrainer import variable_shapes
+from albert_hvd.model.pretraining_model import variable_shapes
 
 
 def random_arrays(config, seed=5):

@@ -3,10 +3,10 @@
 import numpy as np
 from small_corpus import make_tokenizer
 
-from albert_hvd.checkpointing import CheckpointFolder
-from albert_hvd.config import AlbertConfig
-from albert_hvd.exporting import export
-from albert_hvd.pretrainer import variable_shapes
+from albert_hvd.model.config import AlbertConfig
+from albert_hvd.model.pretraining_model import variable_shapes
+from albert_hvd.run_folder.checkpoints import CheckpointFolder
+from albert_hvd.serving.export import export
 
 TEXTS = ["saya makan di rumah", "kanak-kanak bermain bola sepak di padang yang luas kerana cuaca baik sekali.", "",
          "mereka <mask> ke sekolah", "saya"]

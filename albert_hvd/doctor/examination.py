@@ -1,8 +1,8 @@
 """The examination from start to end, on all ranks."""
 
-from albert_hvd import distributed
 from albert_hvd.errors import InputError
-from albert_hvd.files import make_folder
+from albert_hvd.runtime import distributed
+from albert_hvd.runtime.files import make_folder
 
 MEGABYTE = 10**6
 

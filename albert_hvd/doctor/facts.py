@@ -11,8 +11,8 @@ import tempfile
 
 import psutil
 
-from albert_hvd import distributed
-from albert_hvd.package_versions import installed_versions
+from albert_hvd.runtime import distributed
+from albert_hvd.runtime.environment import installed_versions
 
 _PACKAGES = ("tensorflow", "tensorflow-cpu", "horovod", "mpi4py", "numpy", "sentencepiece", "safetensors")
 _PACKAGE_FOLDER = pathlib.Path(__file__).resolve().parents[1]

@@ -5,8 +5,8 @@ import time
 
 import numpy as np
 
-from albert_hvd import distributed
-from albert_hvd.files import whole_file
+from albert_hvd.runtime import distributed
+from albert_hvd.runtime.files import whole_file
 
 _CLOCK_ROUNDS = 5
 _SMALLEST_BYTES, _GROWTH = 4, 8

@@ -3,7 +3,7 @@
 import json
 import os
 
-from albert_hvd.files import whole_file
+from albert_hvd.runtime.files import whole_file
 
 
 def findings_text(findings):

@@ -3,8 +3,8 @@
 import numpy as np
 import tensorflow as tf
 
-from albert_hvd import distributed
 from albert_hvd.finetuning.metrics import confusion_of, metrics_of_confusion
+from albert_hvd.runtime import distributed
 
 
 def evaluate(scorer, task, part, should_stop=None):

@@ -6,13 +6,13 @@ that the figures are those of the model that a user gets. The test part is looke
 
 import json
 
-from albert_hvd import distributed
-from albert_hvd.files import whole_file
 from albert_hvd.finetuning.evaluation import evaluate, prediction_records
 from albert_hvd.finetuning.scoring import Scorer
 from albert_hvd.finetuning.task_folder import read_weights
 from albert_hvd.finetuning.task_model import TaskModel
-from albert_hvd.modeling import named_variables
+from albert_hvd.model.encoder import named_variables
+from albert_hvd.runtime import distributed
+from albert_hvd.runtime.files import whole_file
 
 
 class FinalLook:

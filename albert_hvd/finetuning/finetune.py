@@ -7,9 +7,9 @@ The same call on the same folder goes on where it was: finished seeds are not tr
 interrupted resumes at its newest checkpoint.
 """
 
-from albert_hvd import distributed
-from albert_hvd.run_lock import one_run_in
-from albert_hvd.stop_request import StopRequest
+from albert_hvd.run_folder.lock import one_run_in
+from albert_hvd.runtime import distributed
+from albert_hvd.runtime.signals import StopRequest
 
 
 def finetune(options):

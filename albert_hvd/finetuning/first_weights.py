@@ -3,13 +3,13 @@
 import dataclasses
 import os
 
-from albert_hvd.checkpointing import find_checkpoint, read_state
-from albert_hvd.config import AlbertConfig
+from albert_hvd.data.text.tokenizer import Tokenizer
 from albert_hvd.errors import InputError
 from albert_hvd.finetuning.task_folder import is_task_folder
-from albert_hvd.interop.sources import read_model
-from albert_hvd.interop.vocabulary import fitting_tokenizer
-from albert_hvd.tokenization import Tokenizer
+from albert_hvd.model.config import AlbertConfig
+from albert_hvd.run_folder.checkpoints import find_checkpoint, read_state
+from albert_hvd.serving.formats.sources import read_model
+from albert_hvd.serving.formats.vocabulary import fitting_tokenizer
 
 _ENCODER = "encoder/"
 

@@ -6,7 +6,7 @@ Shapes: B rows, W slots, H hidden, L labels. All in float32.
 import tensorflow as tf
 
 from albert_hvd.finetuning import crf
-from albert_hvd.modeling import Dense
+from albert_hvd.model.encoder import Dense
 
 
 class LinearHead(Dense):

@@ -5,15 +5,15 @@ import json
 import os
 
 from albert_hvd.errors import InputError
-from albert_hvd.files import make_folder
 from albert_hvd.finetuning import baselines
 from albert_hvd.finetuning.first_weights import FirstWeights, read_first_weights
 from albert_hvd.finetuning.options import FineTuningOptions
 from albert_hvd.finetuning.task_data import TaskData, encode_parts, read_examples, read_labels, report_long_texts
 from albert_hvd.finetuning.tasks import task_class
 from albert_hvd.finetuning.tasks.base import Task
-from albert_hvd.metrics_log import write_atomically
-from albert_hvd.model_files import FLAGS
+from albert_hvd.run_folder.layout import FLAGS
+from albert_hvd.run_folder.logs import write_atomically
+from albert_hvd.runtime.files import make_folder
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,7 +12,7 @@ import os
 import re
 
 from albert_hvd.errors import InputError
-from albert_hvd.files import check_readable
+from albert_hvd.runtime.files import check_readable
 
 _CONLLU_COLUMNS = 10
 _CONLLU_ID = re.compile(r"\d+([-.]\d+)?$")

@@ -4,9 +4,9 @@ import json
 import os
 import statistics
 
-from albert_hvd.benchmarking.report import machine, versions
 from albert_hvd.errors import InputError
-from albert_hvd.metrics_log import write_atomically
+from albert_hvd.run_folder.logs import write_atomically
+from benchmarks.report import machine, versions
 
 FORMAT = "albert_hvd fine-tuning result 1"
 RESULTS = "results.json"

@@ -6,9 +6,9 @@ Every decision rests on values that are the same on all ranks, so that all evalu
 import os
 import time
 
-from albert_hvd import distributed
-from albert_hvd.metrics_log import JsonLines
-from albert_hvd.model_files import EVAL_LOG, TRAIN_LOG
+from albert_hvd.run_folder.layout import EVAL_LOG, TRAIN_LOG
+from albert_hvd.run_folder.logs import JsonLines
+from albert_hvd.runtime import distributed
 
 
 class SeedLoop:

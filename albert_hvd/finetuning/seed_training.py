@@ -3,11 +3,8 @@
 import dataclasses
 import os
 
-from albert_hvd import __version__, checkpointing, distributed
-from albert_hvd.checkpoint_writer import CheckpointWriter
-from albert_hvd.checkpointing import CheckpointFolder
+from albert_hvd import __version__
 from albert_hvd.errors import RunFailed
-from albert_hvd.evaluation import BestEvaluation
 from albert_hvd.finetuning.batches import epoch_batches, pad
 from albert_hvd.finetuning.evaluation import evaluate
 from albert_hvd.finetuning.layerwise import layerwise
@@ -16,9 +13,14 @@ from albert_hvd.finetuning.task_data import slot_weights
 from albert_hvd.finetuning.task_folder import write_task_model
 from albert_hvd.finetuning.task_model import TaskModel
 from albert_hvd.finetuning.task_step import TaskStep
-from albert_hvd.modeling import named_variables
-from albert_hvd.optimization import OPTIMIZERS
-from albert_hvd.training_setup import COMPUTE_DTYPES
+from albert_hvd.model.encoder import named_variables
+from albert_hvd.run_folder import checkpoints
+from albert_hvd.run_folder.checkpoint_writer import CheckpointWriter
+from albert_hvd.run_folder.checkpoints import CheckpointFolder
+from albert_hvd.runtime import distributed
+from albert_hvd.training.evaluation import BestEvaluation
+from albert_hvd.training.optimizer import OPTIMIZERS
+from albert_hvd.training.setup import COMPUTE_DTYPES
 
 _KEPT_CHECKPOINTS = 1
 _MAX_BAD_STEPS = 10
@@ -167,6 +169,6 @@ class SeedTraining:
                 self._variables[path].assign(array)
             return None
         path = self._checkpoints.path(state["step"])
-        for name, variables in ((checkpointing.WEIGHTS, self._variables), (checkpointing.OPTIMIZER, self._slots())):
-            checkpointing.restore_variables(variables, path, name, f"--output_dir={self._options.output_dir}")
+        for name, variables in ((checkpoints.WEIGHTS, self._variables), (checkpoints.OPTIMIZER, self._slots())):
+            checkpoints.restore_variables(variables, path, name, f"--output_dir={self._options.output_dir}")
         return state

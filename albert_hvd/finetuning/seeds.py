@@ -3,9 +3,7 @@
 import os
 import socket
 
-from albert_hvd import distributed
 from albert_hvd.errors import InputError, RunFailed, StoppedBySignal
-from albert_hvd.files import make_folder
 from albert_hvd.finetuning import baselines
 from albert_hvd.finetuning.final_look import FinalLook
 from albert_hvd.finetuning.results import best_seed, job_result, read_seed_result, write_result
@@ -13,7 +11,9 @@ from albert_hvd.finetuning.seed_loop import SeedLoop
 from albert_hvd.finetuning.seed_training import SeedTraining
 from albert_hvd.finetuning.tables import confusion_table, label_table, summary_table
 from albert_hvd.finetuning.task_folder import copy_task_model
-from albert_hvd.metrics_log import write_status
+from albert_hvd.run_folder.logs import write_status
+from albert_hvd.runtime import distributed
+from albert_hvd.runtime.files import make_folder
 
 
 class Seeds:

@@ -1,6 +1,6 @@
 """Results as text."""
 
-from albert_hvd.text_tables import aligned
+from albert_hvd.runtime.tables import aligned
 
 
 def label_table(metrics):

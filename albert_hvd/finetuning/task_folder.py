@@ -9,14 +9,14 @@ import shutil
 
 from safetensors.numpy import save
 
-from albert_hvd.checkpointing import restore_variables
-from albert_hvd.config import AlbertConfig
+from albert_hvd.data.text.tokenizer import Tokenizer
 from albert_hvd.errors import InputError
-from albert_hvd.files import whole_file
 from albert_hvd.finetuning.tasks import TASK_NAMES, task_class
-from albert_hvd.model_files import CONFIG, VOCABULARY
-from albert_hvd.modeling import named_variables
-from albert_hvd.tokenization import Tokenizer
+from albert_hvd.model.config import AlbertConfig
+from albert_hvd.model.encoder import named_variables
+from albert_hvd.run_folder.checkpoints import restore_variables
+from albert_hvd.run_folder.layout import CONFIG, VOCABULARY
+from albert_hvd.runtime.files import whole_file
 
 FORMAT = "albert_hvd task 2"
 _TASK, _WEIGHTS = "task.json", "model.safetensors"

@@ -4,7 +4,7 @@ import tensorflow as tf
 
 from albert_hvd.finetuning.heads import HEADS
 from albert_hvd.finetuning.readout import WeightedSum, mean_of_rows, means_of_words
-from albert_hvd.modeling import AlbertEncoder, Dropout, named_variables
+from albert_hvd.model.encoder import AlbertEncoder, Dropout, named_variables
 
 _POOLER = "encoder/pooler/"
 

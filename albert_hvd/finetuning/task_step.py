@@ -4,8 +4,8 @@ import collections
 
 import tensorflow as tf
 
-from albert_hvd import distributed
 from albert_hvd.finetuning.task_model import BATCH
+from albert_hvd.runtime import distributed
 
 # What a step gives back, float32 scalars of the global batch:
 #   loss, weight: the summed loss in nats, and what it is to be divided by.

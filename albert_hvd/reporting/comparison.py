@@ -2,7 +2,6 @@
 
 import os
 
-from albert_hvd.files import make_folder, whole_file
 from albert_hvd.reporting.bars import COLOURS, HOLLOW, Bar, BarChart, draw_bars
 from albert_hvd.reporting.comparison_reader import GROUPS, read_comparisons
 from albert_hvd.reporting.drawing import to_png, to_svg
@@ -10,6 +9,7 @@ from albert_hvd.reporting.page import element, gallery, legend, render, section,
 from albert_hvd.reporting.published import REASONS, SOURCE
 from albert_hvd.reporting.report import REPORT
 from albert_hvd.reporting.sections import table_of_values
+from albert_hvd.runtime.files import make_folder, whole_file
 
 _UNKNOWN = "–"
 _COLUMNS = ("Model", "Group", "Accuracy", "Macro-F1", "Parameters", "Tokens/s", "Seeds")

@@ -12,7 +12,7 @@ import matplotlib
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
-from albert_hvd.files import whole_file
+from albert_hvd.runtime.files import whole_file
 
 # Role -> (colour on white, colour on the dark page). The colours of runs have a contrast of at least
 # 4.5 to their backgrounds.

@@ -4,8 +4,8 @@ import os
 
 import albert_hvd
 from albert_hvd.errors import InputError
-from albert_hvd.model_files import VOCABULARY
 from albert_hvd.reporting.page import element, section, table
+from albert_hvd.run_folder.layout import VOCABULARY
 
 _TOP_K = 5
 

@@ -2,13 +2,13 @@
 
 import os
 
-from albert_hvd.files import make_folder, whole_file
 from albert_hvd.reporting import sections
 from albert_hvd.reporting.curves import training_charts
 from albert_hvd.reporting.drawing import draw_curves, run_colour, to_png, to_svg
 from albert_hvd.reporting.mask_samples import mask_samples
 from albert_hvd.reporting.page import element, gallery, legend, render, section
 from albert_hvd.reporting.run_reader import read_runs
+from albert_hvd.runtime.files import make_folder, whole_file
 
 REPORT = "report.html"
 

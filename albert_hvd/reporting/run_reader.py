@@ -12,10 +12,10 @@ import os
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
-from albert_hvd.checkpointing import STATE, WEIGHTS, CheckpointFolder
 from albert_hvd.errors import InputError
-from albert_hvd.files import read_json_object
-from albert_hvd.model_files import CONFIG, EVAL_LOG, EVAL_RESULTS, FLAGS, STATUS, TRAIN_LOG
+from albert_hvd.run_folder.checkpoints import STATE, WEIGHTS, CheckpointFolder
+from albert_hvd.run_folder.layout import CONFIG, EVAL_LOG, EVAL_RESULTS, FLAGS, STATUS, TRAIN_LOG
+from albert_hvd.runtime.files import read_json_object
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,12 +9,12 @@ import signal
 import numpy as np
 import pytest
 
-from albert_hvd import checkpointing
-from albert_hvd.checkpointing import BEST, CheckpointFolder, find_checkpoint, load_arrays
+from albert_hvd.data.records.dataset import RecordDataset
+from albert_hvd.data.records.tfrecord import RecordWriter, index_path
 from albert_hvd.errors import InputError
-from albert_hvd.metrics_log import JsonLines, read_log
-from albert_hvd.records import RecordDataset
-from albert_hvd.shards import RecordWriter, index_path
+from albert_hvd.run_folder import checkpoints
+from albert_hvd.run_folder.checkpoints import BEST, CheckpointFolder, find_checkpoint, load_arrays
+from albert_hvd.run_folder.logs import JsonLines, read_log
 from conftest import own_lines, random_record, run_command
 from pretraining_runs import flags, logged_lines, ranks_of, start_and_wait_for_step, status, train_log, wait_until
 
@@ -60,13 +60,13 @@ def test_a_damaged_checkpoint(tmp_path, fault_trials, capsys):
                           short=60, full=1000):
         shutil.rmtree(damaged.folder, ignore_errors=True)
         shutil.copytree(sound.folder, damaged.folder)
-        name = luck.choice([checkpointing.WEIGHTS, checkpointing.OPTIMIZER, checkpointing.STATE])
+        name = luck.choice([checkpoints.WEIGHTS, checkpoints.OPTIMIZER, checkpoints.STATE])
         luck.choice(DAMAGES)(os.path.join(damaged.path(5), name), luck)
         state = damaged.newest_valid()
         # A bit in the name of the state's checksum leaves the state of an older version, which had none.
         assert {key: state[key] for key in states[state["step"]]} == states[state["step"]]
         assert state["step"] == 5 or "step_00000005" in capsys.readouterr().err
-        arrays = load_arrays(damaged.path(state["step"]), checkpointing.WEIGHTS, SHAPES, "here")
+        arrays = load_arrays(damaged.path(state["step"]), checkpoints.WEIGHTS, SHAPES, "here")
         wanted = contents(state["step"])[0]
         assert all((arrays[key] == wanted[key]).all() for key in SHAPES)
 

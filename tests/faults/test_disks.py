@@ -7,12 +7,13 @@ import subprocess
 import numpy as np
 import pytest
 
-from albert_hvd.checkpointing import CheckpointFolder, verified_state
-from albert_hvd.data_building import ExampleOptions, build
+from albert_hvd.data.records.build import ExampleOptions, build
+from albert_hvd.data.text.preprocess import CleaningOptions, preprocess
+from albert_hvd.data.text.tokenizer_training import train
 from albert_hvd.errors import InputError, RunFailed
-from albert_hvd.metrics_log import TrainLog, read_log, write_status
-from albert_hvd.preprocessing import CleaningOptions, preprocess
-from albert_hvd.tokenizer_training import train
+from albert_hvd.run_folder.checkpoints import CheckpointFolder, verified_state
+from albert_hvd.run_folder.logs import read_log, write_status
+from albert_hvd.training.console import TrainLog
 from conftest import command_environment, command_words, own_lines, run_command
 from pretraining_runs import STEPS, flags, json_lines, train_log, weights, without_clock
 from small_corpus import make_documents, make_tokenizer, write_documents

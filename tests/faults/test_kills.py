@@ -10,9 +10,9 @@ import time
 
 import pytest
 
-from albert_hvd.checkpointing import CheckpointFolder
-from albert_hvd.files import read_json_object
-from albert_hvd.run_lock import LOCK
+from albert_hvd.run_folder.checkpoints import CheckpointFolder
+from albert_hvd.run_folder.lock import LOCK
+from albert_hvd.runtime.files import read_json_object
 from background_run import BackgroundRun
 from conftest import command_server, run_command
 from pretraining_runs import checkpoint_file, eval_log, flags, logged_lines, status, train_log, without_clock

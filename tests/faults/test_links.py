@@ -10,7 +10,7 @@ import uuid
 
 import pytest
 
-from albert_hvd.checkpointing import CheckpointFolder
+from albert_hvd.run_folder.checkpoints import CheckpointFolder
 from background_run import BackgroundRun
 from conftest import ROOT, command_environment
 from pretraining_runs import flags, logged_lines

@@ -6,7 +6,7 @@ import numpy as np
 import psutil
 import pytest
 
-from albert_hvd.checkpointing import CheckpointFolder
+from albert_hvd.run_folder.checkpoints import CheckpointFolder
 from pretraining_runs import flags, json_lines, logged_lines, ranks_of, start, status, wait_until
 
 pytestmark = [pytest.mark.tier("ci"), pytest.mark.timeout(7200)]

@@ -12,10 +12,10 @@ import time
 
 import pytest
 
-from albert_hvd import run_lock
-from albert_hvd.checkpointing import CheckpointFolder
 from albert_hvd.errors import InputError
-from albert_hvd.run_lock import LOCK, RunLock
+from albert_hvd.run_folder import lock
+from albert_hvd.run_folder.checkpoints import CheckpointFolder
+from albert_hvd.run_folder.lock import LOCK, RunLock
 from background_run import BackgroundRun
 from conftest import own_lines, run_command
 from pretraining_runs import flags, logged_lines
@@ -25,10 +25,10 @@ DAY_SEC = 86400
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch):
-    monkeypatch.setattr(run_lock, "_BEAT_SEC", 0.02)
-    monkeypatch.setattr(run_lock, "_LOST_AFTER_SEC", 1.0)
-    monkeypatch.setattr(run_lock, "_ENDING_SEC", 0.2)
-    monkeypatch.setattr(run_lock, "_LOOK_EVERY_SEC", 0.02)
+    monkeypatch.setattr(lock, "_BEAT_SEC", 0.02)
+    monkeypatch.setattr(lock, "_LOST_AFTER_SEC", 1.0)
+    monkeypatch.setattr(lock, "_ENDING_SEC", 0.2)
+    monkeypatch.setattr(lock, "_LOOK_EVERY_SEC", 0.02)
     for name in ("SLURM_JOB_ID", "SLURM_RESTART_COUNT"):
         monkeypatch.delenv(name, raising=False)
 
@@ -36,8 +36,8 @@ def impatient(monkeypatch):
 @pytest.fixture
 def for_ever(monkeypatch):
     """Whoever waits for a verdict here, waits until the test times out."""
-    monkeypatch.setattr(run_lock, "_LOST_AFTER_SEC", 1e9)
-    monkeypatch.setattr(run_lock, "_ENDING_SEC", 1e9)
+    monkeypatch.setattr(lock, "_LOST_AFTER_SEC", 1e9)
+    monkeypatch.setattr(lock, "_ENDING_SEC", 1e9)
 
 
 @pytest.fixture
@@ -153,7 +153,7 @@ def test_a_killed_run_leaves_no_lock(tmp_path, fault_trials, for_ever):
 
 def test_a_run_that_is_being_ended_is_waited_for(tmp_path, monkeypatch):
     """Ranks whose launcher was killed end seconds later than it does."""
-    monkeypatch.setattr(run_lock, "_ENDING_SEC", 1e9)
+    monkeypatch.setattr(lock, "_ENDING_SEC", 1e9)
     with another_process(tmp_path) as process:
         threading.Timer(0.3, process.kill).start()
         with RunLock(str(tmp_path)):
@@ -172,7 +172,7 @@ def test_a_lost_host_is_taken_over_from_with_a_warning(tmp_path, fault_trials, c
 
 @pytest.mark.parametrize("clock", [(0, 1), (DAY_SEC, 0), (10**10, 10**10 + 1)], ids=["1970", "back a day", "2286"])
 def test_a_live_run_on_another_host_is_seen_whatever_its_clock_says(tmp_path, fault_trials, monkeypatch, clock):
-    monkeypatch.setattr(run_lock, "_LOST_AFTER_SEC", 1e9)
+    monkeypatch.setattr(lock, "_LOST_AFTER_SEC", 1e9)
     for _ in fault_trials("lock file with another host's clock, set wrong or jumping", "its run is seen to live",
                           short=1, full=20):
         leave_lock_of_another_host(tmp_path)

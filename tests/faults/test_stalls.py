@@ -1,6 +1,7 @@
 """Ranks that are stopped, slow or suspended: who does not answer is named, and only a job that is stuck is given up."""
 
 import contextlib
+import functools
 import itertools
 import os
 import signal
@@ -9,9 +10,10 @@ import time
 
 import pytest
 
-from albert_hvd import stall_watch
-from albert_hvd.checkpointing import CheckpointFolder
-from albert_hvd.stall_watch import StallWatch
+from albert_hvd.run_folder.checkpoints import CheckpointFolder
+from albert_hvd.run_folder.logs import write_status
+from albert_hvd.runtime import stall_watch
+from albert_hvd.runtime.stall_watch import StallWatch
 from background_run import BackgroundRun
 from conftest import own_lines, run_command
 from pretraining_runs import flags, logged_lines, status
@@ -41,7 +43,8 @@ class Ranks:
     def start(self, ranks, warn_sec, abort_sec):
         for rank in ranks:
             self._monkeypatch.setattr(stall_watch.distributed, "rank", lambda rank=rank: rank)
-            self.watches[rank] = self._stack.enter_context(StallWatch(str(self._folder), warn_sec, abort_sec))
+            self.watches[rank] = self._stack.enter_context(StallWatch(
+                str(self._folder), warn_sec, abort_sec, functools.partial(write_status, str(self._folder), "failed")))
             self.watches[rank].progress(7)
 
     def _end(self, message):

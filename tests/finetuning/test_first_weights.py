@@ -8,10 +8,10 @@ import pytest
 from small_corpus import make_tokenizer
 from trained_models import make_config, write_kinds, write_run
 
+from albert_hvd.data.text.tokenizer_training import train_tokenizer
 from albert_hvd.errors import InputError
 from albert_hvd.finetuning.first_weights import read_first_weights
 from albert_hvd.finetuning.options import FineTuningOptions
-from albert_hvd.tokenization import train_tokenizer
 
 
 def read(**options):

@@ -18,7 +18,7 @@ from albert_hvd.finetuning.prediction import SPLITS, TaskPredictor
 from albert_hvd.finetuning.task_folder import write_task_model
 from albert_hvd.finetuning.task_model import TaskModel
 from albert_hvd.finetuning.tasks import task_class
-from albert_hvd.modeling import named_variables
+from albert_hvd.model.encoder import named_variables
 
 LABELS = ["anger", "happy", "sad"]
 

@@ -13,7 +13,7 @@ from albert_hvd.finetuning.task_folder import (copy_task_model, is_task_folder, 
                                                task_values, write_task_model)
 from albert_hvd.finetuning.task_model import TaskModel
 from albert_hvd.finetuning.tasks import task_class
-from albert_hvd.modeling import named_variables
+from albert_hvd.model.encoder import named_variables
 
 
 @pytest.fixture(scope="module")

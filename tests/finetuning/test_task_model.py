@@ -13,7 +13,7 @@ from albert_hvd.finetuning.scoring import Scorer
 from albert_hvd.finetuning.task_model import TaskModel
 from albert_hvd.finetuning.tasks import TASK_NAMES, task_class
 from albert_hvd.finetuning.tasks.base import LAYERS, POOLINGS
-from albert_hvd.modeling import Dropout, named_variables
+from albert_hvd.model.encoder import Dropout, named_variables
 
 LABELS = ["a", "b", "c"]
 PAD = 0

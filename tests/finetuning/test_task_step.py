@@ -8,8 +8,8 @@ from albert_hvd.finetuning.layerwise import depth_of, layerwise
 from albert_hvd.finetuning.task_model import TaskModel
 from albert_hvd.finetuning.task_step import TaskStep
 from albert_hvd.finetuning.tasks import task_class
-from albert_hvd.modeling import named_variables
-from albert_hvd.optimization import AdamW
+from albert_hvd.model.encoder import named_variables
+from albert_hvd.training.optimizer import AdamW
 
 
 def make_step(config, name="classification", decay=1.0, head="linear", layers="last", **optimizer):

@@ -12,16 +12,17 @@ from fuzz_target import Target
 from mutations import mutate_json, mutate_json_lines
 from synthetic_run import held_out_record, record, write_run
 
-from albert_hvd.checkpointing import BEST, STATE, CheckpointFolder, find_checkpoint, read_state
-from albert_hvd.config import AlbertConfig
+from albert_hvd.data.records.dataset import RecordDataset
+from albert_hvd.data.records.manifest import MANIFEST, read_manifest, write_manifest
+from albert_hvd.data.records.tfrecord import RecordWriter
 from albert_hvd.finetuning.results import RESULTS, read_seed_result
-from albert_hvd.interop.huggingface import config_from_huggingface
-from albert_hvd.metrics_log import JsonLines, read_log
-from albert_hvd.model_files import CONFIG, EVAL_LOG, EVAL_RESULTS, FLAGS, STATUS, TRAIN_LOG, trained_positions
-from albert_hvd.records import RecordDataset
+from albert_hvd.model.config import AlbertConfig
 from albert_hvd.reporting.comparison_reader import read_comparisons
 from albert_hvd.reporting.run_reader import read_runs
-from albert_hvd.shards import MANIFEST, RecordWriter, read_manifest, write_manifest
+from albert_hvd.run_folder.checkpoints import BEST, STATE, CheckpointFolder, find_checkpoint, read_state
+from albert_hvd.run_folder.layout import CONFIG, EVAL_LOG, EVAL_RESULTS, FLAGS, STATUS, TRAIN_LOG, trained_positions
+from albert_hvd.run_folder.logs import JsonLines, read_log
+from albert_hvd.serving.formats.huggingface.names import config_from_huggingface
 
 SMALL_CONFIG = AlbertConfig(vocab_size=9, embedding_size=4, hidden_size=6, num_hidden_layers=2,
                             num_attention_heads=2, intermediate_size=7, max_position_embeddings=8)

@@ -17,15 +17,15 @@ from mutations import mutate_json
 from safetensors.numpy import save
 from text_targets import small_model
 
-from albert_hvd.archives import is_archive, unpack
-from albert_hvd.checkpointing import WEIGHTS, load_arrays
-from albert_hvd.interop.huggingface import to_huggingface
-from albert_hvd.interop.huggingface_tokenizer import (read_sentencepiece_model, special_tokens_map, tokenizer_config,
-                                                      tokenizer_json)
-from albert_hvd.interop.huggingface_weights import SAFETENSORS, SHARDS, read_weights
-from albert_hvd.model_files import TRAIN_LOG
+from albert_hvd.data.text.tokenizer import Tokenizer
 from albert_hvd.reporting.run_reader import read_runs
-from albert_hvd.tokenization import Tokenizer
+from albert_hvd.run_folder.checkpoints import WEIGHTS, load_arrays
+from albert_hvd.run_folder.layout import TRAIN_LOG
+from albert_hvd.serving.archives import is_archive, unpack
+from albert_hvd.serving.formats.huggingface.names import to_huggingface
+from albert_hvd.serving.formats.huggingface.tokenizer import (read_sentencepiece_model, special_tokens_map,
+                                                              tokenizer_config, tokenizer_json)
+from albert_hvd.serving.formats.huggingface.weights import SAFETENSORS, SHARDS, read_weights
 
 _ARCHIVED_BYTES = 1 << 20
 _TAR_BLOCK = 512
@@ -54,14 +54,14 @@ def _weights(data, folder):
 
 @functools.cache
 def _shapes():
-    from albert_hvd.pretrainer import variable_shapes  # imports TensorFlow
+    from albert_hvd.model.pretraining_model import variable_shapes  # imports TensorFlow
 
     return variable_shapes(SMALL_CONFIG)
 
 
 def _read_huggingface(folder):
     # Which would otherwise build a graph each time.
-    with unittest.mock.patch("albert_hvd.pretrainer.variable_shapes", lambda config, source: _shapes()):
+    with unittest.mock.patch("albert_hvd.model.pretraining_model.variable_shapes", lambda config, source: _shapes()):
         arrays = read_weights(folder, SMALL_CONFIG)
     assert all(array.dtype == np.float32 and array.shape == _shapes()[path] for path, array in arrays.items())
 

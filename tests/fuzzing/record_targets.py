@@ -11,10 +11,10 @@ from google.protobuf.message import DecodeError
 from json_targets import small_shard, write_file
 from small_corpus import make_documents
 
-from albert_hvd.corpus import plan_blocks, read_block, read_lines
-from albert_hvd.example_proto import FIELDS, FieldError, decode_examples
-from albert_hvd.records import RecordDataset
-from albert_hvd.shards import FOOTER_BYTES, HEADER_BYTES, INDEX_DTYPE, frame, index_path, load_index
+from albert_hvd.data.records.dataset import RecordDataset
+from albert_hvd.data.records.example import FIELDS, FieldError, decode_examples
+from albert_hvd.data.records.tfrecord import FOOTER_BYTES, HEADER_BYTES, INDEX_DTYPE, frame, index_path, load_index
+from albert_hvd.data.text.corpus import plan_blocks, read_block, read_lines
 
 _LENGTHS = 16, 3
 

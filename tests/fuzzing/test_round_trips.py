@@ -10,13 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from record_targets import example_class
 
-from albert_hvd.checkpointing import WEIGHTS, CheckpointFolder, find_checkpoint, load_arrays, read_state
-from albert_hvd.config import ARCHITECTURES, AlbertConfig
-from albert_hvd.document_reader import read_documents
-from albert_hvd.example_proto import FIELDS, decode_examples, encode_examples
+from albert_hvd.data.records.dataset import RecordDataset
+from albert_hvd.data.records.example import FIELDS, decode_examples, encode_examples
+from albert_hvd.data.records.manifest import read_manifest, write_manifest
+from albert_hvd.data.records.tfrecord import RecordWriter
+from albert_hvd.data.text.documents import read_documents
 from albert_hvd.finetuning.labelled_data import read_sentences, read_texts
-from albert_hvd.records import RecordDataset
-from albert_hvd.shards import RecordWriter, read_manifest, write_manifest
+from albert_hvd.model.config import ARCHITECTURES, AlbertConfig
+from albert_hvd.run_folder.checkpoints import WEIGHTS, CheckpointFolder, find_checkpoint, load_arrays, read_state
 
 SEQ, PREDICTIONS, LARGEST = 5, 3, 2**21 - 1
 quick = settings(derandomize=True, max_examples=40, deadline=None)

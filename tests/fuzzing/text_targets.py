@@ -16,14 +16,15 @@ from mutations import mutate_bytes, mutate_json, mutate_json_lines
 from small_corpus import make_documents
 from small_tasks import labelled_texts, tagged_sentences
 
-from albert_hvd import deduplication
-from albert_hvd.document_reader import COMPRESSED, FORMATS, read_documents
+from albert_hvd.data.text import duplicates
+from albert_hvd.data.text.documents import COMPRESSED, FORMATS, read_documents
+from albert_hvd.data.text.preprocess import CleaningOptions, clean_document
+from albert_hvd.data.text.tokenizer import Tokenizer
+from albert_hvd.data.text.tokenizer_training import CONTROL_SYMBOLS, USER_DEFINED_SYMBOLS
 from albert_hvd.finetuning.encoding import LONG_TEXTS, encode_sentences, encode_texts
 from albert_hvd.finetuning.input_lines import batches_of_lines
 from albert_hvd.finetuning.labelled_data import read_sentences, read_texts
 from albert_hvd.finetuning.task_data import read_labels
-from albert_hvd.preprocessing import CleaningOptions, clean_document
-from albert_hvd.tokenization import CONTROL_SYMBOLS, USER_DEFINED_SYMBOLS, Tokenizer
 
 _LONG_CHARACTERS = 200_000
 
@@ -97,7 +98,7 @@ _OPTIONS = CleaningOptions()
 def _check_clean(sentences):
     for sentence in sentences:
         assert sentence.strip() == sentence and "\n" not in sentence and sentence.encode()
-    deduplication.exact_key(sentences)
+    duplicates.exact_key(sentences)
 
 
 def _cleaning(data, folder):

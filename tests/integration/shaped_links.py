@@ -21,9 +21,9 @@ import tempfile
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.append(str(ROOT))
 
-from albert_hvd.benchmarking.cost_model import fit_link, relative_residuals, ring_seconds  # noqa: E402
-from albert_hvd.benchmarking.measured_link import read_measurements  # noqa: E402
-from albert_hvd.text_tables import aligned  # noqa: E402
+from albert_hvd.runtime.tables import aligned  # noqa: E402
+from benchmarks.cost_model import fit_link, relative_residuals, ring_seconds  # noqa: E402
+from benchmarks.measured_link import read_measurements  # noqa: E402
 
 NAMESPACES = ("--mount", "--net", "--uts", "--pid")
 NETWORK = "10.85.0"

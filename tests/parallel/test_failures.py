@@ -10,7 +10,7 @@ import numpy as np
 import psutil
 import pytest
 
-from albert_hvd.shards import RecordWriter
+from albert_hvd.data.records.tfrecord import RecordWriter
 from conftest import ROOT, command_environment, own_lines, random_record, run_command
 from pretraining_runs import flags, ranks_of, start, status, train_log, wait_until
 

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from albert_hvd.checkpointing import CheckpointFolder
-from albert_hvd.config import AlbertConfig
-from albert_hvd.interop.huggingface import config_to_huggingface, to_huggingface
-from albert_hvd.interop.tf1 import write_checkpoint
+from albert_hvd.model.config import AlbertConfig
+from albert_hvd.run_folder.checkpoints import CheckpointFolder
+from albert_hvd.serving.formats.huggingface.names import config_to_huggingface, to_huggingface
+from albert_hvd.serving.formats.tf1 import write_checkpoint
 from conftest import own_lines, run_command
 from huggingface_folders import random_arrays
 from pretraining_runs import flags, weights

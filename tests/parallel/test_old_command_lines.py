@@ -12,8 +12,8 @@ import numpy as np
 import psutil
 import pytest
 
-from albert_hvd.config import AlbertConfig
-from albert_hvd.shards import RecordWriter
+from albert_hvd.data.records.tfrecord import RecordWriter
+from albert_hvd.model.config import AlbertConfig
 from conftest import ROOT, command_environment, random_record
 
 pytestmark = [pytest.mark.parallel, pytest.mark.tier("ci")]

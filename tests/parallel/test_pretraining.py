@@ -7,7 +7,7 @@ import shutil
 import numpy as np
 import pytest
 
-from albert_hvd.checkpointing import CheckpointFolder, verified_state
+from albert_hvd.run_folder.checkpoints import CheckpointFolder, verified_state
 from conftest import own_lines, run_command
 from pretraining_runs import STEPS, flags, status, train_log, weights, without_clock
 

@@ -6,8 +6,8 @@ import shutil
 
 import pytest
 
-from albert_hvd.data_building import ExampleOptions, build
-from albert_hvd.shards import load_index
+from albert_hvd.data.records.build import ExampleOptions, build
+from albert_hvd.data.records.tfrecord import load_index
 from conftest import own_lines, run_command
 from pretraining_runs import flags, train_log, without_clock
 from small_corpus import make_documents, make_tokenizer, write_documents

@@ -13,7 +13,7 @@ import numpy as np
 TESTS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path[:0] = [os.path.dirname(TESTS), TESTS]
 
-from albert_hvd import distributed  # noqa: E402
+from albert_hvd.runtime import distributed  # noqa: E402
 
 ROWS = 16
 STEPS = 20
@@ -36,11 +36,11 @@ def main(folder):
 
 def train(accumulation_steps=1, xla=False):
     """(weights, facts about the graph) after training this rank's rows of the global batches."""
-    from albert_hvd.config import AlbertConfig
-    from albert_hvd.modeling import named_variables
-    from albert_hvd.optimization import OPTIMIZERS
-    from albert_hvd.pretrainer import AlbertPretrainer
-    from albert_hvd.training_step import TrainingStep
+    from albert_hvd.model.config import AlbertConfig
+    from albert_hvd.model.encoder import named_variables
+    from albert_hvd.model.pretraining_model import AlbertPretrainer
+    from albert_hvd.training.optimizer import OPTIMIZERS
+    from albert_hvd.training.step import TrainingStep
     from small_batches import random_batch
 
     config = AlbertConfig(vocab_size=50, embedding_size=8, hidden_size=16, num_hidden_layers=1, num_attention_heads=2,
@@ -81,8 +81,8 @@ def clipping():
     """Norm before clipping and first moment, where the ranks' gradients are far longer than their mean."""
     import tensorflow as tf
 
-    from albert_hvd.optimization import OPTIMIZERS
-    from albert_hvd.training_step import SummedGradients
+    from albert_hvd.training.optimizer import OPTIMIZERS
+    from albert_hvd.training.step import SummedGradients
 
     variable = tf.Variable([[1.0, 1.0]])
     optimizer = distributed.distributed_optimizer(OPTIMIZERS["adamw"](0.1, num_train_steps=10, clip_norm=1.0))

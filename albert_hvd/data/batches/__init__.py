@@ -1,0 +1,1 @@
+"""Records -> the batches of a rank, packed or not."""

@@ -1,0 +1,175 @@
+"""Several short examples in one row: a plan from the examples' lengths, and rows laid out by it.
+
+Tweets fill a tenth of 512 positions; packed, more than 95 %. An epoch's record order (the same as
+without packing) is cut into windows of `WINDOW` records, and each window is packed on its own by best fit,
+longest first. So the rows of any place in any epoch are known from the seed and the lengths alone, the
+cost of a resume is one window, and the number of records consumed is still the whole resume state.
+"""
+
+import numpy as np
+
+from albert_hvd.data.batches.order import RecordOrder
+from albert_hvd.data.batches.prefetch import Prefetched
+from albert_hvd.data.batches.rows import BatchIterator, rows_per_rank
+from albert_hvd.errors import InputError
+
+WINDOW = 4096
+
+
+def pack(lengths, predictions, max_length, max_predictions, max_examples):
+    """Distribute examples over rows, best fit, longest first.
+
+    Args: `lengths`, `predictions` int (n,) of each example; the limits hold for each row, and each
+      example alone is within them.
+    Returns: list of rows, each a list of example numbers.
+    """
+    order = np.argsort(-lengths, kind="stable").tolist()
+    lengths, predictions = lengths.tolist(), predictions.tolist()
+    rows, predictions_left = [], []
+    open_rows = [[] for _ in range(max_length + 1)]  # rows by the positions that they have left
+    rooms = 0  # bit r is set when open_rows[r] is not empty
+    for example in order:
+        row = -1
+        while row < 0 and (fitting := rooms >> lengths[example]):
+            room = lengths[example] + (fitting & -fitting).bit_length() - 1  # the smallest that is enough
+            row = open_rows[room].pop()
+            if not open_rows[room]:
+                rooms ^= 1 << room
+            if predictions_left[row] < predictions[example]:
+                row = -1  # as good as full: never looked at again
+        if row < 0:
+            row, room = len(rows), max_length
+            rows.append([])
+            predictions_left.append(max_predictions)
+        rows[row].append(example)
+        predictions_left[row] -= predictions[example]
+        room -= lengths[example]
+        if room and len(rows[row]) < max_examples:
+            open_rows[room].append(row)
+            rooms |= 1 << room
+    return rows
+
+
+def lay_out_rows(batch, rows, num_rows, max_predictions, max_examples):
+    """Put examples into rows.
+
+    Args:
+      batch: dict as `RecordDataset.read` gives it, n examples.
+      rows: int (n,), the row of each example; ascending.
+    Returns: dict of, with B = `num_rows`, S positions, E = `max_examples`:
+      input_ids segment_ids int32 (B, S);
+      input_mask int32 (B, S), the number 1 ... E of the example within its row, 0 for padding;
+      position_ids int32 (B, S), from 0 in each example;
+      cls_positions next_sentence_labels int32 and sentence_weights float32 (B, E), 0 for absent examples;
+      masked_lm_positions masked_lm_ids int32 and masked_lm_weights float32 (B, max_predictions).
+    """
+    seq = batch["input_ids"].shape[1]
+    lengths = batch["input_mask"].sum(axis=1)
+    ends = np.cumsum(lengths)
+    number, before = _within(rows, np.ones_like(lengths)), _within(rows, lengths)  # place of each example
+    example = np.repeat(np.arange(len(rows)), lengths)  # of each token
+    place = np.arange(int(lengths.sum())) - np.repeat(ends - lengths, lengths)
+    at = rows[example], before[example] + place
+    packed = {name: np.zeros((num_rows, seq), np.int32)
+              for name in ("input_ids", "segment_ids", "input_mask", "position_ids")}
+    for name in ("input_ids", "segment_ids"):
+        packed[name][at] = batch[name][example, place]
+    packed["input_mask"][at] = number[example] + 1
+    packed["position_ids"][at] = place
+    for name, values in (("cls_positions", before), ("next_sentence_labels", batch["next_sentence_labels"][:, 0]),
+                         ("sentence_weights", batch["sentence_weights"][:, 0])):
+        packed[name] = np.zeros((num_rows, max_examples), np.float32 if "weights" in name else np.int32)
+        packed[name][rows, number] = values
+    example, slot = np.nonzero(batch["masked_lm_weights"])
+    target_rows = rows[example]
+    rank = _within(target_rows, np.ones_like(target_rows))
+    kept = rank < max_predictions  # masks drawn anew may be one more than planned for: those are not predicted
+    example, slot, at = example[kept], slot[kept], (target_rows[kept], rank[kept])
+    for name in ("masked_lm_positions", "masked_lm_ids", "masked_lm_weights"):
+        packed[name] = np.zeros((num_rows, max_predictions), batch[name].dtype)
+        packed[name][at] = batch[name][example, slot]
+    packed["masked_lm_positions"][at] += before[example].astype(np.int32)
+    return packed
+
+
+def _within(rows, values):
+    """The sum of the values before each element in its row; `rows` is ascending."""
+    before = np.cumsum(values) - values
+    first = np.searchsorted(rows, rows, side="left")
+    return before - before[first] if len(rows) else before
+
+
+class PackedTrainingBatches(BatchIterator):
+    """Like `TrainingBatches`, with packed rows; `train_batch_size` counts rows.
+
+    Each record is read once per epoch. Attributes: `position`, records of all ranks consumed by the
+    batches handed out so far, the whole resume state as without packing (a batch holds a varying number
+    of records); `epoch`; `wait_seconds`; `max_examples` and `max_predictions`, E and P of a row.
+    """
+
+    def __init__(self, dataset, train_batch_size, rank, size, seed, start_record=0, prefetch=2, transform=None):
+        """As for `TrainingBatches`. Raises InputError when no row begins at `start_record`."""
+        self._rows_per_rank = rows_per_rank(train_batch_size, size, "--train_batch_size")
+        self._dataset, self._transform, self._seed = dataset, transform, seed
+        self._train_batch_size, self._rank = train_batch_size, rank
+        self._lengths, self._predictions = dataset.lengths()
+        self.max_examples, self.max_predictions = self._row_limits()
+        self._order = RecordOrder(dataset.num_records, seed)
+        self._window, self._rows = self._first_rows(start_record)
+        self._position, self.position = start_record, start_record
+        self._batches = Prefetched(self._read, prefetch)
+
+    def _row_limits(self):
+        """E and P of a row, from the data: enough that they hardly ever bind, small enough to be cheap."""
+        seq = self._dataset.max_seq_length
+        short = max(int(np.percentile(self._lengths, 10)), 8)
+        share = self._predictions.sum() / self._lengths.sum()
+        predictions = max(int(np.ceil(1.25 * share * seq)), int(self._predictions.max()))
+        return -(-seq // short), -(-predictions // 8) * 8
+
+    def _pack_window(self, window):
+        """The rows of a window (counted over all epochs), each an int64 array of record numbers."""
+        per_epoch = -(-self._dataset.num_records // WINDOW)
+        epoch, number = divmod(window, per_epoch)
+        count = min(WINDOW, self._dataset.num_records - number * WINDOW)
+        records = self._order.take(epoch * self._dataset.num_records + number * WINDOW, count)
+        rows = pack(self._lengths[records], self._predictions[records], self._dataset.max_seq_length,
+                    self.max_predictions, self.max_examples)
+        # Best fit leaves the emptiest rows last.
+        order = np.random.Generator(np.random.PCG64([self._seed, epoch, number])).permutation(len(rows))
+        return [records[rows[i]] for i in order.tolist()]
+
+    def _first_rows(self, start_record):
+        """The window that holds the global position, and its rows from there on."""
+        epoch, offset = divmod(start_record, self._dataset.num_records)
+        window = epoch * -(-self._dataset.num_records // WINDOW) + offset // WINDOW
+        rows, skipped = self._pack_window(window), offset % WINDOW
+        while skipped > 0:
+            skipped -= len(rows.pop(0))
+        if skipped:
+            raise InputError(f"--pack_sequences: the checkpoint's place in the data ({start_record} records) is not "
+                             f"between two packed rows; resume with the records, --seed and --max_seq_length "
+                             f"of the run that wrote it")
+        return window, rows
+
+    def _read(self, _):
+        while len(self._rows) < self._train_batch_size:
+            self._window += 1
+            self._rows += self._pack_window(self._window)
+        rows, self._rows = self._rows[:self._train_batch_size], self._rows[self._train_batch_size:]
+        own = rows[self._rank * self._rows_per_rank:][:self._rows_per_rank]
+        before = sum(map(len, rows[:self._rank * self._rows_per_rank]))
+        record_numbers = np.concatenate(own)
+        batch = self._dataset.read(record_numbers)
+        if self._transform:
+            epochs = (self._position + before + np.arange(len(record_numbers))) // self._dataset.num_records
+            batch = self._transform(batch, epochs, record_numbers)
+        self._position += sum(map(len, rows))
+        of_row = np.repeat(np.arange(len(own)), [len(row) for row in own])
+        packed = lay_out_rows(batch, of_row, len(own), self.max_predictions, self.max_examples)
+        return packed, self._position
+
+    def __next__(self):
+        """The next batch, as `lay_out_rows` describes it."""
+        batch, self.position = self._batches.next()
+        return batch

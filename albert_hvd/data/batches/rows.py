@@ -1,0 +1,109 @@
+"""Which records each rank trains on or evaluates, in which order.
+
+Training: epoch e reads all records in an order drawn from (seed, e); a global batch is the next
+`train_batch_size` of them and rank r takes its r-th part. So the records of a step do not depend on the
+number of ranks, each record is read once per epoch by one rank, and the number of records consumed is
+the whole resume state. Evaluation: each record once over all ranks, the last batch padded with rows
+of weight 0.
+"""
+
+import numpy as np
+
+from albert_hvd.data.batches.order import RecordOrder
+from albert_hvd.data.batches.prefetch import Prefetched
+from albert_hvd.errors import InputError
+
+
+def rows_per_rank(global_batch_size, size, flag):
+    """A rank's share of a global batch; InputError naming `flag` when the ranks do not divide it."""
+    if global_batch_size <= 0 or global_batch_size % size:
+        raise InputError(f"{flag}={global_batch_size}: must be a positive multiple of the {size} ranks; try "
+                         f"{max(global_batch_size // size, 1) * size}")
+    return global_batch_size // size
+
+
+class BatchIterator:
+    """What both kinds of training batches share; they set `_dataset`, `_batches` (`Prefetched`) and `position`."""
+
+    def __iter__(self):
+        return self
+
+    @property
+    def epoch(self):
+        """Number of the epoch that the next record belongs to, from 0."""
+        return self.position // self._dataset.num_records
+
+    @property
+    def wait_seconds(self):
+        """Seconds in which the consumer has waited for input so far."""
+        return self._batches.wait_seconds
+
+    def close(self):
+        """Stop reading ahead."""
+        self._batches.close()
+
+
+class TrainingBatches(BatchIterator):
+    """Iterator of this rank's part of each global batch, without end.
+
+    Attributes: `position`, records of all ranks consumed by the batches handed out so far (give it as
+    `start_record` to go on with the next one); `epoch`; `wait_seconds`.
+    """
+
+    def __init__(self, dataset, train_batch_size, rank, size, seed, start_record=0, prefetch=2,
+                 transform=None):
+        """Args:
+          dataset: a `RecordDataset`.
+          train_batch_size: rows of the global batch; `size` must divide it (InputError).
+          prefetch: batches read ahead by a background thread.
+          transform: optional function (batch, epochs (B,), record_numbers (B,)) -> batch, called in that
+            thread (`DynamicMasking`).
+        """
+        rows_per_rank(train_batch_size, size, "--train_batch_size")
+        self._dataset, self._transform = dataset, transform
+        self._train_batch_size, self._rank, self._size = train_batch_size, rank, size
+        self._order = RecordOrder(dataset.num_records, seed)
+        self._start, self.position = start_record, start_record
+        self._batches = Prefetched(self._read, prefetch)
+
+    def _read(self, number):
+        rows = self._train_batch_size // self._size
+        first = self._start + number * self._train_batch_size + self._rank * rows
+        record_numbers = self._order.take(first, rows)
+        batch = self._dataset.read(record_numbers)
+        if self._transform:
+            epochs = (first + np.arange(rows)) // self._dataset.num_records
+            batch = self._transform(batch, epochs, record_numbers)
+        return batch
+
+    def __next__(self):
+        """The next batch: dict of arrays as `RecordDataset.read` gives them, train_batch_size / size rows."""
+        batch = self._batches.next()
+        self.position += self._train_batch_size
+        return batch
+
+
+def evaluation_batches(dataset, eval_batch_size, rank, size, max_batches=None, prefetch=2):
+    """Yield this rank's batches of eval_batch_size / size rows; all ranks yield equally many.
+
+    Each record is in one row of one rank (of the first `max_batches` global batches, when given); the
+    rows that fill up the last batch repeat record 0 with `masked_lm_weights` and `sentence_weights` 0.
+    """
+    rows = rows_per_rank(eval_batch_size, size, "--eval_batch_size")
+    num_batches = -(-dataset.num_records // eval_batch_size)
+    num_batches = min(num_batches, max_batches) if max_batches else num_batches
+
+    def read(number):
+        numbers = number * eval_batch_size + rank * rows + np.arange(rows)
+        real = numbers < dataset.num_records
+        batch = dataset.read(np.where(real, numbers, 0))
+        for weights in ("masked_lm_weights", "sentence_weights"):
+            batch[weights] = batch[weights] * real[:, None].astype(np.float32)
+        return batch
+
+    batches = Prefetched(lambda number: read(number) if number < num_batches else None, prefetch)
+    try:
+        for _ in range(num_batches):
+            yield batches.next()
+    finally:
+        batches.close()

@@ -1,0 +1,91 @@
+"""What a rank trains on: the records, the vocabulary they were made with, and the batches of both."""
+
+import os
+import sys
+
+from albert_hvd.data.batches.dynamic_masking import DynamicMasking
+from albert_hvd.data.batches.packed_rows import PackedTrainingBatches
+from albert_hvd.data.batches.rows import TrainingBatches
+from albert_hvd.data.records.dataset import open_records
+from albert_hvd.data.records.manifest import read_manifest
+from albert_hvd.data.text.tokenizer import Tokenizer
+from albert_hvd.errors import InputError
+
+
+def open_training_records(options, config):
+    """The `RecordDataset` of --input_file, for a rank of a run whose rank 0 has opened it before.
+
+    What --skip_corrupt leaves out at once has been said then; what is found while reading is said here.
+    """
+    dataset = open_records(options.input_file, "--input_file", options, config.vocab_size, warn=lambda line: None)
+    dataset.warn = lambda line: sys.stderr.write(f"warning: {line}\n")
+    return dataset
+
+
+def find_tokenizer(options, paths, vocab_size, flag="--input_file"):
+    """The vocabulary behind the records: --tokenizer, else the file that the manifest names, if it is there.
+
+    Args:
+      options: `PretrainingOptions`.
+      paths: the shards of `flag`.
+      vocab_size: the model's.
+
+    Returns:
+      `Tokenizer`, or None when no flag names one and none is found.
+
+    Raises:
+      InputError: it is not the one that made the records, or too large for the model.
+    """
+    made_with = tokenizers_of(paths)
+    tokenizer = Tokenizer.from_file(options.tokenizer) if options.tokenizer else _named_by_manifest(made_with, paths)
+    if tokenizer is None:
+        return None
+    if made_with and tokenizer.sha256 not in made_with:
+        raise InputError(f"--tokenizer={options.tokenizer}: not the vocabulary that made the records of {flag} "
+                         f"({', '.join(map(str, made_with.values()))}); give that one")
+    if tokenizer.vocab_size > vocab_size:
+        raise InputError(f"--tokenizer={tokenizer.path}: {tokenizer.vocab_size} pieces, but the config's vocab_size is "
+                         f"{vocab_size}; give the config and the vocabulary that belong together")
+    return tokenizer
+
+
+def tokenizers_of(paths):
+    """{SHA-256: path} of the vocabularies that made these shards, as far as manifests beside them say so."""
+    manifests = {folder: read_manifest(folder) for folder in set(map(os.path.dirname, paths))}
+    found = {}
+    for folder, name in map(os.path.split, paths):
+        shard = manifests[folder].get("shards", {}).get(name, {})
+        tokenizer = manifests[folder].get("builds", {}).get(str(shard.get("build")), {}).get("tokenizer")
+        if isinstance(tokenizer, dict) and "sha256" in tokenizer:
+            found[str(tokenizer["sha256"])] = str(tokenizer.get("path") or "")
+    return dict(sorted(found.items()))
+
+
+def _named_by_manifest(made_with, paths):
+    """The one vocabulary of all shards, when its file still lies where the manifest says; else None."""
+    if len(made_with) != 1:
+        return None
+    (sha256, path), = made_with.items()
+    for folder in ("", os.path.dirname(paths[0])):
+        candidate = os.path.join(folder, path or "")
+        if os.path.isfile(candidate):
+            tokenizer = Tokenizer.from_file(candidate)
+            if tokenizer.sha256 == sha256:
+                return tokenizer
+    return None
+
+
+def training_batches(options, dataset, tokenizer, rank, size, start_record):
+    """The iterator of a rank's part of each global batch, as the flags ask for it.
+
+    Args:
+      options: `PretrainingOptions`.
+      tokenizer: `Tokenizer`; only --dynamic_masking needs it.
+      start_record: how many records have been read before.
+    """
+    masking = None
+    if options.dynamic_masking:
+        masking = DynamicMasking(tokenizer, options.seed, options.masking, options.masked_lm_prob)
+    kind = PackedTrainingBatches if options.pack_sequences else TrainingBatches
+    return kind(dataset, options.train_batch_size, rank, size, options.seed, start_record=start_record,
+                transform=masking)

@@ -1,0 +1,1 @@
+"""Sentences -> records on disk, and back."""

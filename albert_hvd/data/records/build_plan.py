@@ -1,0 +1,122 @@
+"""The plan of a data build: what is read, what is written, and where the work in between is kept.
+
+It follows from the input and the options alone, so that every process of every run lays it out the same.
+"""
+
+import functools
+import hashlib
+import json
+import os
+import re
+from dataclasses import asdict, dataclass
+
+from albert_hvd.data.records import masking, segments
+from albert_hvd.data.records.build_stages import ExampleOptions
+from albert_hvd.data.text import corpus
+from albert_hvd.data.text.tokenizer import Tokenizer
+from albert_hvd.errors import InputError
+from albert_hvd.runtime.files import check_place, expand_input_files, whole_file
+
+FORMAT_VERSION = 1  # raise it when the same options give other bytes
+BUCKET_BYTES = 4 << 20  # of tokens, which stage 2 holds in memory
+FEWEST_BUCKETS = 8  # so that a small corpus, too, is shared out over the processes
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The work: read by every process, and the same for any number of them."""
+
+    blocks: list
+    outputs: list
+    buckets_per_shard: int
+    tokenizer: str
+    options: ExampleOptions
+    scratch: str
+    fingerprint: str
+
+    @property
+    def num_buckets(self):
+        return self.buckets_per_shard * len(self.outputs)
+
+    def buckets_of(self, shard):
+        return range(shard * self.buckets_per_shard, (shard + 1) * self.buckets_per_shard)
+
+    def block_path(self, number):
+        return os.path.join(self.scratch, f"block-{number:06d}")
+
+    def shard_note(self, shard):
+        return os.path.join(self.scratch, f"shard-{shard:05d}.json")
+
+    def part_path(self, bucket):
+        return os.path.join(self.scratch, f"part-{bucket:06d}")
+
+
+def expand_outputs(output_file):
+    """`a,b` -> [a, b]; `name@4` -> name-00000-of-00004 ... name-00003-of-00004."""
+    outputs = []
+    for part in filter(None, (part.strip() for part in output_file.split(","))):
+        sharded = re.fullmatch(r"(.+)@(\d+)", part)
+        # The length first: Python refuses to convert thousands of digits.
+        number = 1 if not sharded else int(sharded.group(2)) if len(sharded.group(2)) <= 5 else 0
+        if not number:
+            raise InputError(f"--output_file={part[:100]}: the number of shards after @ must be 1 to 99999")
+        outputs += ([f"{sharded.group(1)}-{i:05d}-of-{number:05d}" for i in range(number)] if sharded else [part])
+    if not outputs or len(set(map(os.path.abspath, outputs))) < len(outputs):
+        raise InputError(f"--output_file={output_file}: give one or more different names, or name@16 for 16 shards")
+    return outputs
+
+
+def check_options(options):
+    """InputError for a setting with which no record can be made."""
+    limits = [("max_seq_length", 8, 65535), ("max_predictions_per_seq", 1, options.max_seq_length),
+              ("dupe_factor", 1, 1000), ("masked_lm_prob", 0.0, 1.0), ("short_seq_prob", 0.0, 1.0),
+              ("min_fill", 0.0, 1.0), ("random_seed", 0, 2**63)]
+    for name, least, most in limits:
+        value = getattr(options, name)
+        if not least <= value <= most:
+            raise InputError(f"--{name}={value}: must be from {least} to {most}")
+    for name, choices in (("sentence_objective", segments.OBJECTIVES), ("masking", masking.MASKINGS)):
+        if getattr(options, name) not in choices:
+            raise InputError(f"--{name}={getattr(options, name)}: must be one of {', '.join(choices)}")
+
+
+def make_plan(input_file, tokenizer_path, output_file, options):
+    """Lay the work out; InputError for whatever is wrong with the arguments."""
+    check_options(options)
+    paths = expand_input_files(input_file)
+    tokenizer = load_tokenizer(tokenizer_path)
+    outputs = expand_outputs(output_file)
+    for output in outputs:
+        check_place(output, "--output_file")
+    blocks = corpus.plan_blocks(paths)
+    if not blocks:
+        raise InputError(f"--input_file={input_file}: no text in it; give files with at least one sentence")
+    # A text byte makes about a fifth of a token of two bytes, dupe_factor times.
+    token_bytes = sum(block.end - block.start for block in blocks) * options.dupe_factor * 2 // 5
+    num_buckets = max(-(-token_bytes // BUCKET_BYTES), FEWEST_BUCKETS)
+    files = [(path, os.path.getsize(path), os.stat(path).st_mtime_ns) for path in paths]
+    described = json.dumps([FORMAT_VERSION, files, tokenizer.sha256, outputs, asdict(options)])
+    folder, name = os.path.split(os.path.abspath(outputs[0]))
+    return Plan(blocks, outputs, -(-num_buckets // len(outputs)), tokenizer_path, options,
+                os.path.join(folder, f".{name}.building"), hashlib.sha256(described.encode()).hexdigest())
+
+
+@functools.lru_cache(maxsize=1)
+def load_tokenizer(path):
+    """The `Tokenizer` of a file, which a process reads once."""
+    return Tokenizer.from_file(path)
+
+
+def load_note(path):
+    """What `save_note` left in the scratch folder, or None."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            return json.load(file)
+    except FileNotFoundError:
+        return None
+
+
+def save_note(path, note):
+    """Leave a JSON-able value for the next stage or the next run."""
+    with whole_file(path) as file:
+        file.write(json.dumps(note).encode())

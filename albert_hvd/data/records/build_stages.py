@@ -1,0 +1,162 @@
+"""The two stages that make pre-training records, each bounded in memory.
+
+Stage 1, per block of text: encode, cut into instances (`dupe_factor` times), and send each instance to
+a random bucket: one file per block with its instances sorted by bucket. Stage 2, per bucket: collect its
+instances from all blocks, shuffle, lay out, mask, serialize. A shard is the records of its buckets in
+order. Random bucket and shuffle within it together are a uniform shuffle of everything.
+
+What a stage makes depends on the options, the seed and the number of its block or bucket, and on
+nothing else: not on which process runs it, nor on when.
+"""
+
+import collections
+import os
+from dataclasses import dataclass
+
+import numpy as np
+
+from albert_hvd.data.records import masking, segments
+from albert_hvd.data.records.example import encode_examples
+from albert_hvd.data.records.tfrecord import frame, index_rows
+from albert_hvd.data.text.corpus import read_block
+from albert_hvd.runtime.files import whole_file
+
+ROW_DTYPE = np.dtype([("first_length", "<u2"), ("second_length", "<u2"), ("label", "<u2")])
+ROWS_AT_ONCE = 8192  # records that stage 2 holds in memory
+SIMILAR_ROWS = 256  # of these, records of about the same length are made together, in the processor's cache
+HISTOGRAM_BINS = 10
+
+
+@dataclass(frozen=True)
+class ExampleOptions:
+    """What decides the content of the records; the field names are those of the flags."""
+
+    max_seq_length: int = 512
+    max_predictions_per_seq: int = 51
+    masked_lm_prob: float = 0.15
+    dupe_factor: int = 5
+    short_seq_prob: float = 0.1
+    random_seed: int = 12345
+    sentence_objective: str = "sop"
+    masking: str = "whole_word"
+    min_fill: float = 0.0
+
+
+def _generator(options, stage, number):
+    return np.random.Generator(np.random.PCG64([options.random_seed, stage, number]))
+
+
+def _token_dtype(tokenizer):
+    return np.dtype("<u2" if tokenizer.vocab_size <= 1 << 16 else "<i4")
+
+
+def sort_block(number, block, num_buckets, tokenizer, options, path):
+    """Stage 1: write the instances of one block to `path`, sorted by bucket.
+
+    The file: int64 (num_buckets + 1, 2), where each bucket's rows and tokens begin; the rows
+    (`ROW_DTYPE`); the tokens.
+    Returns: dict of counts.
+    """
+    texts, num_invalid = read_block(block)
+    lines = [line for document in texts for line in document]
+    encoded = iter(tokenizer.encode_lines(lines))
+    documents = segments.encode_documents([[next(encoded) for _ in document] for document in texts])
+    counts = {"documents": len(texts), "sentences": len(lines), "tokens": len(documents.tokens),
+              "invalid_bytes": num_invalid, "documents_without_tokens": len(texts) + 1 - len(documents.document_starts)}
+    documents = segments.join_documents(documents, options.min_fill * options.max_seq_length)
+    generator = _generator(options, 1, number)
+    passes = [segments.build_instances(documents, tokenizer.starts_word, generator, options.max_seq_length,
+                                       options.short_seq_prob, options.sentence_objective)
+              for _ in range(options.dupe_factor)]
+    spans = segments.Spans(*map(np.concatenate, zip(*passes)))
+    buckets = generator.integers(0, num_buckets, len(spans.labels))
+    order = np.argsort(buckets, kind="stable")
+    spans = segments.Spans(*(values[order] for values in spans))
+    rows = np.empty(len(order), ROW_DTYPE)
+    rows["first_length"] = spans.first_end - spans.first_start
+    rows["second_length"] = spans.second_end - spans.second_start
+    rows["label"] = spans.labels
+    tokens = segments.gather(
+        documents.tokens.astype(_token_dtype(tokenizer)),
+        np.stack([spans.first_start, spans.second_start], axis=1).ravel(),
+        np.stack([spans.first_end, spans.second_end], axis=1).ravel())
+    row_starts = np.searchsorted(buckets[order], np.arange(num_buckets + 1))
+    token_starts = np.concatenate([[0], np.cumsum(rows["first_length"].astype(np.int64) + rows["second_length"])])
+    with whole_file(path) as file:
+        file.write(np.stack([row_starts, token_starts[row_starts]], axis=1).astype("<i8").tobytes())
+        file.write(rows.tobytes())
+        file.write(tokens.tobytes())
+    return counts
+
+
+def _read_bucket(path, bucket, num_buckets, dtype):
+    """The rows and tokens of one bucket in a stage 1 file."""
+    with open(path, "rb") as file:
+        starts = np.frombuffer(file.read(16 * (num_buckets + 1)), "<i8").reshape(-1, 2)
+        (row, token), (row_end, token_end) = starts[bucket:bucket + 2].tolist()
+        rows_at = starts.nbytes
+        tokens_at = rows_at + int(starts[-1, 0]) * ROW_DTYPE.itemsize
+        rows = os.pread(file.fileno(), (row_end - row) * ROW_DTYPE.itemsize, rows_at + row * ROW_DTYPE.itemsize)
+        tokens = os.pread(file.fileno(), (token_end - token) * dtype.itemsize, tokens_at + token * dtype.itemsize)
+    return np.frombuffer(rows, ROW_DTYPE), np.frombuffer(tokens, dtype)
+
+
+def bucket_records(bucket, num_buckets, block_paths, tokenizer, options):
+    """Stage 2: yield a bucket's records in their final order, `ROWS_AT_ONCE` at a time.
+
+    Yields: (bytes of framed records, their index entries with offsets from 0, dict of counts).
+    """
+    parts = [_read_bucket(path, bucket, num_buckets, _token_dtype(tokenizer)) for path in block_paths]
+    rows = np.concatenate([rows for rows, _ in parts])
+    tokens = np.concatenate([tokens for _, tokens in parts])
+    del parts
+    lengths = rows["first_length"].astype(np.int64) + rows["second_length"]
+    ends = np.cumsum(lengths)
+    generator = _generator(options, 2, bucket)
+    order = generator.permutation(len(rows))
+    for start in range(0, len(order), ROWS_AT_ONCE):
+        chosen = order[start:start + ROWS_AT_ONCE]
+        # Rows of one length make arrays without padding: for tweets a tenth of the work.
+        by_length = np.argsort(lengths[chosen], kind="stable")
+        frames, counts = [None] * len(chosen), collections.Counter()
+        num_predictions = np.zeros(len(chosen), np.int64)
+        for group in np.split(by_length, range(SIMILAR_ROWS, len(by_length), SIMILAR_ROWS)):
+            members = chosen[group]
+            pairs = segments.gather(tokens, ends[members] - lengths[members], ends[members])
+            batch, num_units = _masked_batch(rows[members], pairs, tokenizer, options, generator)
+            padding = options.max_seq_length - batch["input_ids"].shape[1]
+            for place, example in zip(group.tolist(), encode_examples(batch, padding, tokenizer.pad_id)):
+                frames[place] = frame(example)
+            num_predictions[group] = np.count_nonzero(batch["masked_lm_weights"], axis=1)
+            counts.update(_count(batch, num_units, tokenizer, options.max_seq_length))
+        index = index_rows(frames, lengths[chosen] + segments.NUM_SPECIAL_TOKENS, num_predictions)
+        yield b"".join(frames), index, counts
+
+
+def _masked_batch(rows, pairs, tokenizer, options, generator):
+    """The seven fields of some rows, as wide as the longest, and how many units were masked in each."""
+    first, second = rows["first_length"].astype(np.int64), rows["second_length"].astype(np.int64)
+    width = int((first + second).max()) + segments.NUM_SPECIAL_TOKENS
+    input_ids, input_mask, segment_ids, lengths = segments.lay_out(pairs, first, second, tokenizer, width)
+    bits = masking.draw_bits(generator, len(rows), width, options.max_predictions_per_seq, options.masking)
+    masked = masking.mask_batch(input_ids, lengths, tokenizer, bits, options.masking, options.masked_lm_prob,
+                                options.max_predictions_per_seq)
+    return {"input_ids": masked.input_ids, "input_mask": input_mask, "segment_ids": segment_ids,
+            "masked_lm_positions": masked.positions, "masked_lm_ids": masked.ids,
+            "masked_lm_weights": masked.weights, "next_sentence_labels": rows["label"][:, None]}, masked.num_units
+
+
+def _count(batch, num_units, tokenizer, max_seq_length):
+    """What the manifest tells about some records: plain integers that add up."""
+    rows, columns = np.nonzero(batch["masked_lm_weights"])
+    replaced = batch["input_ids"][rows, batch["masked_lm_positions"][rows, columns]]
+    is_mask = replaced == tokenizer.mask_id
+    unchanged = replaced == batch["masked_lm_ids"][rows, columns]
+    num_tokens = batch["input_mask"].sum(axis=1)
+    bins = (num_tokens - 1) * HISTOGRAM_BINS // max_seq_length
+    return {"num_records": len(num_tokens), "num_real_tokens": int(num_tokens.sum()),
+            "num_masked": len(rows), "num_masked_units": int(num_units.sum()),
+            "num_replaced_by_mask": int(is_mask.sum()), "num_unchanged": int(unchanged.sum()),
+            "num_replaced_by_random": int((~is_mask & ~unchanged).sum()),
+            "num_label_1": int(batch["next_sentence_labels"].sum()),
+            **{f"length_bin_{i}": int(n) for i, n in enumerate(np.bincount(bins, minlength=HISTOGRAM_BINS))}}

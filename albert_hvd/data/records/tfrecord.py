@@ -1,0 +1,174 @@
+"""TFRecord shards of pre-training examples: framing, indexes, and the writer.
+
+A shard is an ordinary TFRecord file. Beside `train.tfrecord` lies `.train.tfrecord.index`: the byte
+offset, the number of tokens and the number of predictions of every record (`INDEX_DTYPE`, one after the
+other), and a last entry whose offset is the size of the shard. So any record is found at once, and packing
+can be planned without reading the text. The index is made again in memory when it is missing (files of
+the old project have none) or does not fit the shard. The dot keeps it out of the user's globs.
+What all shards of a folder are, says its manifest: see manifest.py.
+"""
+
+import contextlib
+import functools
+import hashlib
+import mmap
+import os
+import struct
+
+import google_crc32c
+import numpy as np
+
+from albert_hvd.data.records.example import FIELDS, encode_examples
+from albert_hvd.errors import InputError
+from albert_hvd.runtime.files import whole_file
+
+INDEX_DTYPE = np.dtype([("offset", "<i8"), ("num_tokens", "<i4"), ("num_predictions", "<i4")])
+HEADER_BYTES, FOOTER_BYTES = 12, 4  # length and its CRC before the data, the data's CRC after it
+COPY_BYTES = 1 << 20
+
+
+def masked_crc(data):
+    """TFRecord's CRC-32C of `data`, rotated and offset so that CRCs of CRCs keep their strength."""
+    crc = google_crc32c.value(data)
+    return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
+
+
+@functools.lru_cache(maxsize=65536)
+def _frame_header(length):
+    packed = struct.pack("<Q", length)
+    return packed + struct.pack("<I", masked_crc(packed))
+
+
+def frame(data):
+    """One serialized record as it stands in a TFRecord file."""
+    return b"".join((_frame_header(len(data)), data, struct.pack("<I", masked_crc(data))))
+
+
+def index_path(path):
+    """Where the index of a shard lies."""
+    folder, name = os.path.split(path)
+    return os.path.join(folder, f".{name}.index")
+
+
+def index_rows(frames, num_tokens, num_predictions):
+    """The index entries of records written one after the other; offsets count from the first."""
+    rows = np.zeros(len(frames), INDEX_DTYPE)
+    rows["offset"][1:] = np.cumsum([len(data) for data in frames[:-1]])
+    rows["num_tokens"], rows["num_predictions"] = num_tokens, num_predictions
+    return rows
+
+
+class RecordWriter:
+    """Writes a shard; it appears under its name, with its index, when the `with` block ends well.
+
+    Attributes: `num_bytes`; `sha256`, the hexadecimal digest of what was written.
+    """
+
+    def __init__(self, path, flag="--output_file"):
+        self.num_bytes, self._digest = 0, hashlib.sha256()
+        self._path, self._flag = path, flag
+        self._files = contextlib.ExitStack()
+
+    def __enter__(self):
+        # On leaving, the index gets its name first: a new shard never stands beside an older one's.
+        self._file = self._files.enter_context(whole_file(self._path, self._flag))
+        self._index = self._files.enter_context(whole_file(index_path(self._path), self._flag))
+        return self
+
+    def __exit__(self, *error):
+        if error[0] is None:
+            self._append_rows(np.zeros(1, INDEX_DTYPE))
+        return self._files.__exit__(*error)
+
+    @property
+    def sha256(self):
+        """The hexadecimal digest of what was written so far."""
+        return self._digest.hexdigest()
+
+    def write(self, record):
+        """Append one record: a dict of the seven fields as 1-D arrays."""
+        self.write_batch({field: np.asarray(record[field])[None] for field in FIELDS})
+
+    def write_batch(self, batch):
+        """Append N records: a dict of the seven fields as arrays (N, length)."""
+        frames = [frame(example) for example in encode_examples(batch)]
+        rows = index_rows(frames, np.asarray(batch["input_mask"]).sum(axis=1),
+                          (np.asarray(batch["masked_lm_weights"]) > 0).sum(axis=1))
+        self.append(b"".join(frames), rows)
+
+    def append(self, data, rows):
+        """Append framed records: their bytes, and their index entries with offsets from 0."""
+        self._append_rows(rows.copy())
+        self._append_bytes(data)
+
+    def append_shard(self, path):
+        """Append all records of another shard, which has an index."""
+        self._append_rows(load_index(path)[:-1])
+        with open(path, "rb") as file:
+            while data := file.read(COPY_BYTES):
+                self._append_bytes(data)
+
+    def _append_rows(self, rows):
+        rows["offset"] += self.num_bytes
+        self._index.write(rows.tobytes())
+
+    def _append_bytes(self, data):
+        self._file.write(data)
+        self._digest.update(data)
+        self.num_bytes += len(data)
+
+
+def load_index(path, skip_corrupt=False, warn=None):
+    """The index of a shard, (n + 1,) of INDEX_DTYPE: from the file beside it, else by scanning it.
+
+    After a scan `num_tokens` and `num_predictions` are -1: unknown.
+    """
+    size = os.path.getsize(path)
+    try:
+        rows = np.fromfile(index_path(path), INDEX_DTYPE)
+        offsets = rows["offset"]
+        if len(rows) and offsets[0] == 0 and offsets[-1] == size and _fits(rows, size):
+            return rows
+    except OSError:
+        pass
+    offsets, problem = _scan(path, size)
+    if problem and not skip_corrupt:
+        raise InputError(f"{path}: {problem}; make the file again, or pass --skip_corrupt to leave such "
+                         f"records out")
+    if problem:
+        warn(f"{path}: {problem}; what follows in this file is left out")
+    rows = np.full(len(offsets), -1, INDEX_DTYPE)
+    rows["offset"] = offsets
+    return rows
+
+
+def _fits(rows, size):
+    """Whether records can lie where the index says: what is there instead is found by the records' checksums."""
+    offsets = rows["offset"]
+    # Offsets within the shard first: differences of others could overflow.
+    if not np.all((offsets >= 0) & (offsets <= size)):
+        return False
+    num_bytes = np.diff(offsets)
+    counts = np.stack([rows["num_tokens"][:-1], rows["num_predictions"][:-1]])
+    return bool(np.all(num_bytes >= HEADER_BYTES + FOOTER_BYTES) and np.all((counts >= 0) & (counts <= num_bytes)))
+
+
+def _scan(path, size):
+    """Offsets of all records and of the end, following the frames; and what is wrong, or None."""
+    offsets, position = [0], 0
+    if size == 0:
+        return offsets, None
+    with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        while position < size:
+            if position + HEADER_BYTES > size:
+                return offsets, f"truncated in the record that begins at byte {position}"
+            length, crc = struct.unpack_from("<QI", data, position)
+            if crc != masked_crc(data[position:position + 8]):
+                return offsets, (f"wrong length CRC at byte {position}: damaged, or not an uncompressed "
+                                 f"TFRecord file")
+            end = position + HEADER_BYTES + length + FOOTER_BYTES
+            if end > size:
+                return offsets, f"truncated in the record that begins at byte {position}"
+            offsets.append(end)
+            position = end
+    return offsets, None

@@ -1,0 +1,1 @@
+"""Raw text -> clean sentences -> a vocabulary."""

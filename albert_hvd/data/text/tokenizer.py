@@ -1,0 +1,88 @@
+"""SentencePiece vocabularies: text <-> ids.
+
+Special pieces are looked up by name, never by a fixed id: the old project's `sp10m.cased.v8`, which loads here
+unchanged, pads with 5.
+"""
+
+import hashlib
+import os
+import re
+
+import numpy as np
+
+from albert_hvd.errors import InputError
+from albert_hvd.runtime.files import check_readable
+
+WORD_START = "\u2581"  # SentencePiece's mark for "a space stood here"
+SPECIAL_PIECE = re.compile(r"<[^<>\s]+>|\[[A-Z]+\]")  # <cls>, <eop>; [CLS] in Google's vocabularies
+
+
+class Tokenizer:
+    """A SentencePiece model with the ids that pre-training needs.
+
+    Attributes: `vocab_size`; `cls_id sep_id mask_id pad_id unk_id`; `starts_word` bool (V,), pieces
+    that begin with U+2581; `is_special` bool (V,), pieces that are never masked nor drawn as a random
+    replacement; `model`, the bytes of the model file; their `sha256`; `path`.
+    """
+
+    @classmethod
+    def from_file(cls, path, flag="--tokenizer"):
+        """Load `path`; InputError when it is missing, no SentencePiece model, or lacks a special piece."""
+        if not os.path.isfile(path):
+            raise InputError(f"{flag}={path}: no such file; give a SentencePiece .model "
+                             f"(bin/train_tokenizer makes one)")
+        check_readable(path, flag)
+        with open(path, "rb") as file:
+            return cls(file.read(), path, flag)
+
+    def __init__(self, model, path="", flag="--tokenizer"):
+        """Args: `model`, the bytes of a .model file; `path` and `flag`, for messages."""
+        import sentencepiece
+
+        self.path, self.model = path, model
+        self.sha256 = hashlib.sha256(model).hexdigest()
+        if not model:  # which SentencePiece takes for a vocabulary without pieces
+            raise InputError(f"{flag}={path}: an empty file; give a SentencePiece .model")
+        try:
+            self._processor = processor = sentencepiece.SentencePieceProcessor(model_proto=model)
+            everyone = list(range(processor.get_piece_size()))
+            self._pieces = processor.id_to_piece(everyone)
+        except (RuntimeError, OSError, UnicodeDecodeError) as error:
+            raise InputError(f"{flag}={path}: not a SentencePiece model ({error}); "
+                             f"give the .model file, not the .vocab") from None
+        self.vocab_size = len(everyone)
+        self._ids = {piece: i for i, piece in enumerate(self._pieces)}
+        self.unk_id = processor.unk_id()
+        self.cls_id = self._special_id(flag, "<cls>", "[CLS]")
+        self.sep_id = self._special_id(flag, "<sep>", "[SEP]")
+        self.mask_id = self._special_id(flag, "<mask>", "[MASK]")
+        self.pad_id = self._ids.get("<pad>", self._ids.get("[PAD]", 0))
+        self.starts_word = np.array([piece.startswith(WORD_START) for piece in self._pieces])
+        self.is_special = np.array([processor.is_control(everyone), processor.is_unknown(everyone),
+                                    processor.is_unused(everyone)]).any(axis=0)
+        self.is_special[[i for piece, i in self._ids.items() if SPECIAL_PIECE.fullmatch(piece)]] = True
+        self.is_special[self.pad_id] = True
+
+    def _special_id(self, flag, *names):
+        for name in names:
+            if name in self._ids:
+                return self._ids[name]
+        raise InputError(f"{flag}={self.path}: the vocabulary has no {names[0]} piece; train one with "
+                         f"bin/train_tokenizer, or give one made with that control symbol")
+
+    def __reduce__(self):
+        return Tokenizer, (self.model, self.path)
+
+    def piece(self, token_id):
+        """The piece of an id, with its U+2581 mark."""
+        return self._pieces[token_id]
+
+    def encode_lines(self, lines, num_threads=1):
+        """Ids of each line, without special tokens: a list of int32 arrays (n_i,)."""
+        if not lines:
+            return []
+        return self._processor.encode(lines, return_type="numpy", num_threads=num_threads)
+
+    def decode(self, ids):
+        """The text of a sequence of ids."""
+        return self._processor.decode([int(i) for i in ids])

@@ -1,0 +1,149 @@
+"""The job of bin/train_tokenizer: files in, vocabulary and coverage report out.
+
+The defaults of `train_tokenizer` are those of the old project's `sp10m.cased.v8`.
+"""
+
+import io
+import itertools
+import os
+import re
+
+from albert_hvd.data.text.corpus import check_is_plain, read_lines
+from albert_hvd.data.text.tokenizer import Tokenizer
+from albert_hvd.errors import InputError
+from albert_hvd.runtime.files import expand_input_files, make_folder, whole_file
+
+CONTROL_SYMBOLS = ("<cls>", "<sep>", "<pad>", "<mask>", "<eod>")
+USER_DEFINED_SYMBOLS = ("<eop>", ".", "(", ")", '"', "-", "–", "£", "€", "#", "'")
+
+# SentencePiece silently skips a longer line (its own default), so longer ones are cut before it.
+MAX_SENTENCE_BYTES = 4192
+
+# The report needs a fair impression, not every line of a big corpus.
+MAX_REPORT_LINES = 50_000
+
+
+def train(input_file, model_prefix, coverage_file=None, report=print, **settings):
+    """Train a vocabulary on `input_file` (pattern) and report how it fits `coverage_file` (or the input).
+
+    Returns: the `Tokenizer`.
+    """
+    paths = expand_input_files(input_file)
+    held_out = expand_input_files(coverage_file, "--coverage_file") if coverage_file else paths
+    for path in [*paths, *held_out]:
+        check_is_plain(path, "--input_file" if path in paths else "--coverage_file")
+    if coverage_file and next(read_lines(held_out), None) is None:
+        raise InputError(f"--coverage_file={coverage_file}: no text in it; give held-out text or leave the flag out")
+    tokenizer = train_tokenizer(read_lines(paths), model_prefix, **settings)
+    report(f"{model_prefix}.model and .vocab: {tokenizer.vocab_size} pieces, sha256 {tokenizer.sha256[:16]}...")
+    coverage = coverage_report(tokenizer, itertools.islice(read_lines(held_out), MAX_REPORT_LINES))
+    where = "held-out text" if coverage_file else "the training text (give --coverage_file for held-out text)"
+    report(f"on {coverage['words']} words of {where}: {coverage['bytes_per_token']:.3f} bytes per token, "
+           f"{coverage['pieces_per_word']:.3f} pieces per word, unknown rate {coverage['unknown_rate']:.6f}")
+    return tokenizer
+
+
+def split_long_line(line, max_bytes=MAX_SENTENCE_BYTES):
+    """Cut a line into pieces of at most `max_bytes` UTF-8 bytes, at a space where there is one."""
+    pieces, start = [], 0
+    while start < len(line):
+        # A character takes at least one byte, so `max_bytes` characters are enough to look at.
+        head = line[start:start + max_bytes].encode("utf-8")[:max_bytes].decode("utf-8", errors="ignore")
+        if start + len(head) < len(line):
+            head = head[:head.rfind(" ") + 1] or head
+        start += len(head)
+        if head.strip():
+            pieces.append(head.strip())
+    return pieces
+
+
+def train_tokenizer(lines, model_prefix, vocab_size=32000, model_type="unigram",
+                    character_coverage=0.99995, control_symbols=CONTROL_SYMBOLS,
+                    user_defined_symbols=USER_DEFINED_SYMBOLS, input_sentence_size=2_000_000,
+                    random_seed=12345):
+    """Train a vocabulary and write `<model_prefix>.model` and `.vocab` (piece, tab, score).
+
+    The same lines and settings give the same bytes: sampling is seeded, and SentencePiece's number
+    of threads, which decides how its sums are split, is fixed.
+
+    Args:
+      lines: an iterable of str, one sentence each.
+      input_sentence_size: at most this many lines are sampled, which bounds the memory.
+    Returns: the new `Tokenizer`.
+    Raises: InputError when the text is empty, or too small for `vocab_size`.
+    """
+    import sentencepiece
+
+    make_folder(os.path.dirname(os.path.abspath(model_prefix)), "--model_prefix")
+    sentencepiece.set_random_generator_seed(random_seed)
+    counted, model = _NonEmpty(lines), io.BytesIO()
+    try:
+        # Into memory: a file name would become part of the model, and of its hash.
+        sentencepiece.SentencePieceTrainer.train(
+            sentence_iterator=iter(counted), model_writer=model, vocab_size=vocab_size, model_type=model_type,
+            character_coverage=character_coverage, control_symbols=list(control_symbols),
+            user_defined_symbols=list(user_defined_symbols), input_sentence_size=input_sentence_size,
+            shuffle_input_sentence=True, max_sentence_length=MAX_SENTENCE_BYTES + 1, num_threads=16, minloglevel=2)
+    except (RuntimeError, OSError) as error:
+        raise _training_error(str(error), counted, vocab_size) from error
+    processor = sentencepiece.SentencePieceProcessor(model_proto=model.getvalue())
+    vocabulary = "".join(f"{processor.id_to_piece(i)}\t{processor.get_score(i):g}\n"
+                         for i in range(processor.get_piece_size()))
+    for ending, data in ((".model", model.getvalue()), (".vocab", vocabulary.encode("utf-8"))):
+        with whole_file(model_prefix + ending, "--model_prefix") as file:
+            file.write(data)
+    return Tokenizer.from_file(model_prefix + ".model", "--model_prefix")
+
+
+class _NonEmpty:
+    """The non-empty lines of an iterable, long ones cut; `number` counts those handed out."""
+
+    def __init__(self, lines):
+        self._lines = lines
+        self.number = 0
+
+    def __iter__(self):
+        for line in self._lines:
+            # SentencePiece takes U+2581 for its own mark and a NUL for the end of the line.
+            line = line.replace("\0", " ").strip()
+            for piece in split_long_line(line):
+                self.number += 1
+                yield piece
+
+
+def _training_error(message, counted, vocab_size):
+    if counted.number == 0:
+        return InputError("--input_file: no text in it; give files with at least some sentences")
+    largest = re.search(r"set it to a value <= (\d+)", message)
+    if largest:
+        return InputError(f"--vocab_size={vocab_size}: too large for this text; the largest that works "
+                          f"is {largest.group(1)}: set --vocab_size to that or less, or give more text")
+    smallest = re.search(r"smaller than required_chars\. \d+ vs (\d+)", message)
+    if smallest:
+        return InputError(f"--vocab_size={vocab_size}: too small for the characters of this text; set it "
+                          f"above {smallest.group(1)}, or lower --character_coverage")
+    return InputError(f"--vocab_size={vocab_size}: SentencePiece could not train: {message}")
+
+
+def coverage_report(tokenizer, lines):
+    """How well a vocabulary fits some held-out text.
+
+    Returns: dict with `bytes_per_token`, `unknown_rate` (share of tokens that are `<unk>`),
+    `pieces_per_word` (words are runs without white space) and the totals `tokens`, `words`, `bytes`.
+    """
+    totals = dict(tokens=0, unknown=0, words=0, bytes=0)
+    batch = []
+    for line in [*lines, None]:
+        if line is not None:
+            batch.append(line)
+        if batch and (line is None or len(batch) == 10_000):
+            encoded = tokenizer.encode_lines(batch)
+            totals["tokens"] += sum(len(ids) for ids in encoded)
+            totals["unknown"] += sum(int((ids == tokenizer.unk_id).sum()) for ids in encoded)
+            totals["words"] += sum(len(text.split()) for text in batch)
+            totals["bytes"] += sum(len(text.encode("utf-8")) for text in batch)
+            batch = []
+    tokens, words = max(totals["tokens"], 1), max(totals["words"], 1)
+    return {"bytes_per_token": totals["bytes"] / tokens, "unknown_rate": totals["unknown"] / tokens,
+            "pieces_per_word": totals["tokens"] / words, "tokens": totals["tokens"],
+            "words": totals["words"], "bytes": totals["bytes"]}

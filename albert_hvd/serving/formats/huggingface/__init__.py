@@ -1,0 +1,1 @@
+"""Hugging Face's ALBERT: its names, weight files and tokenizer, read and written."""

@@ -1,0 +1,67 @@
+"""`bin/export --format=huggingface`: a folder that `transformers` loads with its Auto classes."""
+
+import json
+import os
+import shutil
+
+from safetensors import SafetensorError
+from safetensors.numpy import save_file
+
+from albert_hvd.run_folder.layout import CONFIG, VOCABULARY, trained_positions
+from albert_hvd.runtime.files import whole_folder
+from albert_hvd.serving.formats.huggingface.names import check_architecture, config_to_huggingface, to_huggingface
+from albert_hvd.serving.formats.huggingface.tokenizer import (read_sentencepiece_model, special_tokens_map,
+                                                              tokenizer_config, tokenizer_json)
+from albert_hvd.serving.formats.parts import MASKED_LM_HEAD, OPTIONAL_PARTS
+from albert_hvd.serving.formats.vocabulary import fitting_tokenizer
+from albert_hvd.serving.model_card import model_card
+
+
+def export_huggingface(source, output_dir, license_name=None, tokenizer_flag="--tokenizer"):
+    """Write a Hugging Face folder: config, weights, tokenizer and model card.
+
+    Args:
+      source: a `sources.ModelSource`; variables that it lists as missing are left out.
+      output_dir: a new or empty folder; it appears only when everything in it is written.
+      license_name: for the model card, as Hugging Face spells it ("apache-2.0"); None: not stated.
+      tokenizer_flag: the flag that names the vocabulary, for messages.
+
+    Raises:
+      InputError: another architecture than "albert", no vocabulary or one that does not fit, an
+        `output_dir` that holds something, or a full disk.
+    """
+    check_architecture(source.config)
+    tokenizer = fitting_tokenizer(source, flag=tokenizer_flag)
+    arrays = {path: array for path, array in source.arrays.items() if path not in source.missing}
+    architecture = transformers_class(arrays)
+    sentencepiece_model = read_sentencepiece_model(source.tokenizer_path)
+    documents = {
+        CONFIG: config_to_huggingface(source.config, tokenizer, architecture),
+        "tokenizer.json": tokenizer_json(sentencepiece_model, tokenizer),
+        "tokenizer_config.json": tokenizer_config(tokenizer, trained_positions(source.folder, source.config)),
+        "special_tokens_map.json": special_tokens_map(tokenizer),
+    }
+    card = model_card(source.folder, source.config, tokenizer, architecture, license_name)
+    _write_folder(output_dir, to_huggingface(arrays), documents, card, source.tokenizer_path)
+
+
+def transformers_class(paths):
+    """The class that these variables are complete for."""
+    has = {part: any(path.startswith(part) for path in paths) for part in OPTIONAL_PARTS}
+    if all(has.values()):
+        return "AlbertForPreTraining"
+    return "AlbertForMaskedLM" if has[MASKED_LM_HEAD] else "AlbertModel"
+
+
+def _write_folder(output_dir, tensors, documents, card, tokenizer_path):
+    with whole_folder(output_dir, "--output_dir", (SafetensorError,)) as folder:
+        save_file(tensors, os.path.join(folder, "model.safetensors"), metadata={"format": "pt"})
+        for file_name, values in documents.items():
+            _write_text(os.path.join(folder, file_name), json.dumps(values, indent=2, ensure_ascii=False) + "\n")
+        _write_text(os.path.join(folder, "README.md"), card)
+        shutil.copyfile(tokenizer_path, os.path.join(folder, VOCABULARY))
+
+
+def _write_text(path, text):
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(text)

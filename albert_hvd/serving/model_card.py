@@ -1,0 +1,152 @@
+"""The model card of an exported model: a README.md from what the run itself wrote down.
+
+Everything in it comes from files: flags.json, train_log.jsonl and eval_results.json of the run, and the
+manifest.json beside its records. What they do not tell is left out or said to be unknown.
+"""
+
+import glob
+import json
+import os
+
+from albert_hvd.data.records.manifest import MANIFEST
+from albert_hvd.run_folder.layout import EVAL_RESULTS, FLAGS, TRAIN_LOG, trained_positions
+from albert_hvd.run_folder.logs import read_log
+from albert_hvd.runtime.files import read_json_object
+
+_RECIPE_FLAGS = ("num_train_steps", "train_batch_size", "max_seq_length", "max_predictions_per_seq", "optimizer",
+                 "learning_rate", "num_warmup_steps", "precision", "pack_sequences", "accumulation_steps", "size",
+                 "seed")
+_LIST_FLAGS = ("input_file", "eval_input_file")
+
+_CITATION = """@inproceedings{lan2020albert,
+  title = {{ALBERT}: A Lite {BERT} for Self-supervised Learning of Language Representations},
+  author = {Zhenzhong Lan and Mingda Chen and Sebastian Goodman and Kevin Gimpel and Piyush Sharma and Radu Soricut},
+  booktitle = {International Conference on Learning Representations},
+  year = {2020},
+  url = {https://openreview.net/forum?id=H1eA7AEtvS}
+}"""
+
+
+def model_card(folder, config, tokenizer, architecture, license_name=None):
+    """The text of a model card.
+
+    Args:
+      folder: where the model came from: a run, one of its checkpoints, or any other folder.
+      config: `AlbertConfig`.
+      tokenizer: `tokenizer.Tokenizer`.
+      architecture: name of the transformers class that the weights are complete for.
+      license_name: as Hugging Face spells it; None leaves the field out.
+    """
+    run = run_folder(folder)
+    flags, results = (read_json_object(os.path.join(run, name)) if run else {} for name in (FLAGS, EVAL_RESULTS))
+    manifest = _manifest(flags)
+    sections = [
+        _front_matter(architecture, license_name),
+        "# ALBERT for Bahasa Malaysia\n",
+        _model_section(config, tokenizer, architecture),
+        "## How to load it\n", _loading_section(architecture, tokenizer),
+        "## Data\n", _data_section(manifest),
+        "## Recipe\n", _recipe_section(flags, _last_record(run)),
+        "## Evaluation\n", _evaluation_section(results),
+        "## Intended use\n", "Fine-tuning on tasks in Bahasa Malaysia, such as classification and tagging, and "
+                             "filling in masked words.\n",
+        "## Limits\n", _limits_section(trained_positions(run or folder, config)),
+        "## Citation\n", f"```bibtex\n{_CITATION}\n```\n",
+    ]
+    return "\n".join(sections)
+
+
+def run_folder(folder):
+    """The run that a folder belongs to: itself, or the one above checkpoints/step_*; None for neither."""
+    folder = os.path.abspath(folder)
+    if os.path.basename(folder).startswith("step_"):
+        folder = os.path.dirname(folder)
+    if os.path.basename(folder) == "checkpoints":
+        folder = os.path.dirname(folder)
+    return folder if os.path.exists(os.path.join(folder, FLAGS)) else None
+
+
+def _last_record(run):
+    path = run and os.path.join(run, TRAIN_LOG)
+    records = read_log(path) if path and os.path.exists(path) else []
+    return records[-1] if records else {}
+
+
+def _manifest(flags):
+    """The manifest beside the first file of training records, empty when it is out of reach."""
+    pattern = str(flags.get("input_file") or "").split(",")[0].strip()
+    paths = sorted(glob.glob(pattern)) if pattern else []
+    return read_json_object(os.path.join(os.path.dirname(paths[0]), MANIFEST)) if paths else {}
+
+
+def _front_matter(architecture, license_name):
+    lines = ["---", "language:", "- ms"]
+    if license_name:
+        lines.append(f"license: {json.dumps(license_name)}")
+    lines += ["library_name: transformers", "tags:", "- albert", "- bahasa-malaysia", "- masked-lm"]
+    lines.append("pipeline_tag: " + ("feature-extraction" if architecture == "AlbertModel" else "fill-mask"))
+    return "\n".join([*lines, "---", ""])
+
+
+def _model_section(config, tokenizer, architecture):
+    return (f"An ALBERT of Google's v2 architecture: {config.num_hidden_layers} layers that share their weights, "
+            f"hidden size {config.hidden_size}, {config.num_attention_heads} heads, "
+            f"embedding size {config.embedding_size}, {config.max_position_embeddings} positions. "
+            f"Vocabulary: {tokenizer.vocab_size} SentencePiece pieces, sha256 `{tokenizer.sha256}`. "
+            f"The weights are complete for `{architecture}`.\n")
+
+
+def _loading_section(architecture, tokenizer):
+    auto = {"AlbertForPreTraining": "AutoModelForPreTraining", "AlbertForMaskedLM": "AutoModelForMaskedLM"}
+    name = auto.get(architecture, "AutoModel")
+    lines = ["```python", f"from transformers import AutoTokenizer, {name}, pipeline", "",
+             'tokenizer = AutoTokenizer.from_pretrained("path/to/this/folder")',
+             f'model = {name}.from_pretrained("path/to/this/folder")']
+    if architecture != "AlbertModel":
+        mask = tokenizer.piece(tokenizer.mask_id)
+        lines.append(f'pipeline("fill-mask", "path/to/this/folder")("Kuala Lumpur ialah ibu {mask} Malaysia")')
+    lines += ["```", "", "Load the tokenizer with `AutoTokenizer`: `AlbertTokenizer` would lower-case the text.", ""]
+    return "\n".join(lines)
+
+
+def _data_section(manifest):
+    if not manifest:
+        return "Unknown: the manifest of the training records was not at hand when this card was made.\n"
+    shards = manifest.get("shards", {}).values()
+    rows = [("records", sum(shard.get("num_records", 0) for shard in shards)),
+            ("real tokens", sum(shard.get("num_real_tokens", 0) for shard in shards))]
+    for name, build in sorted(manifest.get("builds", {}).items()):
+        rows += [(f"text of {name}", ", ".join(os.path.basename(path) for path in build.get("input_files", [])))]
+        rows += [(key, value) for key, value in sorted(build.get("options", {}).items())]
+    return _table(("", "training records"), rows)
+
+
+def _recipe_section(flags, last):
+    rows = [(key, flags[key]) for key in _RECIPE_FLAGS if flags.get(key) is not None]
+    rows += [(key, ", ".join(os.path.basename(part) for part in flags[key].split(",")))
+             for key in _LIST_FLAGS if flags.get(key)]
+    rows += [(f"last logged {key}", last[key]) for key in ("step", "loss", "masked_lm_loss", "masked_lm_accuracy",
+                                                           "sentence_loss") if key in last]
+    return _table(("setting", "value"), rows) if rows else "Unknown: the flags of the run were not at hand.\n"
+
+
+def _evaluation_section(results):
+    if not results:
+        return "Not evaluated with this program.\n"
+    return _table(("held-out records", "value"), results.items())
+
+
+def _limits_section(max_seq_length):
+    return (f"Texts of more than {max_seq_length} pieces are cut. The model repeats what its training "
+            f"text says, prejudice and errors included. It was not tested for any use in which a wrong answer does "
+            f"harm.\n")
+
+
+def _table(head, rows):
+    """A Markdown table of two columns."""
+    def cell(value):
+        text = f"{value:.6g}" if isinstance(value, float) else str(value)
+        return " ".join(text.replace("|", "\\|").split())
+
+    lines = [f"| {head[0]} | {head[1]} |", "|---|---|", *(f"| {cell(key)} | {cell(value)} |" for key, value in rows)]
+    return "\n".join(lines) + "\n"

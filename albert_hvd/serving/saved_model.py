@@ -1,0 +1,54 @@
+"""A trained model as two compiled functions: encode rows of ids, and score the vocabulary at masked positions.
+
+`text_model.py` calls them, `formats/saved_model.py` writes them to disk.
+"""
+
+import tensorflow as tf
+
+from albert_hvd.model.encoder import named_variables
+from albert_hvd.model.pretraining_model import AlbertPretrainer
+from albert_hvd.serving.formats.parts import MASKED_LM_HEAD, POOLER
+
+
+def _rows(name):
+    """Any number of rows of any length: one trace serves them all."""
+    return tf.TensorSpec([None, None], tf.int32, name=name)
+
+
+_ROWS = [_rows(name) for name in ("input_ids", "input_mask", "segment_ids")]
+
+
+class ServingModel(tf.Module):
+    """The model of a `sources.ModelSource`, in float32 and without dropout.
+
+    Attributes:
+      has_pooler, has_masked_lm: whether the source has the weights of these parts.
+    """
+
+    def __init__(self, source):
+        super().__init__(name="albert")
+        self.has_pooler, self.has_masked_lm = (
+            not any(path.startswith(part) for path in source.missing) for part in (POOLER, MASKED_LM_HEAD))
+        self.pretrainer = AlbertPretrainer(source.config)
+        for path, variable in named_variables(self.pretrainer).items():
+            if path not in source.missing:
+                variable.assign(source.arrays[path])
+
+    @tf.function(input_signature=_ROWS)
+    def encode(self, input_ids, input_mask, segment_ids):
+        """int32 (B, S) each -> dict of float32: `sequence_output` (B, S, H); `pooled_output` (B, H) with a pooler."""
+        sequence_output, pooled_output = self.pretrainer.encoder(input_ids, input_mask, segment_ids)
+        outputs = {"sequence_output": sequence_output}
+        if self.has_pooler:
+            outputs["pooled_output"] = pooled_output[:, 0]
+        return outputs
+
+    @tf.function(input_signature=[*_ROWS, _rows("masked_positions")])
+    def fill_mask(self, input_ids, input_mask, segment_ids, masked_positions):
+        """int32 (B, S) thrice and (B, P) -> {`log_probs`: float32 (B, P, V)}."""
+        sequence_output, _ = self.pretrainer.encoder(input_ids, input_mask, segment_ids)
+        rows, length = tf.shape(input_ids)[0], tf.shape(input_ids)[1]
+        flat = tf.reshape(masked_positions + tf.range(rows)[:, None] * length, [-1])
+        log_probs = tf.nn.log_softmax(self.pretrainer.masked_lm_logits(sequence_output, flat))
+        shape = [rows, tf.shape(masked_positions)[1], self.pretrainer.config.vocab_size]
+        return {"log_probs": tf.reshape(log_probs, shape)}

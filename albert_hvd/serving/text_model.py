@@ -1,0 +1,174 @@
+"""A trained model from Python: vectors of texts, and candidates for masked words."""
+
+import numpy as np
+
+from albert_hvd.data.text.masked_text import MaskedTextTokenizer, fill
+from albert_hvd.errors import InputError
+from albert_hvd.model.config import AlbertConfig
+from albert_hvd.run_folder.layout import trained_positions
+from albert_hvd.serving.formats.sources import read_model, warn_of_other_architecture
+from albert_hvd.serving.formats.vocabulary import fitting_tokenizer
+from albert_hvd.serving.saved_model import ServingModel
+
+POOLINGS = ("mean", "cls", "pooler")
+
+# Rows of one call of the model, and positions of all of them together, which bounds the memory.
+_MAX_ROWS, _MAX_POSITIONS = 64, 4096
+
+
+def load(path, tokenizer=None, config=None, path_flag="path", tokenizer_flag="tokenizer"):
+    """Load a model: a run of bin/pretrain or one of its checkpoints, a TF1 checkpoint, a Hugging Face folder.
+
+    Args:
+      path: the folder, or the prefix of a TF1 checkpoint.
+      tokenizer: SentencePiece .model; None: the one in the folder.
+      config: JSON file of a TF1 checkpoint's sizes; None: the one beside it.
+      path_flag, tokenizer_flag: what the arguments are called in messages.
+
+    Returns:
+      `TextModel`.
+
+    Raises:
+      InputError: no model there, no vocabulary known, or one that does not fit the model.
+    """
+    source = read_model(path, path_flag, config=config and AlbertConfig.from_json_file(config))
+    warn_of_other_architecture(source, config)
+    return TextModel(source, fitting_tokenizer(source, tokenizer, tokenizer_flag))
+
+
+class TextModel:
+    """A model with its vocabulary.
+
+    Args:
+      source: a `sources.ModelSource`.
+      tokenizer: the `tokenizer.Tokenizer` that it was trained with.
+
+    Attributes:
+      max_seq_length: the longest row, <cls> and <sep> included, that it is given: what the model has positions for,
+        or the `--max_seq_length` of its run when that is less, for further positions were never trained.
+    """
+
+    def __init__(self, source, tokenizer):
+        self._folder, self._config, self._tokenizer = source.folder, source.config, tokenizer
+        self._texts = MaskedTextTokenizer(tokenizer)
+        self._model = ServingModel(source)
+        self.max_seq_length = trained_positions(source.folder, source.config)
+
+    def encode(self, texts, pooling="mean"):
+        """One vector for each text: float32 (B, H).
+
+        A text of more pieces than `max_seq_length` leaves room for is cut at the end.
+
+        Args:
+          texts: list of str.
+          pooling: "mean" over all pieces, <cls> and <sep> included; "cls", the output at <cls>; "pooler", the
+            same through the pooler, which is trained for the order of sentences.
+
+        Raises:
+          InputError: another `pooling`, or "pooler" for a model without pooler.
+        """
+        if pooling not in POOLINGS:
+            raise InputError(f"pooling={pooling!r} is unknown; give one of {', '.join(POOLINGS)}")
+        if pooling == "pooler" and not self._model.has_pooler:
+            raise InputError(f"{self._folder}: this model has no pooler; give pooling=\"mean\" or \"cls\"")
+        bodies = [self._texts.encode(text)[:self._most_pieces] for text in texts]
+        vectors = np.zeros([len(bodies), self._config.hidden_size], np.float32)
+        for numbers in _batches([len(body) for body in bodies]):
+            rows = self._rows([bodies[number] for number in numbers])
+            outputs = self._model.encode(*rows)
+            vectors[numbers] = _pool(outputs, rows[1], pooling)
+        return vectors
+
+    def fill_mask(self, text, top_k=5):
+        """Candidates for each mask of a text; see `fill_masks`."""
+        return self.fill_masks([text], top_k)[0]
+
+    def fill_masks(self, texts, top_k=5):
+        """The likeliest pieces for each `<mask>` (or `[MASK]`) of each text, each mask seen with the others masked.
+
+        Of a text with more pieces than `max_seq_length` leaves room for, it sees those around the mask.
+
+        Args:
+          texts: list of str.
+          top_k: number of candidates.
+
+        Returns:
+          For each text a list with, for each of its masks, a list of (piece with its U+2581 mark, probability,
+          text with this mask filled in), the likeliest first.
+
+        Raises:
+          InputError: a text without mask, or a model without masked-LM head.
+        """
+        if not self._model.has_masked_lm:
+            raise InputError(f"{self._folder}: this model has no masked-LM head, so it cannot fill in masks; "
+                             f"give one that was exported or saved with it")
+        if top_k < 1:
+            raise InputError(f"top_k={top_k}: give at least 1")
+        bodies = [self._texts.encode(text) for text in texts]
+        positions = [np.flatnonzero(body == self._tokenizer.mask_id) for body in bodies]
+        for text, found in zip(texts, positions, strict=True):
+            if not found.size:
+                raise InputError(f"no mask in {text!r}: write <mask> where a word is to be guessed")
+        # A row for each mask, so that each has a window of its own and the scores of a batch stay small.
+        windows = [_window(body, position, self._most_pieces)
+                   for body, found in zip(bodies, positions, strict=True) for position in found]
+        candidates = iter(self._candidates(windows, top_k))
+        return [[[(piece, probability, fill(text, number, piece)) for piece, probability in next(candidates)]
+                 for number in range(found.size)] for text, found in zip(texts, positions, strict=True)]
+
+    @property
+    def _most_pieces(self):
+        """Pieces of a row besides <cls> and <sep>."""
+        return self.max_seq_length - 2
+
+    def _candidates(self, windows, top_k):
+        """For each (body, position of the mask): list of (piece, probability)."""
+        found = [None] * len(windows)
+        for numbers in _batches([len(body) for body, _ in windows]):
+            bodies, positions = zip(*(windows[number] for number in numbers), strict=True)
+            masked_positions = np.array(positions, np.int32)[:, None] + 1  # behind <cls>
+            log_probs = self._model.fill_mask(*self._rows(bodies), masked_positions)["log_probs"].numpy()[:, 0]
+            for number, row in zip(numbers, log_probs, strict=True):
+                best = np.argsort(-row, kind="stable")[:top_k]
+                found[number] = [(self._tokenizer.piece(i), float(np.exp(row[i]))) for i in best]
+        return found
+
+    def _rows(self, bodies):
+        """<cls> body <sep>, padded to the longest: input_ids, input_mask and segment_ids, int32 (B, S) each."""
+        length = max(len(body) for body in bodies) + 2
+        input_ids = np.full([len(bodies), length], self._tokenizer.pad_id, np.int32)
+        input_mask = np.zeros_like(input_ids)
+        for row, body in enumerate(bodies):
+            input_ids[row, :len(body) + 2] = [self._tokenizer.cls_id, *body, self._tokenizer.sep_id]
+            input_mask[row, :len(body) + 2] = 1
+        return input_ids, input_mask, np.zeros_like(input_ids)
+
+
+def _batches(lengths):
+    """Numbers of the texts of each batch, those of similar length together: lists of int."""
+    batch = []
+    for number in sorted(range(len(lengths)), key=lengths.__getitem__):
+        positions = (len(batch) + 1) * (lengths[number] + 2)  # ascending: this one is the longest so far
+        if batch and (len(batch) == _MAX_ROWS or positions > _MAX_POSITIONS):
+            yield batch
+            batch = []
+        batch.append(number)
+    if batch:
+        yield batch
+
+
+def _pool(outputs, input_mask, pooling):
+    """The outputs of `ServingModel.encode` and input_mask (B, S) -> float32 (B, H)."""
+    if pooling == "pooler":
+        return outputs["pooled_output"].numpy()
+    sequence_output = outputs["sequence_output"].numpy()
+    if pooling == "cls":
+        return sequence_output[:, 0]
+    weights = input_mask.astype(np.float32)[:, :, None]
+    return (sequence_output * weights).sum(axis=1) / weights.sum(axis=1)
+
+
+def _window(body, position, size):
+    """At most `size` ids around a position, and the position among them."""
+    start = min(max(position - size // 2, 0), max(len(body) - size, 0))
+    return body[start:start + size], position - start

@@ -1,0 +1,107 @@
+"""What training says of itself as it goes: its logs, TensorBoard, and lines or a bar on the console. Rank 0 only."""
+
+import contextlib
+import os
+import sys
+import time
+
+import numpy as np
+from tqdm import tqdm
+
+from albert_hvd.errors import InputError, RunFailed
+from albert_hvd.run_folder.layout import EVAL_LOG, TRAIN_LOG
+from albert_hvd.run_folder.logs import JsonLines, cannot_write
+
+_ON_TENSORBOARD = ("loss", "masked_lm_loss", "sentence_loss", "masked_lm_accuracy", "learning_rate",
+                   "grad_norm", "sequences_per_sec", "real_tokens_per_sec", "data_wait_fraction")
+
+
+class _Events:
+    """The TensorBoard files of a folder. Raises RunFailed when the disk is full, InputError when it is at once."""
+
+    def __init__(self, folder):
+        import tensorflow as tf
+
+        self._folder, self._summary, self._error = folder, tf.summary, tf.errors.OpError
+        with self._told_as(InputError):
+            self._writer = tf.summary.create_file_writer(folder)
+
+    def write(self, step, values):
+        """Append a dict of numbers."""
+        with self._told_as(RunFailed):
+            # As numbers of NumPy: TensorFlow keeps every number of Python's that it has ever been given.
+            with self._writer.as_default(step=np.int64(step)):
+                for name, value in values.items():
+                    self._summary.scalar(name, np.float32(value))
+            self._writer.flush()
+
+    @contextlib.contextmanager
+    def _told_as(self, kind):
+        try:
+            yield
+        except self._error as error:
+            # Of several lines only the first says what happened: "{{node}} path; No space left on device".
+            raise kind(cannot_write(self._folder, error.message.splitlines()[0].split("; ")[-1])) from None
+
+    def close(self):
+        self._writer.close()
+
+
+class TrainLog:
+    """Writes one record every so many steps.
+
+    Args:
+      output_dir: the run's folder.
+      first_step: the step that the run starts or resumes from.
+      num_train_steps: for the progress bar.
+    """
+
+    def __init__(self, output_dir, first_step, num_train_steps):
+        self._records = JsonLines(os.path.join(output_dir, TRAIN_LOG), first_step)
+        self._evaluations = JsonLines(os.path.join(output_dir, EVAL_LOG), first_step)
+        self._events = _Events(os.path.join(output_dir, "tensorboard"))
+        self._first_step, self._began = first_step, time.monotonic()
+        self._bar = tqdm(total=num_train_steps, initial=first_step, unit="step", smoothing=0.1,
+                         disable=not sys.stderr.isatty())
+
+    def advance(self):
+        """Move the progress bar by a step."""
+        self._bar.update()
+
+    def write(self, record):
+        """Append a record and show it; `record` is a dict with the keys of DESIGN's train_log."""
+        self._records.write(record)
+        self._events.write(record["step"], {name: record[name] for name in _ON_TENSORBOARD})
+        if self._bar.disable:
+            print(self._console_line(record), flush=True)
+        else:
+            self._bar.set_postfix_str(f"loss {record['loss']:.3f} mlm acc {record['masked_lm_accuracy']:.3f} "
+                                      f"{record['real_tokens_per_sec']:.0f} real tok/s")
+
+    def _console_line(self, record):
+        """A line with a progress bar, for output that is not a terminal (as under mpirun)."""
+        # The time left is reckoned from the pace since this start: before it there may have been other ranks.
+        bar = tqdm.format_meter(record["step"], self._bar.total, time.monotonic() - self._began,
+                                initial=self._first_step, ncols=56, ascii=True,
+                                bar_format="{percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} <{remaining}")
+        return (f"{bar}  loss {record['loss']:.4f}  mlm {record['masked_lm_loss']:.4f} "
+                f"acc {record['masked_lm_accuracy']:.4f}  sentence {record['sentence_loss']:.4f}  "
+                f"lr {record['learning_rate']:.3g}  {record['sequences_per_sec']:.1f} seq/s  "
+                f"{record['real_tokens_per_sec']:.0f} real tok/s  data wait {100 * record['data_wait_fraction']:.1f}%")
+
+    def write_evaluation(self, step, results):
+        """Append held-out results to `eval_log.jsonl` and show them on TensorBoard and the console."""
+        self._evaluations.write({"step": step, **results})
+        self._events.write(step, {f"eval/{name}": value for name, value in results.items()})
+        self.say(f"eval at step {step}: " + "  ".join(f"{name} {value:.4f}" for name, value in results.items()))
+
+    def say(self, line):
+        """Print a line without breaking the progress bar."""
+        tqdm.write(line)
+        sys.stdout.flush()
+
+    def close(self):
+        self._bar.close()
+        self._events.close()
+        self._records.close()
+        self._evaluations.close()

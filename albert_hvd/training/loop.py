@@ -1,0 +1,166 @@
+"""The training loop: steps, log lines, evaluations and checkpoints, until the end or a signal.
+
+Every decision rests on values that are the same on all ranks (flags, the results of a step or of an
+evaluation, a stop agreed upon), so that all ranks evaluate, save and leave together.
+"""
+
+import socket
+import time
+
+from albert_hvd.errors import InputError, RunFailed, StoppedBySignal
+from albert_hvd.run_folder.logs import write_status
+from albert_hvd.runtime import distributed
+from albert_hvd.training.console import TrainLog
+from albert_hvd.training.profiling import StepProfiler, parse_profile_steps
+
+
+class TrainingLoop:
+    """Runs one `Training` to its end.
+
+    Args:
+      training: `training_setup.Training`.
+      stop_request: an entered `StopRequest`.
+      stall_watch: an entered `StallWatch`.
+    """
+
+    def __init__(self, training, stop_request, stall_watch):
+        self._training, self._options = training, training.options
+        self._stop_request, self._stall_watch = stop_request, stall_watch
+        self._log = None
+        if distributed.rank() == 0:
+            self._log = TrainLog(self._options.output_dir, training.step, self._options.num_train_steps)
+        steps = parse_profile_steps(self._options.profile_steps, self._options.num_train_steps)
+        self._profiler = StepProfiler(self._options.output_dir, steps, is_rank_0=distributed.rank() == 0)
+        self._began = time.monotonic() - training.elapsed_sec
+        self._cpu_sec_before = training.cpu_sec
+
+    def run(self):
+        """Train until the last step, an early stop or a signal.
+
+        Raises:
+          StoppedBySignal: after SIGTERM or SIGUSR1 to any rank, with a checkpoint saved.
+          RunFailed: the gradients were not finite `max_bad_steps` times in a row, or a checkpoint
+            could not be written.
+        """
+        training = self._training
+        if self._log:
+            write_status(self._options.output_dir, "running", training.step)
+        try:
+            stopped = self._train()
+            training.finish_saving()
+        except BaseException as error:
+            self._report_failure(error)
+            raise
+        finally:
+            self._profiler.close()
+            if self._log:
+                self._log.close()
+            training.close()
+        self._finish(stopped)
+
+    def _train(self):
+        """Returns whether a signal ended the training."""
+        training = self._training
+        stopped = self._stop_request.agreed()
+        # A signal may have interrupted the evaluation that was due at the step of the checkpoint.
+        if not stopped and self._evaluation_is_due() and training.evaluations.last_step < training.step:
+            stopped = self._evaluate() is None
+        while not stopped and not training.is_over():
+            self._profiler.before(training.step + 1)
+            result = training.run_step(stop=bool(self._stop_request.name))
+            self._stall_watch.progress(training.step)
+            self._profiler.after(training.step)
+            if result.skipped:
+                self._report_skipped_update(result)
+            else:
+                # A stop asked for in a skipped step is asked for again in the next one.
+                stopped = self._after_update(stopped=result.stop > 0)
+        return stopped
+
+    def _after_update(self, stopped):
+        """Log, evaluate and save what is due after an update; returns whether to stop by a signal."""
+        training, options = self._training, self._options
+        training.elapsed_sec = time.monotonic() - self._began
+        saving = stopped or training.is_over() or training.step % options.save_checkpoints_steps == 0
+        evaluating = not stopped and self._evaluation_is_due()
+        # A line wherever a checkpoint may be: a resumed run then has the same lines as one that
+        # never stopped.
+        if saving or evaluating or training.step == 1 or training.step % options.log_every_steps == 0:
+            own_cpu_sec = time.process_time()  # since the process began, start-up and evaluations included
+            training.cpu_sec = self._cpu_sec_before + sum(distributed.gather_objects(own_cpu_sec, "cpu_sec"))
+            self._write_log()
+        if self._log:
+            self._log.advance()
+        if evaluating:
+            is_best = self._evaluate()
+            stopped = is_best is None
+            saving = saving or stopped or is_best or training.is_over()
+        if saving:
+            training.save()
+        return stopped
+
+    def _write_log(self):
+        training = self._training
+        if self._log:
+            record = training.window.record(training.step, self._options.max_seq_length, training.elapsed_sec)
+            self._log.write({**record, "cpu_sec": training.cpu_sec, "skipped_updates": training.skipped_updates})
+
+    def _evaluation_is_due(self):
+        every = self._options.eval_every_steps
+        return bool(every) and self._training.step > 0 and self._training.step % every == 0
+
+    def _evaluate(self):
+        """Evaluate; returns whether it was the best so far, or None when a signal interrupted it."""
+        training = self._training
+        results = training.evaluate(self._should_stop)
+        if results is None:
+            return None
+        if self._log:
+            self._log.write_evaluation(training.step, results)
+        return training.evaluations.add(training.step, results["loss"])
+
+    def _should_stop(self):
+        """Asked before each batch of an evaluation."""
+        self._stall_watch.progress(self._training.step)
+        return self._stop_request.agreed()
+
+    def _report_skipped_update(self, result):
+        """Say that an update was skipped; give up, on all ranks, after `max_bad_steps` bad ones in a row."""
+        training, count = self._training, int(result.bad_steps)
+        if not count:
+            if self._log:
+                self._log.say(f"float16 overflow after step {training.step}: update skipped, "
+                              f"loss scale now {result.loss_scale:g}")
+            return
+        if self._log:
+            self._log.say(f"warning: gradients are not finite (norm {result.grad_norm}) after step {training.step}: "
+                          f"update skipped, {count} in a row")
+        if count >= self._options.max_bad_steps:
+            training.finish_saving()
+            raise RunFailed(f"training diverged: {count} updates in a row had gradients that are not finite; "
+                            f"{training.last_checkpoint()}; lower --learning_rate or lengthen --num_warmup_steps")
+
+    def _report_failure(self, error):
+        """Whichever rank fails leaves word of it; the launcher may end rank 0 before it knows."""
+        reason = str(error) if isinstance(error, RunFailed) else f"{type(error).__name__}: {error}"
+        place = f"rank {distributed.rank()} on {socket.gethostname()}"
+        try:
+            write_status(self._options.output_dir, "failed", self._training.step, f"{place}: {reason}")
+        except InputError:
+            pass  # the disk may be full; what is being raised says more
+
+    def _finish(self, stopped):
+        """Write the last status and leave together: a rank that exits early takes the others down."""
+        options, training = self._options, self._training
+        if distributed.rank() == 0:
+            if stopped:
+                name = self._stop_request.name
+                write_status(options.output_dir, "stopped", training.step, name or "signal to another rank")
+                print(f"stopped at step {training.step} by {name or 'a signal to another rank'}; "
+                      f"{training.last_checkpoint()}: run the same command to go on", flush=True)
+            else:
+                write_status(options.output_dir, "finished", training.step, training.why_over())
+                print(f"finished: step {training.step}, {training.why_over()}; {options.output_dir}", flush=True)
+        distributed.barrier()
+        if stopped:
+            raise StoppedBySignal

@@ -1,0 +1,187 @@
+"""Pre-training from the flags to the last checkpoint.
+
+    horovodrun -np 3 bin/pretrain --input_file='data/train-*.tfrecord' --output_dir=runs/base ...
+
+Set-up reads from top to bottom in `pretrain`; the loop is in loop.py. The same call on the
+same folder resumes: the newest checkpoint holds the weights, the moments, and how many records have
+been read, from which the order of all further ones follows.
+"""
+
+import dataclasses
+import functools
+import json
+import math
+import os
+import platform
+import sys
+
+from albert_hvd.data.batches.training_batches import find_tokenizer, open_training_records
+from albert_hvd.data.records.dataset import open_records
+from albert_hvd.errors import InputError
+from albert_hvd.model.config import AlbertConfig
+from albert_hvd.run_folder.checkpoints import CheckpointFolder
+from albert_hvd.run_folder.layout import CONFIG, EVAL_LOG, FLAGS, STATUS, TRAIN_LOG, VOCABULARY, write_model_files
+from albert_hvd.run_folder.lock import one_run_in
+from albert_hvd.run_folder.logs import write_atomically, write_status
+from albert_hvd.runtime import distributed
+from albert_hvd.runtime.files import make_folder, remove_partial_files
+from albert_hvd.runtime.signals import StopRequest
+from albert_hvd.runtime.stall_watch import StallWatch
+from albert_hvd.serving.formats.sources import kind_of
+from albert_hvd.training.batch_plan import (activation_bytes_per_row, cpu_memory_per_rank, gpu_memory_per_rank,
+                                            plan_batch)
+from albert_hvd.training.profiling import parse_profile_steps
+
+
+@dataclasses.dataclass(frozen=True)
+class PretrainingOptions:
+    """The flags of `bin/pretrain` that the library acts on; they are documented there."""
+
+    input_file: str
+    output_dir: str
+    bert_config_file: str
+    init_checkpoint: str = None
+    tokenizer: str = None
+    max_seq_length: int = 512
+    max_predictions_per_seq: int = 51
+    pack_sequences: bool = False
+    dynamic_masking: bool = False
+    masking: str = "whole_word"
+    masked_lm_prob: float = 0.15
+    skip_corrupt: bool = False
+    train_batch_size: int = 60
+    accumulation_steps: int = 0
+    optimizer: str = "lamb"
+    learning_rate: float = 1.76e-3
+    num_train_steps: int = 100000
+    num_warmup_steps: int = 10
+    weight_decay: float = 0.01
+    clip_norm: float = 1.0
+    seed: int = 12345
+    precision: str = "float32"
+    initial_loss_scale: float = 32768.0
+    loss_scale_growth_steps: int = 2000
+    recompute: bool = False
+    xla: bool = False
+    fp16_allreduce: bool = False
+    deterministic: bool = False
+    save_checkpoints_steps: int = 1000
+    keep_checkpoints: int = 5
+    log_every_steps: int = 100
+    max_bad_steps: int = 10
+    stall_warn_sec: int = 60
+    stall_abort_sec: int = 900
+    eval_input_file: str = None
+    eval_every_steps: int = 0
+    early_stop_evaluations: int = 0
+    eval_batch_size: int = 60
+    max_eval_steps: int = 0
+    use_gpu: bool = None
+    num_gpu_cores: int = 0
+    profile_steps: str = None
+
+
+def pretrain(options):
+    """Train until `num_train_steps`, from the start or from the newest checkpoint of `output_dir`.
+
+    Raises:
+      InputError: on every rank, before any training, when a flag or a file is not as it must be, or another run
+        writes to `output_dir`.
+      StoppedBySignal: after SIGTERM or SIGUSR1 to any rank, with a checkpoint saved.
+      RunFailed: the gradients were not finite `max_bad_steps` times in a row, or a checkpoint could not
+        be written.
+    """
+    with StopRequest() as stop_request:
+        _set_up_and_train(options, stop_request)
+
+
+def _set_up_and_train(options, stop_request):
+    distributed.initialize(options.use_gpu, timeline=bool(options.profile_steps))
+    import tensorflow as tf
+
+    if options.deterministic:
+        tf.config.experimental.enable_op_determinism()
+    tf.random.set_seed(options.seed)
+    config = distributed.on_rank_0(lambda: _check(options), "check_options")
+    with one_run_in(options.output_dir), \
+            StallWatch(options.output_dir, options.stall_warn_sec, options.stall_abort_sec,
+                       functools.partial(write_status, options.output_dir, "failed")) as stall_watch:
+        _train(options, config, stop_request, stall_watch)
+
+
+def _train(options, config, stop_request, stall_watch):
+    import tensorflow as tf
+
+    from albert_hvd.training.loop import TrainingLoop
+    from albert_hvd.training.setup import build_training
+    dataset = open_training_records(options, config)
+    stall_watch.progress()
+    plan = plan_batch(options.train_batch_size, distributed.size(), options.accumulation_steps,
+                      activation_bytes_per_row(config, options.max_seq_length, options.precision, options.recompute),
+                      _activation_memory(on_gpu=bool(tf.config.get_visible_devices("GPU"))))
+    training = build_training(options, config, dataset, plan)
+    if distributed.rank() == 0:
+        _write_run_files(options, config, plan, training.tokenizer)
+        print(training.description(), flush=True)
+    if training.is_over():
+        if distributed.rank() == 0:
+            write_status(options.output_dir, "finished", training.step, training.why_over())
+            print(f"nothing to do: {options.output_dir} is at step {training.step} ({training.why_over()})")
+        training.close()
+        return
+    stall_watch.progress()
+    TrainingLoop(training, stop_request, stall_watch).run()
+
+
+def _activation_memory(on_gpu):
+    """Bytes for the activations of any rank, so that all cut their batch alike; None when no rank knows a limit."""
+    own = gpu_memory_per_rank() if on_gpu else cpu_memory_per_rank(distributed.local_size())
+    everywhere = distributed.gather_objects(own, "activation_memory")
+    return min((memory for memory in everywhere if memory is not None), default=None)
+
+
+def _check(options):
+    """Rank 0 looks at everything that can be wrong before a model is made; returns the config."""
+    config = AlbertConfig.from_json_file(options.bert_config_file)
+    if options.max_seq_length > config.max_position_embeddings:
+        raise InputError(f"--max_seq_length={options.max_seq_length} is longer than the config's "
+                         f"max_position_embeddings = {config.max_position_embeddings}; shorten it or raise that")
+    if options.num_gpu_cores > 1 and distributed.size() == 1:
+        sys.stderr.write(f"warning: --num_gpu_cores={options.num_gpu_cores}, but this is one rank: start "
+                         f"horovodrun -np {options.num_gpu_cores} bin/pretrain ... to use them all\n")
+    elif options.num_gpu_cores and options.num_gpu_cores != distributed.size():
+        raise InputError(f"--num_gpu_cores={options.num_gpu_cores}, but {distributed.size()} ranks were "
+                         f"started; start that many (horovodrun -np {options.num_gpu_cores} ...) or leave it out")
+    if options.num_warmup_steps > options.num_train_steps:
+        raise InputError(f"--num_warmup_steps={options.num_warmup_steps} is more than "
+                         f"--num_train_steps={options.num_train_steps}; make it smaller")
+    if not math.log2(options.initial_loss_scale).is_integer():
+        raise InputError(f"--initial_loss_scale={options.initial_loss_scale:g} is not a power of two; use one, such as "
+                         f"{2 ** round(math.log2(options.initial_loss_scale))}")
+    parse_profile_steps(options.profile_steps, options.num_train_steps)
+    if options.eval_every_steps and not options.eval_input_file:
+        raise InputError(f"--eval_every_steps={options.eval_every_steps} needs --eval_input_file")
+    if options.early_stop_evaluations and not options.eval_every_steps:
+        raise InputError(f"--early_stop_evaluations={options.early_stop_evaluations} needs --eval_every_steps")
+    for flag in ("input_file", "eval_input_file"):
+        if getattr(options, flag):
+            dataset = open_records(getattr(options, flag), f"--{flag}", options, config.vocab_size)
+            tokenizer = find_tokenizer(options, dataset.paths, config.vocab_size, f"--{flag}")
+            if flag == "input_file" and options.dynamic_masking and tokenizer is None:
+                raise InputError("--dynamic_masking needs the vocabulary that made the records of --input_file; give "
+                                 "it with --tokenizer")
+    if options.init_checkpoint and not CheckpointFolder(os.path.join(options.output_dir, "checkpoints")).steps():
+        kind_of(options.init_checkpoint, "--init_checkpoint")  # read later, but refused before a folder is made
+    make_folder(options.output_dir, "--output_dir")
+    return config
+
+
+def _write_run_files(options, config, plan, tokenizer):
+    """The run's folder is all that validation, export and inference need: it has the vocabulary too."""
+    for name in (CONFIG, VOCABULARY, FLAGS, STATUS, TRAIN_LOG, EVAL_LOG):
+        remove_partial_files(options.output_dir, name)
+    remove_partial_files(os.path.join(options.output_dir, "checkpoints"))
+    write_model_files(options.output_dir, config, tokenizer)
+    flags = {**dataclasses.asdict(options), "size": distributed.size(), "micro_batch_size": plan.micro_batch_size,
+             "python": platform.python_version()}
+    write_atomically(os.path.join(options.output_dir, FLAGS), json.dumps(flags, indent=2) + "\n")

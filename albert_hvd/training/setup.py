@@ -1,0 +1,279 @@
+"""Model, optimizer, data and evaluator of one run, made anew or restored from a checkpoint."""
+
+import dataclasses
+import os
+import platform
+import time
+
+import tensorflow as tf
+
+from albert_hvd import __version__
+from albert_hvd.data.batches.training_batches import find_tokenizer, tokenizers_of, training_batches
+from albert_hvd.data.records.dataset import open_records
+from albert_hvd.errors import InputError
+from albert_hvd.model.config import AlbertConfig
+from albert_hvd.model.encoder import named_variables
+from albert_hvd.model.pretraining_model import AlbertPretrainer
+from albert_hvd.run_folder import checkpoints
+from albert_hvd.run_folder.checkpoint_writer import CheckpointWriter
+from albert_hvd.run_folder.checkpoints import CheckpointFolder
+from albert_hvd.runtime import distributed
+from albert_hvd.serving.formats.sources import kind_of, read_model
+from albert_hvd.training.evaluation import BestEvaluation, Evaluator, unigram_log_probs
+from albert_hvd.training.metrics import MetricsWindow
+from albert_hvd.training.optimizer import OPTIMIZERS
+from albert_hvd.training.step import TrainingStep
+from albert_hvd.training.summary import describe_run
+
+# Enough records to know the frequencies of the pieces to within a few per cent.
+_FREQUENCY_RECORDS = 20000
+
+_OUTPUT_BIAS = "masked_lm_head/output_bias"
+
+COMPUTE_DTYPES = {"float32": tf.float32, "bfloat16": tf.bfloat16, "float16": tf.float16}
+
+
+class Training:
+    """Everything that a step needs, with the state that a checkpoint holds.
+
+    Attributes:
+      step: updates made so far.
+      skipped_updates: how many had gradients that were not finite.
+      elapsed_sec: time spent in training up to this step, over all resumptions.
+      cpu_sec: processor time of all ranks up to the last log record, over all resumptions.
+      evaluations: `BestEvaluation` of the evaluations in the loop.
+      window: `MetricsWindow` of the steps since the last log record.
+      tokenizer: the records' `Tokenizer`, or None when it is not known.
+    """
+
+    def __init__(self, options, config, dataset, plan, model, optimizer):
+        self.options, self.config, self.plan = options, config, plan
+        self._dataset = dataset
+        self._tokenizers = list(tokenizers_of(dataset.paths))
+        self.tokenizer = find_tokenizer(options, dataset.paths, config.vocab_size)
+        self._model, self._optimizer = model, optimizer
+        self._variables = named_variables(model)
+        self._checkpoints = CheckpointFolder(os.path.join(options.output_dir, "checkpoints"),
+                                             options.keep_checkpoints)
+        self._writer = CheckpointWriter(self._checkpoints)
+        self.window = MetricsWindow(plan.train_batch_size)
+        self.evaluations = BestEvaluation()
+        self.step, self.elapsed_sec, self.cpu_sec = 0, 0.0, 0.0
+        self._position = self.skipped_updates = 0
+        self._origin = "new weights"
+        self._restore()
+        self._batches = training_batches(options, dataset, self.tokenizer, distributed.rank(), distributed.size(),
+                                         start_record=self._position)
+        self._training_step = TrainingStep(model, optimizer, plan.accumulation_steps, options.xla)
+        self._evaluator = None
+
+    def run_step(self, stop):
+        """Train on the next global batch; returns its `StepResult`.
+
+        Raises:
+          RunFailed: the checkpoint that is being written in the background cannot be (rank 0).
+        """
+        self._writer.check()
+        started, waited = time.monotonic(), self._batches.wait_seconds
+        batch = next(self._batches)
+        # The position in the data, not the step, numbers the dropout masks: a skipped update counts.
+        position = self._batches.position
+        result = self._training_step(batch, (self.options.seed, position + distributed.rank()), stop)
+        self._position = position
+        if result.skipped:
+            self.skipped_updates += 1
+        else:
+            self.step += 1
+            self.window.add(result, time.monotonic() - started, self._batches.wait_seconds - waited)
+        return result
+
+    def save(self):
+        """Begin to write a checkpoint (rank 0): the state is copied now and written in the background.
+
+        Training stands still for the copy, and for the end of the write before if that is still under way.
+        """
+        if distributed.rank() == 0:
+            began = time.monotonic()
+            self._writer.wait()
+            weights = {path: variable.numpy() for path, variable in self._variables.items()}
+            slots = {path: variable.numpy() for path, variable in self._slots().items()}
+            self._writer.start(self.step, weights, slots, self._state(), self.evaluations.best_step)
+            self.window.add_checkpoint_stall(time.monotonic() - began)
+
+    def finish_saving(self):
+        """Wait until the last checkpoint is written (rank 0). Raises RunFailed when it cannot be."""
+        self._writer.wait()
+
+    def checkpoint_write_sec(self):
+        """How long the thread took to write the last finished checkpoint (rank 0)."""
+        return self._writer.write_sec
+
+    def last_checkpoint(self):
+        """Where a resumed run would start, in words."""
+        steps = self._checkpoints.steps()
+        return f"the last checkpoint is that of step {steps[-1]}" if steps else "there is no checkpoint yet"
+
+    def is_over(self):
+        """Whether the last step is made, or the held-out loss has not become lower for long enough."""
+        limit = self.options.early_stop_evaluations
+        return self.step >= self.options.num_train_steps or 0 < limit <= self.evaluations.evaluations_since_best
+
+    def why_over(self):
+        """In words, once `is_over`."""
+        if self.step >= self.options.num_train_steps:
+            return f"all {self.options.num_train_steps} steps made"
+        best = self.evaluations
+        return (f"stopped early: {best.evaluations_since_best} evaluations in a row without a lower held-out loss "
+                f"than at step {best.best_step}")
+
+    def evaluate(self, should_stop=None):
+        """Held-out results of the weights as they are, equal on all ranks; see `Evaluator.__call__`."""
+        if self._evaluator is None:
+            options = self.options
+            dataset = open_records(options.eval_input_file, "--eval_input_file", options, self.config.vocab_size)
+            self._evaluator = Evaluator(self._model, dataset, options.eval_batch_size, options.max_eval_steps)
+        return self._evaluator(should_stop)
+
+    def close(self):
+        """Stop the threads; a checkpoint that is being written is finished."""
+        self._writer.close()
+        self._batches.close()
+
+    def description(self):
+        """The run in a table; see `describe_run`."""
+        parameters = sum(int(tf.size(variable)) for variable in self._variables.values())
+        device = "GPU" if tf.config.get_visible_devices("GPU") else "CPU"
+        return describe_run(self._origin, self.options, self.config, self.plan, self._dataset.num_records,
+                            parameters, device)
+
+    def _state(self):
+        return {
+            "records_read": self._position, "epoch": self._position // self._dataset.num_records,
+            "num_records": self._dataset.num_records, "records_fingerprint": self._dataset.fingerprint,
+            "tokenizers": self._tokenizers,
+            "seed": self.options.seed, "dynamic_masking": self.options.dynamic_masking,
+            "optimizer": self.options.optimizer, "pack_sequences": self.options.pack_sequences,
+            "config": self.config.to_dict(), "train_batch_size": self.plan.train_batch_size, "size": self.plan.size,
+            "evaluations": dataclasses.asdict(self.evaluations), "skipped_updates": self.skipped_updates,
+            "elapsed_sec": self.elapsed_sec, "cpu_sec": self.cpu_sec, "loss_scale": self._optimizer.loss_scale.state(),
+            "versions": {"albert_hvd": __version__, "tensorflow": tf.__version__,
+                         "horovod": distributed.horovod_version(), "python": platform.python_version()},
+        }
+
+    def _slots(self):
+        moments = ("first_moment", "second_moment")
+        return {f"{path}/{moment}": slot for path, variable in self._variables.items()
+                for moment, slot in zip(moments, self._optimizer.slots_of(variable))}
+
+    def _restore(self):
+        """Take up the newest checkpoint, or `init_checkpoint`, on rank 0, and give it to all ranks."""
+        state = distributed.on_rank_0(self._restore_on_rank_0, "restore")
+        if state is not None:
+            self.step, self._position = state["step"], state["records_read"]
+            self._optimizer.step.assign(self.step)
+            self._optimizer.loss_scale.restore(state.get("loss_scale"))
+            self.elapsed_sec, self.cpu_sec = state.get("elapsed_sec", 0.0), state.get("cpu_sec", 0.0)
+            self.skipped_updates = state.get("skipped_updates", 0)
+            self.evaluations = BestEvaluation(**state.get("evaluations", {}))
+            self._origin = f"resuming at step {self.step}"
+        distributed.broadcast_variables([*self._variables.values(), *self._slots().values()])
+
+    def _restore_on_rank_0(self):
+        self._checkpoints.remove_unfinished()
+        state = self._checkpoints.newest_valid()
+        if state is None:
+            if self.options.init_checkpoint:
+                self._origin = f"weights of {self.options.init_checkpoint}"
+                self._load_weights(self.options.init_checkpoint, "--init_checkpoint")
+            else:
+                self._start_from_frequencies()
+            return None
+        if checkpoints.OPTIMIZER not in state["sha256"]:
+            raise InputError(f"--output_dir={self.options.output_dir}: its checkpoint holds weights without the state "
+                             f"of an optimizer; train from it in a new folder, with "
+                             f"--init_checkpoint={self.options.output_dir}")
+        self._check_state(state)
+        self._checkpoints.mark_best(state.get("evaluations", {}).get("best_step"))
+        path = self._checkpoints.path(state["step"])
+        for name, variables in ((checkpoints.WEIGHTS, self._variables), (checkpoints.OPTIMIZER, self._slots())):
+            checkpoints.restore_variables(variables, path, name, f"--output_dir={self.options.output_dir}")
+        return state
+
+    def _load_weights(self, path, flag):
+        """Read the model's weights from anything that `sources.read_model` knows.
+
+        What the source lacks keeps its first values, and is named in the start table.
+        """
+        if kind_of(path, flag) == "run":
+            checkpoint = checkpoints.find_checkpoint(path, flag)
+            checkpoints.restore_variables(self._variables, checkpoint, checkpoints.WEIGHTS, f"{flag}={path}")
+            config = AlbertConfig.from_dict(checkpoints.read_state(checkpoint).get("config"), checkpoint)
+            _check_same_sizes(self.config, config, f"{flag}={path}")
+            return
+        source = read_model(path, flag, config=self.config)
+        _check_same_sizes(self.config, source.config, f"{flag}={path}")
+        for name, array in source.arrays.items():
+            self._variables[name].assign(array)
+        if _OUTPUT_BIAS in source.missing:
+            self._start_from_frequencies()
+        if source.missing:
+            self._origin += f" (new: {', '.join(source.missing)})"
+
+    def _start_from_frequencies(self):
+        """Set the output bias of new weights to the log frequencies of the pieces.
+
+        Otherwise the first hundreds of updates are spent on learning them.
+        """
+        log_probs = unigram_log_probs(self._dataset, self.config.vocab_size, _FREQUENCY_RECORDS)
+        self._variables[_OUTPUT_BIAS].assign(log_probs.astype("float32"))
+
+    def _check_state(self, state):
+        """A resumed run must go on with the same model, data order and optimizer."""
+        options = self.options
+        now = self._state()
+        flags = {"config": "--bert_config_file", "num_records": "--input_file", "records_fingerprint": "--input_file",
+                 "tokenizers": "--input_file", "seed": "--seed", "optimizer": "--optimizer",
+                 "pack_sequences": "--pack_sequences", "dynamic_masking": "--dynamic_masking"}
+        for key, flag in flags.items():
+            if state.get(key, now[key]) != now[key]:  # older checkpoints have fewer keys
+                raise InputError(
+                    f"{flag}: {key} is {_difference(now[key], state[key])} in the run that "
+                    f"--output_dir={options.output_dir} holds; set it back, or start a new folder with "
+                    f"--init_checkpoint={options.output_dir}")
+
+
+def _check_same_sizes(config, other, source):
+    """Dropout and the like may differ from the source's; what its weights mean may not."""
+    free = ("hidden_dropout_prob", "attention_probs_dropout_prob", "initializer_range")
+    now, before = ({key: value for key, value in values.to_dict().items() if key not in free}
+                   for values in (config, other))
+    if now != before:
+        raise InputError(f"{source}: its config differs from --bert_config_file: {_difference(now, before)}; give the "
+                         f"config that belongs to it")
+
+
+def _difference(now, before):
+    """"x now and y" for two values, or for the keys in which two dicts differ."""
+    if isinstance(now, dict):
+        keys = [key for key in now if now[key] != before.get(key)]
+        now, before = ({key: values.get(key) for key in keys} for values in (now, before))
+    return f"{now} now and {before}"
+
+
+def compiles_elementwise():
+    """Whether training has XLA compile what lies between matrix products: measured faster on CPUs, unknown on GPUs."""
+    return not tf.config.get_visible_devices("GPU")
+
+
+def build_training(options, config, dataset, plan):
+    """Make the `Training` of this rank."""
+    model = AlbertPretrainer(config, options.seed, COMPUTE_DTYPES[options.precision], static_shapes=options.xla,
+                             recompute=options.recompute, compiled=compiles_elementwise())
+    # bfloat16 reaches as far as float32 and needs no scale.
+    loss_scale = {} if options.precision != "float16" else {
+        "initial_loss_scale": options.initial_loss_scale, "loss_scale_growth_steps": options.loss_scale_growth_steps}
+    optimizer = distributed.distributed_optimizer(OPTIMIZERS[options.optimizer](
+        options.learning_rate, options.num_train_steps, options.num_warmup_steps,
+        weight_decay=options.weight_decay, clip_norm=options.clip_norm, **loss_scale), options.fp16_allreduce)
+    optimizer.build(named_variables(model))
+    return Training(options, config, dataset, plan, model, optimizer)

@@ -1,0 +1,58 @@
+"""The table that a run prints before its first step: where it starts, its batch arithmetic, its size."""
+
+from albert_hvd.training.batch_plan import activation_bytes_per_row
+
+# float32: a weight, its gradient, its two moments.
+_BYTES_PER_PARAMETER = 4 * 4
+
+
+def describe_run(origin, options, config, plan, num_records, num_parameters, device):
+    """The table, as lines of `name  value`.
+
+    Args:
+      origin: where the weights come from.
+      options: `PretrainingOptions`.
+      plan: `BatchPlan`.
+      num_records: records of the training data.
+      num_parameters: of the model.
+      device: "CPU" or "GPU".
+    """
+    steps, positions = options.num_train_steps, options.max_seq_length
+    tokens = plan.train_batch_size * positions
+    activations = plan.micro_batch_size * activation_bytes_per_row(
+        config, positions, options.precision, options.recompute)
+    state = num_parameters * _BYTES_PER_PARAMETER
+    rows = [
+        ("start", origin),
+        ("model", f"{config.architecture}, {num_parameters / 1e6:.2f} M parameters: hidden {config.hidden_size}, "
+                  f"layers {config.num_hidden_layers}, heads {config.num_attention_heads}, "
+                  f"embedding {config.embedding_size}, vocabulary {config.vocab_size}"),
+        ("optimizer", f"{options.optimizer}, learning rate {options.learning_rate:g}, warmup "
+                      f"{options.num_warmup_steps} of {steps} steps"),
+        ("device", f"{plan.size} rank{'s' * (plan.size > 1)} on {device}, {options.precision}"),
+        ("batch", f"train_batch_size {plan.train_batch_size} = micro_batch_size {plan.micro_batch_size} x "
+                  f"accumulation_steps {plan.accumulation_steps} x ranks {plan.size}"),
+        ("update", f"{plan.train_batch_size} {'packed ' * options.pack_sequences}rows x {positions} positions = "
+                   f"{tokens} tokens, padding included"),
+        ("whole run", f"{steps} steps{_epochs(options, plan, num_records)}, {_with_unit(steps * tokens)}tokens"),
+        ("data", f"{num_records} records of {options.input_file}"),
+        ("memory", f"about {(state + activations) / 2**30:.2f} GiB a rank: {state / 2**30:.2f} for weights, gradients "
+                   f"and moments, {activations / 2**30:.2f} for the activations of a micro-batch"),
+        ("output", options.output_dir),
+    ]
+    return "\n".join(f"{name:<10} {value}" for name, value in rows)
+
+
+def _with_unit(count):
+    """A count as "384 k ", "5.2 G ", four digits of it; below 1000 as it is."""
+    for size, unit in ((1e9, "G "), (1e6, "M "), (1e3, "k ")):
+        if count >= size:
+            return f"{count / size:.4g} {unit}"
+    return f"{count} "
+
+
+def _epochs(options, plan, num_records):
+    """" = M epochs", unless packing lets the number of records in a batch vary."""
+    if options.pack_sequences:
+        return ""
+    return f" = {options.num_train_steps * plan.train_batch_size / num_records:.2f} epochs"

@@ -1,0 +1,228 @@
+"""Records on disk: the old project's schema, TensorFlow's format, and clear words about damage."""
+
+import os
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from albert_hvd.data.records import tfrecord
+from albert_hvd.data.records.dataset import RecordDataset
+from albert_hvd.data.records.example import FIELDS, decode_examples, encode_examples
+from albert_hvd.data.records.manifest import read_manifest, write_manifest
+from albert_hvd.data.records.tfrecord import RecordWriter
+from albert_hvd.errors import InputError
+from albert_hvd.runtime.files import expand_input_files
+
+SEQ, PREDICTIONS = 16, 4
+
+
+def make_batch(num_rows, seed=0, largest=40_000):
+    generator = np.random.default_rng(seed)
+    lengths = generator.integers(5, SEQ + 1, num_rows)
+    mask = np.arange(SEQ) < lengths[:, None]
+    return {"input_ids": generator.integers(0, largest, (num_rows, SEQ)) * mask, "input_mask": mask.astype(np.int32),
+            "segment_ids": (mask & (np.arange(SEQ) > 3)).astype(np.int32),
+            "masked_lm_positions": generator.integers(0, 5, (num_rows, PREDICTIONS)),
+            "masked_lm_ids": generator.integers(0, largest, (num_rows, PREDICTIONS)),
+            "masked_lm_weights": np.tile(np.float32([1, 1, 0.5, 0]), (num_rows, 1)),
+            "next_sentence_labels": generator.integers(0, 2, (num_rows, 1))}
+
+
+@pytest.fixture
+def shard(tmp_path):
+    """A path, and the 20 records that it holds."""
+    path, batch = str(tmp_path / "a.tfrecord"), make_batch(20)
+    with RecordWriter(path) as writer:
+        writer.write_batch({field: values[:12] for field, values in batch.items()})
+        for row in range(12, 20):
+            writer.write({field: values[row] for field, values in batch.items()})
+    return path, batch
+
+
+def open_dataset(path, **settings):
+    return RecordDataset([path] if isinstance(path, str) else path, SEQ, PREDICTIONS, **settings)
+
+
+def test_written_records_are_read_back_in_any_order(shard):
+    path, batch = shard
+    dataset = open_dataset(path)
+    numbers = np.array([19, 0, 7, 7])
+    read = dataset.read(numbers)
+    for field in FIELDS:
+        assert (read[field] == batch[field][numbers]).all()
+        assert read[field].dtype == (np.float32 if field == "masked_lm_weights" else np.int32)
+    assert read["sentence_weights"].tolist() == [[1.0]] * 4 and dataset.num_records == 20
+    assert os.listdir(os.path.dirname(path)).count("a.tfrecord") == 1
+    lengths, predictions = dataset.lengths()
+    assert (lengths == batch["input_mask"].sum(1)).all() and (predictions == 3).all()
+
+
+@settings(derandomize=True, max_examples=50, deadline=None)
+@given(st.integers(1, 5), st.sampled_from([2, 127, 128, 16384, 2**21 - 1]), st.integers(0, 9), st.integers(0, 99))
+def test_encoding_and_decoding_agree(num_rows, largest, padding, seed):
+    batch = make_batch(num_rows, seed, largest)
+    examples = encode_examples(batch, padding, pad_id=min(300, largest))
+    decoded = decode_examples(examples, SEQ + padding, PREDICTIONS)
+    for field in FIELDS:
+        values = np.asarray(batch[field])
+        assert (decoded[field][:, :values.shape[1]] == values).all()
+    assert (decoded["input_ids"][:, SEQ:] == min(300, largest)).all() and not decoded["segment_ids"][:, SEQ:].any()
+
+
+def test_tensorflow_reads_what_we_write_and_we_read_what_it_writes(shard, tmp_path):
+    tf = pytest.importorskip("tensorflow")
+    path, batch = shard
+    spec = {field: tf.io.FixedLenFeature([batch[field].shape[1]], tf.float32 if "weights" in field else tf.int64)
+            for field in FIELDS}
+    raw = [record.numpy() for record in tf.data.TFRecordDataset(path)]
+    parsed = tf.io.parse_example(raw, spec)
+    assert all((parsed[field].numpy() == batch[field]).all() for field in FIELDS)
+    theirs = str(tmp_path / "theirs.tfrecord")
+    with tf.io.TFRecordWriter(theirs) as writer:
+        for row in range(3):
+            features = {field: tf.train.Feature(
+                **{"float_list": tf.train.FloatList(value=batch[field][row])} if "weights" in field else
+                {"int64_list": tf.train.Int64List(value=batch[field][row])}) for field in FIELDS}
+            writer.write(tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString())
+    read = open_dataset([path, theirs]).read(np.array([20, 21, 22]))
+    assert all((read[field] == batch[field][:3]).all() for field in FIELDS)
+
+
+def test_a_file_of_the_old_script_reads_unchanged(fixtures):
+    path = str(fixtures / "seed_tfrecord" / "albert-brightmart-128.tfrecord")
+    dataset = RecordDataset([path], 128, 20, vocab_size=32000)
+    batch = dataset.read(np.arange(140))
+    assert dataset.num_records == 140 and abs(batch["next_sentence_labels"].mean() - 0.61) < 0.01
+    assert (batch["input_ids"][:, 0] == 3).all() and batch["masked_lm_weights"].sum() == 2372
+    lengths, predictions = dataset.lengths()
+    assert (lengths == batch["input_mask"].sum(1)).all() and predictions.sum() == 2372
+
+
+def damage(path, position, value=None):
+    data = bytearray(open(path, "rb").read())
+    if value is None:
+        data = data[:position]
+    else:
+        data[position] ^= value
+    with open(path, "wb") as file:
+        file.write(data)
+
+
+def test_damaged_data_is_named_with_file_and_offset(shard):
+    path, batch = shard
+    offset = int(tfrecord.load_index(path)["offset"][5])
+    damage(path, offset + 30, 0x10)
+    with pytest.raises(InputError, match=rf"a.tfrecord: wrong data CRC in the record at byte {offset}"):
+        open_dataset(path).read(np.arange(20))
+    warnings = []
+    dataset = open_dataset(path, skip_corrupt=True, warn=warnings.append)
+    for _ in range(2):  # a second epoch does not count it again
+        read = dataset.read(np.arange(20))
+    assert dataset.num_skipped == 1 and len(warnings) == 1
+    assert not read["masked_lm_weights"][5].any()
+    assert read["sentence_weights"][:, 0].tolist() == [1] * 5 + [0] + [1] * 14
+
+
+@pytest.mark.parametrize("cut", [3, 14, 100])
+def test_truncated_files_are_named_with_the_offset(shard, cut):
+    path, _ = shard
+    offset = int(tfrecord.load_index(path)["offset"][19])
+    damage(path, offset + cut)
+    with pytest.raises(InputError, match=rf"truncated in the record that begins at byte {offset}"):
+        open_dataset(path)
+    warnings = []
+    assert open_dataset(path, skip_corrupt=True, warn=warnings.append).num_records == 19 and len(warnings) == 1
+
+
+def test_files_that_are_no_records_are_refused(tmp_path):
+    for name, data in (("text", b"Ini bukan TFRecord.\n" * 10), ("zeros", bytes(100))):
+        (tmp_path / name).write_bytes(data)
+        with pytest.raises(InputError, match="wrong length CRC at byte 0"):
+            open_dataset(str(tmp_path / name))
+    (tmp_path / "empty").write_bytes(b"")
+    with pytest.raises(InputError, match="no record in it"):
+        open_dataset(str(tmp_path / "empty"))
+    with open(tmp_path / "other", "wb") as file:
+        file.write(tfrecord.frame(b"\x0a\x03abc"))
+    with pytest.raises(InputError, match="not a tf.train.Example"):
+        open_dataset(str(tmp_path / "other"))
+
+
+def test_other_lengths_name_the_flag_to_change(shard):
+    path, _ = shard
+    with pytest.raises(InputError, match="--max_seq_length=32: .* has 16 values in .*set --max_seq_length=16"):
+        RecordDataset([path], 32, PREDICTIONS)
+    with pytest.raises(InputError, match="--max_predictions_per_seq=20: .* set --max_predictions_per_seq=4"):
+        RecordDataset([path], SEQ, 20)
+
+
+def test_ids_beyond_the_vocabulary_are_refused(shard):
+    path, batch = shard
+    largest = max(batch["input_ids"].max(), batch["masked_lm_ids"].max())
+    open_dataset(path, vocab_size=int(largest) + 1).read(np.arange(20))
+    with pytest.raises(InputError, match=f"--bert_config_file: .* but the config's vocab_size is {largest}"):
+        open_dataset(path, vocab_size=int(largest)).read(np.arange(20))
+
+
+def test_an_index_that_does_not_fit_is_made_again(shard):
+    path, batch = shard
+    os.replace(tfrecord.index_path(path), tfrecord.index_path(path) + "x")
+    assert open_dataset(path).num_records == 20
+    lengths, _ = open_dataset(path).lengths()
+    assert (lengths == batch["input_mask"].sum(1)).all()
+    with open(tfrecord.index_path(path), "wb") as file:
+        file.write(b"nonsense")
+    assert open_dataset(path).num_records == 20
+    with open(tfrecord.index_path(path), "wb") as file:  # ends as it must, and is wrong before that
+        rows = np.zeros(30, tfrecord.INDEX_DTYPE)
+        rows["offset"][-1] = os.path.getsize(path)
+        file.write(rows.tobytes())
+    assert open_dataset(path).num_records == 20
+
+
+def test_a_shard_that_the_manifest_contradicts_is_refused(shard):
+    path, _ = shard
+    write_manifest(os.path.dirname(path), "a", {}, {"a.tfrecord": {"num_records": 20}})
+    open_dataset(path)
+    write_manifest(os.path.dirname(path), "a", {}, {"a.tfrecord": {"num_records": 21}})
+    with pytest.raises(InputError, match="20 records, but manifest.json beside it says 21"):
+        open_dataset(path)
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "[" * 100000])
+def test_a_manifest_that_is_none_is_refused(shard, text):
+    path, _ = shard
+    manifest = os.path.join(os.path.dirname(path), "manifest.json")
+    with open(manifest, "w", encoding="utf-8") as file:
+        file.write(text)
+    with pytest.raises(InputError, match="manifest.json: cannot read it"):
+        RecordDataset([path], 16, 3)
+
+
+def test_the_manifest_keeps_other_builds(shard):
+    path, _ = shard
+    folder = os.path.dirname(path)
+    write_manifest(folder, "one", {"a": 1}, {"a.tfrecord": {"num_records": 20}})
+    write_manifest(folder, "two", {"a": 2}, {"b.tfrecord": {"num_records": 1}})
+    manifest = read_manifest(folder)
+    assert set(manifest["shards"]) == {"a.tfrecord", "b.tfrecord"} and set(manifest["builds"]) == {"one", "two"}
+
+
+def test_nothing_appears_when_writing_fails(tmp_path):
+    with pytest.raises(RuntimeError), RecordWriter(str(tmp_path / "a")) as writer:
+        writer.write_batch(make_batch(2))
+        raise RuntimeError
+    assert os.listdir(tmp_path) == []
+
+
+def test_input_patterns(tmp_path):
+    for name in ("b.tfrecord", "a.tfrecord", "manifest.json"):
+        (tmp_path / name).write_text("x")
+    assert [os.path.basename(path) for path in expand_input_files(f"{tmp_path}/*")] == ["a.tfrecord", "b.tfrecord"]
+    assert len(expand_input_files(f"{tmp_path}/b.tfrecord, {tmp_path}/a.tfrecord,")) == 2
+    for pattern, message in ((f"{tmp_path}/c", "no such file"), (f"{tmp_path}/c*", "no file matches"),
+                             (str(tmp_path), "is a folder"), ("", "is empty")):
+        with pytest.raises(InputError, match=f"--eval_input_file.*{message}"):
+            expand_input_files(pattern, "--eval_input_file")

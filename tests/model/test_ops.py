@@ -1,0 +1,66 @@
+"""Layer normalisation and gelu against their definitions, forwards and backwards."""
+
+import math
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from albert_hvd.model.ops import gelu, layer_norm
+
+PLAIN_OR_COMPILED = pytest.mark.parametrize("compiled", [False, True], ids=["plain", "compiled"])
+
+
+def gelu_by_definition(x):
+    return 0.5 * x * (1.0 + tf.tanh(math.sqrt(2.0 / math.pi) * (x + 0.044715 * x ** 3)))
+
+
+def layer_norm_by_definition(x, gamma, beta):
+    mean, variance = tf.nn.moments(x, axes=[-1], keepdims=True)
+    return (x - mean) / tf.sqrt(variance + 1e-12) * gamma + beta
+
+
+def value_and_gradients(function, *arguments):
+    """Of the sum of the squares of what `function` gives, as NumPy arrays in float64."""
+    arguments = [tf.constant(argument) for argument in arguments]
+    with tf.GradientTape() as tape:
+        tape.watch(arguments)
+        y = function(*arguments)
+        loss = tf.reduce_sum(tf.square(tf.cast(y, tf.float64)))
+    return [np.asarray(tf.cast(value, tf.float64)) for value in (y, *tape.gradient(loss, arguments))]
+
+
+@PLAIN_OR_COMPILED
+def test_gelu(compiled):
+    x = np.concatenate([np.linspace(-6, 6, 49), [-1e4, -50.0, 50.0, 1e4]])
+    ours = value_and_gradients(lambda x: gelu(x, compiled), x.astype(np.float32))
+    for got, expected in zip(ours, value_and_gradients(gelu_by_definition, x), strict=True):
+        np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-5)
+
+
+@PLAIN_OR_COMPILED
+@pytest.mark.parametrize("shape", [(7,), (5, 7), (2, 3, 7)])
+def test_layer_norm(compiled, shape):
+    random = np.random.default_rng(3)
+    arguments = [random.normal(2.0, 3.0, shape), random.normal(size=7), random.normal(size=7)]
+    ours = value_and_gradients(lambda *arguments: layer_norm(*arguments, 1e-12, compiled),
+                               *(argument.astype(np.float32) for argument in arguments))
+    for got, expected in zip(ours, value_and_gradients(layer_norm_by_definition, *arguments), strict=True):
+        np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-4)
+
+
+@PLAIN_OR_COMPILED
+@pytest.mark.parametrize("dtype", [tf.bfloat16, tf.float16])
+def test_narrow_types_are_normalised_in_float32(compiled, dtype):
+    x = tf.cast(tf.constant([[300.0, 302.0, 304.0, 310.0]]), dtype)  # whose squares float16 cannot hold
+    wide, narrow = (value_and_gradients(lambda x: layer_norm(x, tf.ones([4]), tf.zeros([4]), 1e-12, compiled), value)
+                    for value in (tf.cast(x, tf.float32), x))
+    assert layer_norm(x, tf.ones([4]), tf.zeros([4]), 1e-12, compiled).dtype == dtype
+    np.testing.assert_allclose(narrow[0], wide[0], atol=0.01)
+
+
+@PLAIN_OR_COMPILED
+def test_constant_rows_have_finite_gradients(compiled):
+    results = value_and_gradients(lambda x: layer_norm(x, tf.ones([4]), tf.zeros([4]), 1e-12, compiled),
+                                  np.full([2, 4], 5.0, np.float32))
+    assert all(np.isfinite(result).all() for result in results) and not results[0].any()

@@ -1,0 +1,45 @@
+"""Local rank -> GPU, on lists of devices that stand for TensorFlow's."""
+
+import pytest
+
+from albert_hvd.errors import InputError
+from albert_hvd.runtime.devices import gpus_of_rank
+
+GPUS = ["gpu0", "gpu1", "gpu2"]
+MPIRUN = {"OMPI_COMM_WORLD_LOCAL_RANK": "1"}
+# A rank on a node where mpirun's daemon is a task of srun, which hands its variables down.
+MPIRUN_REMOTE = {**MPIRUN, "SLURM_STEP_ID": "0", "SLURM_STEP_NUM_TASKS": "1"}
+SRUN = {"SLURM_STEP_ID": "0", "SLURM_STEP_NUM_TASKS": "6"}
+
+
+@pytest.mark.parametrize("environment", [{}, MPIRUN, MPIRUN_REMOTE, SRUN], ids=["none", "mpirun", "remote", "srun"])
+def test_given_per_node_each_local_rank_takes_its_own(environment):
+    assert [gpus_of_rank(GPUS, rank, 3, environment) for rank in range(3)] == [["gpu0"], ["gpu1"], ["gpu2"]]
+    assert gpus_of_rank(GPUS, 1, 2, environment) == ["gpu1"]
+
+
+@pytest.mark.parametrize("how", [{"SLURM_GPUS_PER_TASK": "1"}, {"SLURM_NTASKS_PER_GPU": "1"},
+                                 {"SLURM_GPU_BIND": "single:1"}, {"SLURM_GPU_BIND": "verbose,per_task:1"}])
+def test_given_per_task_each_takes_what_it_sees(how):
+    assert [gpus_of_rank(["gpu0"], rank, 3, {**SRUN, **how}) for rank in range(3)] == [["gpu0"]] * 3
+    assert gpus_of_rank(["gpu0", "gpu1"], 2, 3, {**SRUN, "SLURM_GPUS_PER_TASK": "2"}) == ["gpu0"]
+
+
+def test_other_bindings_do_not_give_gpus_per_task():
+    assert gpus_of_rank(GPUS, 2, 3, {**SRUN, "SLURM_GPU_BIND": "closest"}) == ["gpu2"]
+
+
+@pytest.mark.parametrize("environment", [MPIRUN, MPIRUN_REMOTE], ids=["first node", "other node"])
+def test_mpirun_with_a_gpu_per_task_would_share_one_and_is_refused(environment):
+    """All ranks of a node are children of one task there, and see its GPU."""
+    with pytest.raises(InputError, match="3 ranks on .*shows them 1 GPU: .*--gpus-per-node"):
+        gpus_of_rank(["gpu0"], 0, 3, {**environment, "SLURM_GPUS_PER_TASK": "1"})
+
+
+def test_more_ranks_than_gpus_are_refused():
+    with pytest.raises(InputError, match="4 ranks on .*shows them 3 GPUs"):
+        gpus_of_rank(GPUS, 0, 4, {})
+
+
+def test_no_gpu_is_no_device():
+    assert gpus_of_rank([], 1, 3, {**SRUN, "SLURM_GPUS_PER_TASK": "1"}) == []

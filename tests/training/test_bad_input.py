@@ -1,0 +1,88 @@
+"""What `bin/pretrain` refuses before it makes a model: one line with the flag or file and the mend.
+
+Exit codes and the silence of the other ranks are tests/parallel's; here every case is looked at.
+"""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+from albert_hvd.data.records.tfrecord import RecordWriter
+from albert_hvd.errors import InputError
+from albert_hvd.training.pretrain import PretrainingOptions, _check
+from conftest import random_record
+
+
+@pytest.fixture
+def options(training_files, tmp_path):
+    return PretrainingOptions(
+        input_file=f"{training_files}/train-*.tfrecord", output_dir=str(tmp_path / "out"),
+        bert_config_file=f"{training_files}/config.json", max_seq_length=16, max_predictions_per_seq=3)
+
+
+def refusal(options, **changes):
+    with pytest.raises(InputError) as error:
+        _check(dataclasses.replace(options, **changes))
+    message = str(error.value)
+    assert "\n" not in message
+    return message
+
+
+def test_good_input_is_accepted(options):
+    assert _check(options).vocab_size == 50
+
+
+@pytest.mark.parametrize("flag", ["input_file", "eval_input_file"])
+@pytest.mark.parametrize("value", ["nowhere.tfrecord", "nowhere-*.tfrecord"])
+def test_missing_files(options, flag, value):
+    assert f"--{flag}={value}" in refusal(options, **{flag: value})
+
+
+def test_empty_file(options, tmp_path):
+    (tmp_path / "empty.tfrecord").write_bytes(b"")
+    assert "empty.tfrecord" in refusal(options, input_file=str(tmp_path / "empty.tfrecord"))
+
+
+def test_records_of_another_length(options):
+    message = refusal(options, max_seq_length=12)
+    assert "train-0.tfrecord" in message and "16" in message and "--max_seq_length" in message
+    message = refusal(options, max_predictions_per_seq=5)
+    assert "3" in message and "--max_predictions_per_seq" in message
+
+
+def test_ids_beyond_the_vocabulary(options, training_files, tmp_path):
+    config = {**json.loads((training_files / "config.json").read_text()), "vocab_size": 50}
+    path = tmp_path / "large.tfrecord"
+    with RecordWriter(str(path)) as writer:
+        record = random_record(np.random.default_rng(0))
+        record["input_ids"][0] = 77
+        writer.write(record)
+    message = refusal(options, input_file=str(path))
+    assert "large.tfrecord" in message and "77" in message and str(config["vocab_size"]) in message
+
+
+@pytest.mark.parametrize("text, named", [('{"vocab_size": 50, "hiden": 1}', "'hiden'"), ("[]", "list"), ("{", "JSON")])
+def test_wrong_config(options, tmp_path, text, named):
+    (tmp_path / "wrong.json").write_text(text)
+    message = refusal(options, bert_config_file=str(tmp_path / "wrong.json"))
+    assert named in message and "wrong.json" in message
+
+
+def test_output_dir_that_cannot_be_made(options, tmp_path):
+    (tmp_path / "a_file").write_text("")
+    assert "a_file" in refusal(options, output_dir=str(tmp_path / "a_file" / "out"))
+
+
+@pytest.mark.parametrize("changes, named", [
+    ({"max_seq_length": 600}, "max_position_embeddings = 16"),
+    ({"num_warmup_steps": 11, "num_train_steps": 10}, "--num_warmup_steps=11"),
+    ({"eval_every_steps": 5}, "--eval_input_file")])
+def test_flags_that_contradict(options, changes, named):
+    assert named in refusal(options, **changes)
+
+
+def test_more_gpus_than_the_one_rank_is_a_warning(options, capsys):
+    _check(dataclasses.replace(options, num_gpu_cores=3))
+    assert "--num_gpu_cores=3" in capsys.readouterr().err

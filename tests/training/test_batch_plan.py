@@ -1,0 +1,58 @@
+"""The batch arithmetic."""
+
+import pytest
+from hypothesis import given, strategies as st
+
+from albert_hvd.errors import InputError
+from albert_hvd.model.config import AlbertConfig
+from albert_hvd.training.batch_plan import activation_bytes_per_row, gpu_memory_per_rank, plan_batch
+
+
+@given(rows=st.integers(1, 200), size=st.integers(1, 8), row_bytes=st.integers(1, 100), memory=st.integers(1, 2000))
+def test_parts_make_the_whole_and_fit_when_one_row_does(rows, size, row_bytes, memory):
+    plan = plan_batch(rows * size, size, 0, row_bytes, memory)
+    assert plan.micro_batch_size * plan.accumulation_steps * plan.size == rows * size
+    assert plan.micro_batch_size * row_bytes <= memory or plan.micro_batch_size == 1
+
+
+def test_without_a_limit_the_rank_takes_its_rows_at_once():
+    assert plan_batch(120, 3, 0, 10**9, None).micro_batch_size == 40
+
+
+@pytest.mark.parametrize("batch, size, accumulation, named", [
+    (10, 3, 1, "--train_batch_size=10"), (2, 3, 0, "such as 3"), (12, 3, 3, "--accumulation_steps=3")])
+def test_what_does_not_divide_is_refused(batch, size, accumulation, named):
+    with pytest.raises(InputError, match=named):
+        plan_batch(batch, size, accumulation, 1, None)
+
+
+def test_the_estimate_knows_precision_and_recomputation():
+    base = AlbertConfig(vocab_size=32000)
+    whole = activation_bytes_per_row(base, 512)
+    half = activation_bytes_per_row(base, 512, "bfloat16")
+    assert half == activation_bytes_per_row(base, 512, "float16")
+    assert whole / 2 < half < whole  # softmax stays float32
+    # Twelve layers kept, against twelve inputs and one layer with its gradients.
+    assert 4 < whole / activation_bytes_per_row(base, 512, recompute=True) < 12
+    assert activation_bytes_per_row(base, 128) < whole / 4
+
+
+def test_what_recomputation_saves_goes_into_larger_micro_batches():
+    base = AlbertConfig(vocab_size=32000)
+    plans = [plan_batch(64, 1, 0, activation_bytes_per_row(base, 512, recompute=recompute), 8 * 2**30)
+             for recompute in (False, True)]
+    assert plans[1].micro_batch_size > plans[0].micro_batch_size
+
+
+@pytest.mark.parametrize("says, expected", [("81559\n40960\n", 40960 * 2**20 // 2), ("[N/A]\n", None), ("", None)])
+def test_gpu_memory_is_half_of_the_smallest(monkeypatch, tmp_path, says, expected):
+    program = tmp_path / "nvidia-smi"
+    program.write_text(f"#!/bin/sh\nprintf '{says}'\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert gpu_memory_per_rank() == expected
+
+
+def test_gpu_memory_is_unknown_without_nvidia_smi(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert gpu_memory_per_rank() is None

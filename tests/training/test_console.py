@@ -1,0 +1,63 @@
+"""What training shows: a bar on a terminal, plain lines anywhere else."""
+
+import contextlib
+import fcntl
+import os
+import pty
+import struct
+import termios
+
+from albert_hvd.training import console
+from albert_hvd.training.console import TrainLog
+from synthetic_run import record
+
+
+def shown_on_a_terminal(action):
+    """What `action` wrote to stderr while that was a terminal of 120 columns: text."""
+    reader, writer = pty.openpty()
+    fcntl.ioctl(writer, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 0, 0))
+    with os.fdopen(writer, "w", encoding="utf-8") as terminal, contextlib.redirect_stderr(terminal):
+        action()
+    # Only the end of the terminal says that all of it has come: the kernel hands it on in its own time.
+    parts = []
+    with os.fdopen(reader, "rb", buffering=0) as terminal, contextlib.suppress(OSError):
+        while part := terminal.read(1 << 16):
+            parts.append(part)
+    return b"".join(parts).decode("utf-8")
+
+
+def show(folder):
+    log = TrainLog(str(folder), 0, 8)
+    for step in (1, 2):
+        log.write(record(step, loss=4.25))
+        log.advance()
+    log.write_evaluation(2, {"loss": 4.5})
+    log.close()
+
+
+def test_a_terminal_gets_a_bar(tmp_path, capsys):
+    shown = shown_on_a_terminal(lambda: show(tmp_path))
+    last = [part for part in shown.splitlines() if part.strip()][-1]
+    assert " 25%|" in last and "| 2/8 [" in last and "loss 4.250 mlm acc 0.020 154 real tok/s" in last
+    assert "eval at step 2: loss 4.5000" in capsys.readouterr().out
+
+
+def test_a_file_gets_lines(tmp_path, capsys):
+    show(tmp_path)
+    output, errors = capsys.readouterr()
+    assert errors == ""
+    assert "\r" not in output
+    first, second, evaluation = output.splitlines()
+    assert first.startswith(" 12%|") and "| 1/8 <" in first
+    assert second.startswith(" 25%|") and "  loss 4.2500  mlm 3.5500 acc 0.0200  sentence 0.7000  lr 0.001  " in second
+    assert second.endswith("12.0 seq/s  154 real tok/s  data wait 25.0%")
+    assert evaluation == "eval at step 2: loss 4.5000"
+
+
+def test_the_time_left_is_reckoned_from_the_pace_since_the_start(tmp_path, monkeypatch, capsys):
+    seconds = iter((5000.0, 5020.0))
+    monkeypatch.setattr(console.time, "monotonic", lambda: next(seconds))
+    log = TrainLog(str(tmp_path), 50, 100)
+    log.write({**record(60), "elapsed_sec": 90_000.0})
+    log.close()
+    assert "60/100 <01:20 " in capsys.readouterr().out  # 40 steps at 2 s

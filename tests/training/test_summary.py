@@ -1,0 +1,45 @@
+"""The table at the start of a run."""
+
+import dataclasses
+
+import pytest
+
+from albert_hvd.training.batch_plan import BatchPlan, activation_bytes_per_row
+from albert_hvd.training.pretrain import PretrainingOptions
+from albert_hvd.training.summary import describe_run
+
+OPTIONS = PretrainingOptions(input_file="a.tfrecord", output_dir="runs/a", bert_config_file="c.json",
+                             max_seq_length=16, train_batch_size=24, num_train_steps=1000)
+
+
+def table(config, plan=BatchPlan(24, 3, 2), **changes):
+    text = describe_run("new weights", dataclasses.replace(OPTIONS, **changes), config, plan,
+                        num_records=480, num_parameters=2_000_000, device="CPU")
+    return dict(line.split(maxsplit=1) for line in text.replace("whole run", "whole_run").splitlines())
+
+
+def test_the_batch_arithmetic(tiny_config):
+    lines = table(tiny_config)
+    assert lines["batch"] == "train_batch_size 24 = micro_batch_size 4 x accumulation_steps 2 x ranks 3"
+    assert lines["update"] == "24 rows x 16 positions = 384 tokens, padding included"
+    assert lines["whole_run"] == "1000 steps = 50.00 epochs, 384 k tokens"
+    assert lines["device"] == "3 ranks on CPU, float32"
+
+
+@pytest.mark.parametrize("steps, rows, tokens", [
+    (1, 1, "16 tokens"), (100, 1, "1.6 k tokens"), (1000, 100, "1.6 M tokens"), (10**6, 120, "1.92 G tokens")])
+def test_the_tokens_of_a_run_have_a_fitting_unit(tiny_config, steps, rows, tokens):
+    lines = table(tiny_config, num_train_steps=steps, plan=BatchPlan(rows, 1, 1))
+    assert lines["whole_run"].endswith(f", {tokens}")
+
+
+def test_packed_rows_have_no_fixed_number_of_epochs(tiny_config):
+    lines = table(tiny_config, pack_sequences=True)
+    assert lines["update"].startswith("24 packed rows")
+    assert "epochs" not in lines["whole_run"]
+
+
+def test_the_memory_is_that_of_four_floats_a_parameter_and_a_micro_batch(tiny_config):
+    activations = 4 * activation_bytes_per_row(tiny_config, 16)
+    whole = (2_000_000 * 16 + activations) / 2**30
+    assert table(tiny_config)["memory"].startswith(f"about {whole:.2f} GiB a rank: 0.03 for weights")
