@@ -30,9 +30,12 @@ def pytest_configure(config):
 
 
 def tier_of(item):
-    """The first tier that a test belongs to, as an index into `TIERS`; the nearest mark decides."""
-    mark = item.get_closest_marker("tier")
-    return TIERS.index(mark.args[0]) if mark else 0
+    """The first tier that a test belongs to, as an index into `TIERS`.
+
+    The nearest mark decides: that of a parameter before that of the test, and that before the module's.
+    """
+    marks = [mark for node in item.listchain() for mark in node.own_markers if mark.name == "tier"]
+    return TIERS.index(marks[-1].args[0]) if marks else 0
 
 
 @pytest.hookimpl(trylast=True)  # what -k and -m leave out is not ours
