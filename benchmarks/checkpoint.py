@@ -75,7 +75,7 @@ def _measure(training, num_checkpoints, checkpoints):
     """The row of the table."""
     def step():
         began = time.monotonic()
-        training.run_step(stop=False)
+        training.finish_step(training.start_step(stop=False))
         return time.monotonic() - began
 
     step()  # compiles

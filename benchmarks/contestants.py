@@ -17,8 +17,8 @@ from albert_hvd.runtime import distributed
 from albert_hvd.serving.formats.huggingface.names import sizes_to_huggingface
 from benchmarks.model_flops import NO_WORK, Work, work_of
 
-_SEED = 12345
-_LEARNING_RATE, _WEIGHT_DECAY, _CLIP_NORM = 1e-4, 0.01, 1.0
+SEED = 12345
+LEARNING_RATE, WEIGHT_DECAY, CLIP_NORM = 1e-4, 0.01, 1.0
 
 
 class Round(NamedTuple):
@@ -32,7 +32,8 @@ class Round(NamedTuple):
 class Setting(NamedTuple):
     """What all contestants are given.
 
-    `rows` of an update; `steps`, updates of a round; `threads`, of the matrix products.
+    `rows` of an update; `steps`, updates of a round; `threads`, of the matrix products; `device`, "cpu", "gpu", or
+    "rehearsal" for the GPU's way of measuring on the CPU.
     """
 
     config: object
@@ -42,29 +43,30 @@ class Setting(NamedTuple):
     rows: int
     steps: int
     threads: int
+    device: str = "cpu"
 
 
 def play_own(setting, precision="float32", packed=False, accumulation_steps=1):
     """This program: one rank with Horovod, AdamW, `TrainingStep` and its input pipeline."""
     distributed.initialize(use_gpu=False)
     from albert_hvd.model.encoder import named_variables
+    from albert_hvd.model.precision import COMPUTE_DTYPES
     from albert_hvd.model.pretraining_model import AlbertPretrainer
     from albert_hvd.training.optimizer import AdamW
-    from albert_hvd.training.setup import COMPUTE_DTYPES, compiles_elementwise
     from albert_hvd.training.step import TrainingStep
 
-    model = AlbertPretrainer(setting.config, _SEED, COMPUTE_DTYPES[precision], compiled=compiles_elementwise())
+    model = AlbertPretrainer(setting.config, SEED, COMPUTE_DTYPES[precision], compiled=True)
     optimizer = distributed.distributed_optimizer(
-        AdamW(_LEARNING_RATE, num_train_steps=10 ** 6, weight_decay=_WEIGHT_DECAY, clip_norm=_CLIP_NORM))
+        AdamW(LEARNING_RATE, num_train_steps=10 ** 6, weight_decay=WEIGHT_DECAY, clip_norm=CLIP_NORM))
     optimizer.build(named_variables(model))
     step = TrainingStep(model, optimizer, accumulation_steps)
     kind = PackedTrainingBatches if packed else TrainingBatches
-    batches = kind(_dataset(setting), setting.rows, 0, 1, _SEED)
+    batches = kind(open_dataset(setting), setting.rows, 0, 1, SEED)
 
     def update():
         batch = next(batches)
         result = step(batch, (0, batches.position), stop=False)
-        return _work(batch), (result.masked_lm_loss / result.masked_lm_weight +
+        return work_of_batch(batch), (result.masked_lm_loss / result.masked_lm_weight +
                               result.sentence_loss / result.sentence_weight)
 
     return _rounds(update, setting.steps)
@@ -83,22 +85,22 @@ def play_huggingface(setting, precision="float32", compiled=False):
         raise InputError(f"--peer=huggingface: {error.name} is missing; .venv/bin/python -m pip install -r "
                          f"requirements/parity.txt") from None
     torch.set_num_threads(setting.threads)
-    torch.manual_seed(_SEED)
+    torch.manual_seed(SEED)
     model = AlbertForPreTraining(AlbertConfig(**sizes_to_huggingface(setting.config), classifier_dropout_prob=0.0,
                                               hidden_act="gelu_new"))
     forward = torch.compile(model) if compiled else model
-    optimizer = torch.optim.AdamW(model.parameters(), _LEARNING_RATE, weight_decay=_WEIGHT_DECAY, fused=True)
-    batches = TrainingBatches(_dataset(setting), setting.rows, 0, 1, _SEED)
+    optimizer = torch.optim.AdamW(model.parameters(), LEARNING_RATE, weight_decay=WEIGHT_DECAY, fused=True)
+    batches = TrainingBatches(open_dataset(setting), setting.rows, 0, 1, SEED)
 
     def update():
         batch = next(batches)
         with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16"):
-            loss = forward(**{name: torch.from_numpy(array) for name, array in _for_huggingface(batch).items()}).loss
+            loss = forward(**{name: torch.from_numpy(array) for name, array in for_huggingface(batch).items()}).loss
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), _CLIP_NORM)
+        torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP_NORM)
         optimizer.step()
-        return _work(batch), float(loss.detach())
+        return work_of_batch(batch), float(loss.detach())
 
     return _rounds(update, setting.steps)
 
@@ -117,11 +119,12 @@ def _rounds(update, steps):
     return play
 
 
-def _dataset(setting):
+def open_dataset(setting):
+    """The `RecordDataset` of a setting."""
     return open_records(setting.input_file, "--input_file", setting, setting.config.vocab_size)
 
 
-def _work(batch):
+def work_of_batch(batch):
     """`Work` of a batch, packed or not: examples of a row are numbered from 1 in its mask."""
     mask = np.asarray(batch["input_mask"])
     if "cls_positions" in batch:
@@ -132,7 +135,7 @@ def _work(batch):
     return work_of(lengths, (batch["masked_lm_weights"] > 0).sum())
 
 
-def _for_huggingface(batch):
+def for_huggingface(batch):
     """The arguments of `AlbertForPreTraining.forward`, int64 arrays, cut to the longest example of the batch."""
     longest = int(batch["input_mask"].sum(axis=1).max())
     labels = np.full(batch["input_ids"].shape, -100, np.int64)

@@ -151,12 +151,11 @@ def _training(task):
     from albert_hvd.model.encoder import named_variables
     from albert_hvd.model.pretraining_model import AlbertPretrainer
     from albert_hvd.training.optimizer import AdamW
-    from albert_hvd.training.setup import compiles_elementwise
     from albert_hvd.training.step import TrainingStep
     from benchmarks.random_rows import random_rows
 
     config = AlbertConfig(**task["config"])
-    model = AlbertPretrainer(config, compiled=compiles_elementwise())
+    model = AlbertPretrainer(config, compiled=True)
     optimizer = AdamW(learning_rate=1e-4, num_train_steps=10**6)
     if task["with_horovod"]:
         optimizer = distributed.distributed_optimizer(optimizer)

@@ -9,6 +9,12 @@ program also packs. Programs take turns, each in a process of its own, after two
 are medians over the rounds, and include reading, optimizer and the loss as a number. Model GFLOP/s count useful work
 (`benchmarks/model_flops.py`); the ceiling is the faster library's product of two matrices of the
 model's largest shape, measured in turns with the rest. --peer=huggingface needs requirements/parity.txt.
+
+    bin/benchmark train --device=gpu --precision=bfloat16 --peer=huggingface \
+        --configs=base:128,base:512,large:128,large:512
+
+On a GPU the step is the one that bin/pretrain takes there, the peer runs with torch.compile, SDPA and autocast, each
+configuration's figures are printed as they come, and the share of the card's peak is given (`gpu_train.py`).
 """
 
 import dataclasses
@@ -32,6 +38,9 @@ from benchmarks.report import Report
 
 PEERS = ("none", "huggingface")
 _PRECISIONS = ("float32", "bfloat16")
+_DEVICES = ("cpu", "gpu", "rehearsal")
+_ATTENTIONS = ("plain", "cudnn")
+_PEER_KERNELS = ("default", "cudnn", "flash", "efficient")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,6 +61,23 @@ class Options:
     peer_compile: bool = dataclasses.field(default=False, metadata={"help": "also run the peer under torch.compile"})
     rounds: int = dataclasses.field(default=5, metadata={"help": "turns of each program"})
     steps: int = dataclasses.field(default=4, metadata={"help": "updates of a turn"})
+    device: str = dataclasses.field(default="cpu", metadata={
+        "help": f"{', '.join(_DEVICES)}; rehearsal: the GPU's way of measuring on the CPU, to try it out"})
+    configs: str = dataclasses.field(default=None, metadata={
+        "help": "on a GPU: a comma list of MODEL:POSITIONS[:ROWS] and packed:MODEL[:ROWS], the latter of the records of "
+                "--input_file; MODEL: of albert_config_MODEL.json beside --bert_config_file"})
+    attention: str = dataclasses.field(default="cudnn", metadata={
+        "help": f"on a GPU: a comma list of {', '.join(_ATTENTIONS)}; each is measured"})
+    recompute: bool = dataclasses.field(default=False, metadata={"help": "on a GPU: as for bin/pretrain"})
+    peer_kernels: str = dataclasses.field(default="default,cudnn", metadata={
+        "help": f"on a GPU: the peer's attention, a comma list of {', '.join(_PEER_KERNELS)}; default: PyTorch chooses"})
+    peer_python: str = dataclasses.field(default=None, metadata={
+        "help": "on a GPU: the Python that has PyTorch and transformers; default: the one that runs this"})
+    xla_flags: str = dataclasses.field(default="", metadata={
+        "help": "on a GPU: settings of XLA, such as --xla_gpu_enable_triton_gemm=false; sets of them after | are each "
+                "measured, an empty one is XLA's defaults"})
+    limit_sec: int = dataclasses.field(default=0, metadata={
+        "help": "on a GPU: how long a configuration may take, 0: for ever"})
     plot: str = dataclasses.field(default=None, metadata={"help": "draw the real tokens/s into this PNG file"})
 
 
@@ -59,6 +85,10 @@ def run(options, command_folder):
     """Measure; returns a `Report`. Raises InputError for bad flags or a missing peer."""
     del command_folder  # no command is run
     _check(options)
+    if options.device != "cpu":
+        from benchmarks.gpu_train import measure
+
+        return measure(options, Report("train", dataclasses.asdict(options)))
     config = AlbertConfig.from_json_file(options.bert_config_file)
     report = Report("train", dataclasses.asdict(options))
     with tempfile.TemporaryDirectory(prefix="benchmark-train-") as folder:
@@ -74,9 +104,12 @@ def run(options, command_folder):
 
 
 def _check(options):
-    for name, choices in (("precision", _PRECISIONS), ("peer", PEERS)):
+    for name, choices in (("precision", _PRECISIONS), ("peer", PEERS), ("device", _DEVICES)):
         if getattr(options, name) not in choices:
             raise InputError(f"--{name}={getattr(options, name)}: must be one of {', '.join(choices)}")
+    for name, choices in (("attention", _ATTENTIONS), ("peer_kernels", _PEER_KERNELS)):
+        if not set(getattr(options, name).split(",")) <= set(choices):
+            raise InputError(f"--{name}={getattr(options, name)}: must be a comma list of {', '.join(choices)}")
     check_least(options, 1, "train_batch_size", "rounds", "steps")
     if options.input_file and not options.max_predictions_per_seq:
         raise InputError("--max_predictions_per_seq is missing; it goes with --input_file")

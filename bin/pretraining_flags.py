@@ -60,15 +60,21 @@ def define_training():
     flags.DEFINE_float("weight_decay", 0.01,
         "Decoupled weight decay; biases and layer norms have none.", lower_bound=0.0)
     flags.DEFINE_float("clip_norm", 1.0, "Largest global norm of the gradients; 0 does not clip.", lower_bound=0.0)
-    flags.DEFINE_enum("precision", "float32", ["float32", "float16", "bfloat16"],
-        "Type of the matrix products; weights, moments, layer norms and softmax are float32 in all.")
+    flags.DEFINE_enum("precision", "auto", ["auto", "float32", "tf32", "bfloat16", "float16"],
+        "Type of the matrix products; weights, moments, layer norms and softmax are float32 in all. auto: bfloat16 on "
+        "GPUs that have it, float16 on older ones, float32 on CPUs. tf32: float32 with rounded products, on GPUs.")
     flags.DEFINE_float("initial_loss_scale", 32768.0,
         "--precision=float16: first factor of the loss, a power of two; it halves on overflow.", lower_bound=1.0)
     flags.DEFINE_integer("loss_scale_growth_steps", 2000,
         "--precision=float16: updates without overflow after which the loss scale doubles.", lower_bound=1)
     flags.DEFINE_bool("recompute", False,
         "Keep only the layers' inputs and compute the layers again in the backward pass: less memory, more time.")
-    flags.DEFINE_bool("xla", False, "Compile forward and backward with XLA.")
+    flags.DEFINE_bool("xla", None, "Compile forward, backward and update with XLA; unset: on GPUs.")
+    flags.DEFINE_enum("attention", "auto", ["auto", "plain", "cudnn"],
+        "cudnn: attention in one fused kernel, on GPUs with bfloat16 or float16; auto: where it can be and gains.")
+    flags.DEFINE_bool("overlap_steps", None,
+        "Read a step's results while the next one runs; unset: on GPUs. A stop then comes one step later.")
+    flags.DEFINE_bool("share_gpus", False, "Let several ranks share a GPU, for trying out; unset: refused.")
     flags.DEFINE_bool("fp16_allreduce", False, "Send gradients in float16.")
     flags.DEFINE_bool("deterministic", False, "Bit-identical results on the same number of ranks.")
     flags.DEFINE_integer("save_checkpoints_steps", 1000, "Updates between checkpoints.", lower_bound=1)

@@ -14,13 +14,13 @@ from albert_hvd.finetuning.task_folder import write_task_model
 from albert_hvd.finetuning.task_model import TaskModel
 from albert_hvd.finetuning.task_step import TaskStep
 from albert_hvd.model.encoder import named_variables
+from albert_hvd.model.precision import COMPUTE_DTYPES
 from albert_hvd.run_folder import checkpoints
 from albert_hvd.run_folder.checkpoint_writer import CheckpointWriter
 from albert_hvd.run_folder.checkpoints import CheckpointFolder
 from albert_hvd.runtime import distributed
 from albert_hvd.training.evaluation import BestEvaluation
 from albert_hvd.training.optimizer import OPTIMIZERS
-from albert_hvd.training.setup import COMPUTE_DTYPES
 
 _KEPT_CHECKPOINTS = 1
 _MAX_BAD_STEPS = 10

@@ -9,11 +9,13 @@ Variables are float32. `compute_dtype` is the type of the matrix products; layer
 are computed in float32 whatever it is.
 """
 
+import collections
 import functools
 
 import tensorflow as tf
 
-from albert_hvd.model.ops import gelu, layer_norm
+from albert_hvd.model.fused_attention import fused_attention
+from albert_hvd.model.ops import gelu, layer_norm, softmax
 
 # Added to the attention scores of hidden positions: exp() of it is 0 and float16 can hold it.
 _HIDDEN_SCORE = -10000.0
@@ -116,10 +118,15 @@ class Embeddings(tf.Module):
 
 
 class SelfAttention(tf.Module):
-    """Multi-head self-attention with its output projection, without residual and norm."""
+    """Multi-head self-attention with its output projection, without residual and norm.
 
-    def __init__(self, config, initializer, name=None):
+    Args:
+      fused: attend in one kernel of cuDNN, on GPUs under XLA alone; see `fused_attention`.
+    """
+
+    def __init__(self, config, initializer, fused=False, name=None):
         super().__init__(name=name)
+        self._fused = fused
         size = config.hidden_size
         self._heads, self._head_size = config.num_attention_heads, config.head_size
         self.query = Dense(size, size, initializer, name="query")
@@ -137,16 +144,20 @@ class SelfAttention(tf.Module):
         parts = (self.query, self.key, self.value)
         return (tf.concat([part.kernel for part in parts], axis=1), tf.concat([part.bias for part in parts], axis=0))
 
-    def __call__(self, x, fused_projection, hidden_scores, probs_dropout):
-        """x (B, S, H); hidden_scores float32, broadcast to (B, N, S, S) -> (B, S, H)."""
+    def __call__(self, x, fused_projection, hidden, probs_dropout):
+        """x (B, S, H); hidden: `HiddenPositions` -> (B, S, H)."""
         kernel, bias = (tf.cast(part, x.dtype) for part in fused_projection)
         batch, length, size = tf.shape(x)[0], tf.shape(x)[1], self._heads * self._head_size
         qkv = tf.nn.bias_add(tf.matmul(tf.reshape(x, [-1, size]), kernel), bias)  # (B*S, 3H)
+        if self._fused:
+            rows, positions = x.shape[:2]  # the kernel is made for one shape
+            qkv = tf.reshape(qkv, [rows, positions, 3, self._heads, self._head_size])
+            context = fused_attention(*tf.unstack(qkv, axis=2), hidden.scores, hidden.lengths)  # (B, S, N, D)
+            return self.output(tf.reshape(context, [rows, positions, size]))
         qkv = tf.reshape(qkv, [batch, length, 3, self._heads, self._head_size])
         query, key, value = tf.unstack(tf.transpose(qkv, [2, 0, 3, 1, 4]), num=3)  # (B, N, S, D)
         scores = tf.matmul(query * self._head_size ** -0.5, key, transpose_b=True)  # (B, N, S, S)
-        probs = tf.nn.softmax(tf.cast(scores, tf.float32) + hidden_scores)
-        context = tf.matmul(tf.cast(probs_dropout(probs), x.dtype), value)  # (B, N, S, D)
+        context = tf.matmul(probs_dropout(softmax(scores, hidden.scores)), value)  # (B, N, S, D)
         context = tf.reshape(tf.transpose(context, [0, 2, 1, 3]), [batch, length, size])
         return self.output(context)
 
@@ -158,11 +169,11 @@ class SharedLayer(tf.Module):
     each sublayer's input is normalised and the sum is not (Xiong et al., 2020).
     """
 
-    def __init__(self, config, initializer, compiled=False, name=None):
+    def __init__(self, config, initializer, compiled=False, fused_attention=False, name=None):
         super().__init__(name=name)
         self._compiled = compiled
         self._pre_norm = config.architecture == "brightmart"
-        self.attention = SelfAttention(config, initializer, name="attention")
+        self.attention = SelfAttention(config, initializer, fused_attention, name="attention")
         self.attention_norm = LayerNorm(config.hidden_size, config.layer_norm_epsilon, compiled, name="attention_norm")
         self.intermediate = Dense(config.hidden_size, config.intermediate_size, initializer, name="intermediate")
         self.output = Dense(config.intermediate_size, config.hidden_size, initializer, name="output")
@@ -191,16 +202,18 @@ class AlbertEncoder(tf.Module):
         (Chen et al., "Training Deep Nets with Sublinear Memory Cost", 2016).
       compiled: have XLA compile what lies between the layers' matrix products (`elementwise`); faster where
         all batches have one shape.
+      fused_attention: see `SelfAttention`.
     """
 
-    def __init__(self, config, seed=0, compute_dtype=tf.float32, recompute=False, compiled=False, name=None):
+    def __init__(self, config, seed=0, compute_dtype=tf.float32, recompute=False, compiled=False,
+                 fused_attention=False, name=None):
         super().__init__(name=name)
         self.config = config
         self.compute_dtype = compute_dtype
-        self._recompute = recompute
+        self._recompute, self._fused_attention = recompute, fused_attention
         self.initializer = truncated_normal(config.initializer_range, seed)
         self.embeddings = Embeddings(config, self.initializer, name="embeddings")
-        self.layer = SharedLayer(config, self.initializer, compiled, name="layer")
+        self.layer = SharedLayer(config, self.initializer, compiled, fused_attention, name="layer")
         self.pooler = Dense(config.hidden_size, config.hidden_size, self.initializer, name="pooler")
 
     def __call__(self, input_ids, input_mask, segment_ids, position_ids=None, cls_positions=None,
@@ -240,7 +253,7 @@ class AlbertEncoder(tf.Module):
         """
         hidden_dropout = Dropout(self.config.hidden_dropout_prob, dropout_seed)
         states = [self.embeddings(input_ids, segment_ids, position_ids, self.compute_dtype, hidden_dropout)]
-        hidden_scores = hidden_attention_scores(input_mask, packed)
+        hidden = hidden_positions(input_mask, packed, self.compute_dtype if self._fused_attention else None)
         # A layer computes from its arguments alone: what follows from anything else, as dropout masks
         # would from a seed that is not among them, would be kept and not computed again.
         shared_arguments = self.layer.attention.fused_projection()
@@ -248,11 +261,11 @@ class AlbertEncoder(tf.Module):
             # recompute_grad wants floats; those of 64 bits hold every int32.
             shared_arguments += (tf.cast(dropout_seed, tf.float64),)
         for number in range(self.config.num_hidden_layers):
-            layer = functools.partial(self._run_layer, number, hidden_scores)
+            layer = functools.partial(self._run_layer, number, hidden)
             states.append((tf.recompute_grad(layer) if self._recompute else layer)(states[-1], *shared_arguments))
         return states
 
-    def _run_layer(self, number, hidden_scores, x, kernel, bias, dropout_seed=None):
+    def _run_layer(self, number, hidden, x, kernel, bias, dropout_seed=None):
         """The `number`-th pass through the shared layer; run again, with the same dropout masks."""
         dropout_seed = None if dropout_seed is None else tf.cast(dropout_seed, tf.int32)
         # One call was made for the embeddings, then two in each layer; one in each for the attention.
@@ -261,27 +274,42 @@ class AlbertEncoder(tf.Module):
                                 None if dropout_seed is None else dropout_seed + 1, calls=number)
 
         def attend(x):
-            return self.layer.attention(x, (kernel, bias), hidden_scores, probs_dropout)
+            return self.layer.attention(x, (kernel, bias), hidden, probs_dropout)
 
         return self.layer(x, attend, hidden_dropout)
 
 
-def hidden_attention_scores(input_mask, packed):
-    """What to add to the attention scores: 0 where a key may be seen, -10000 where not.
+# What attention may not see: `scores`, to be added to the attention scores, broadcast to (B, N, S, S), and for fused
+# attention of unpacked rows `lengths` in its place, int32 (B,).
+HiddenPositions = collections.namedtuple("HiddenPositions", ["scores", "lengths"])
+
+
+def hidden_positions(input_mask, packed, fused_dtype=None):
+    """What attention may not see in rows with this mask.
 
     Args:
       input_mask: int32 (B, S), see `AlbertEncoder.__call__`.
+      packed: whether rows hold several examples.
+      fused_dtype: the type of fused attention, which takes the padding of unpacked rows by their lengths (padding must
+        follow all real tokens) and the scores of packed rows in that type; None for attention in parts.
 
     Returns:
-      float32 (B, 1, 1, S), or (B, 1, S, S) for packed rows.
+      `HiddenPositions`; its scores are 0 where a key may be seen and -10000 where not, float32 (B, 1, 1, S), or
+      (B, 1, S, S) for packed rows.
     """
-    visible = (input_mask > 0)[:, None, None, :]
+    if fused_dtype is not None and not packed:
+        real = tf.reduce_sum(tf.cast(input_mask > 0, tf.int32), axis=1)
+        return HiddenPositions(None, tf.maximum(real, 1))  # with no key at all the softmax would be undefined
+    # As floats, since TensorFlow compares integers on the host, even where there is a GPU.
+    mask = tf.cast(input_mask, tf.float32)
+    visible = (mask > 0)[:, None, None, :]
     if packed:
         # Padding queries see everything: with no key at all their softmax would be undefined.
-        same_example = tf.equal(input_mask[:, None, :, None], input_mask[:, None, None, :])
-        padding_query = tf.equal(input_mask, 0)[:, None, :, None]
+        same_example = tf.equal(mask[:, None, :, None], mask[:, None, None, :])
+        padding_query = tf.equal(mask, 0)[:, None, :, None]
         visible = tf.logical_and(visible, tf.logical_or(same_example, padding_query))
-    return (1.0 - tf.cast(visible, tf.float32)) * _HIDDEN_SCORE
+    scores = (1.0 - tf.cast(visible, tf.float32)) * _HIDDEN_SCORE
+    return HiddenPositions(scores if fused_dtype is None else tf.cast(scores, fused_dtype), None)
 
 
 def truncated_normal(stddev, seed):

@@ -1,4 +1,4 @@
-"""Layer normalisation and gelu with gradients written by hand, as few passes over memory as can be.
+"""Layer normalisation, gelu and softmax with gradients written by hand, as few passes over memory as can be.
 
 The gradients that TensorFlow derives keep every intermediate result of the forward pass until they have run; these
 keep the input alone. Compiled, each direction is one loop that XLA makes; the matrix products in between stay with
@@ -26,6 +26,32 @@ def gelu(x, compiled=False):
         return _run(_gelu, compiled, x), lambda upstream: _run(_gelu_gradient, compiled, x, upstream)
 
     return with_gradient(x)
+
+
+def softmax(scores, hidden_scores):
+    """Attention probabilities, computed in float32 and kept in the type of the scores for the backward pass.
+
+    TensorFlow's own softmax would keep them in float32, twice as large as the matrix products need them.
+
+    Args:
+      scores: float tensor (B, N, S, S).
+      hidden_scores: float32, broadcast to the shape of `scores` and added to them; gets no gradient.
+
+    Returns:
+      Tensor of the scores' shape and dtype.
+    """
+    @tf.custom_gradient
+    def with_gradient(scores):
+        probs = tf.cast(tf.nn.softmax(tf.cast(scores, tf.float32) + hidden_scores), scores.dtype)
+
+        def gradient(upstream):
+            weighted = tf.cast(upstream, tf.float32) * tf.cast(probs, tf.float32)
+            total = tf.reduce_sum(weighted, axis=-1, keepdims=True)
+            return tf.cast(weighted - tf.cast(probs, tf.float32) * total, scores.dtype)
+
+        return probs, gradient
+
+    return with_gradient(scores)
 
 
 def layer_norm(x, gamma, beta, epsilon, compiled=False):
@@ -63,13 +89,17 @@ def _compiled(function):
 
 def _gelu(x):
     # x/2 (1 + tanh(u/2)) = x sigmoid(u), which takes fewer operations.
-    return x * tf.sigmoid(x * (_SLOPE + _SLOPE * _CUBIC * x * x))
+    wide = tf.cast(x, tf.float32)
+    return tf.cast(wide * tf.sigmoid(wide * (_SLOPE + _SLOPE * _CUBIC * wide * wide)), x.dtype)
 
 
 def _gelu_gradient(x, upstream):
-    square = x * x
-    gate = tf.sigmoid(x * (_SLOPE + _SLOPE * _CUBIC * square))
-    return upstream * (gate + x * gate * (1.0 - gate) * (_SLOPE + 3.0 * _SLOPE * _CUBIC * square))
+    # The square of 256 is infinite in float16, and 0 * inf is not a number where the gate is closed.
+    wide = tf.cast(x, tf.float32)
+    square = wide * wide
+    gate = tf.sigmoid(wide * (_SLOPE + _SLOPE * _CUBIC * square))
+    slope = gate + wide * gate * (1.0 - gate) * (_SLOPE + 3.0 * _SLOPE * _CUBIC * square)
+    return tf.cast(tf.cast(upstream, tf.float32) * slope, x.dtype)
 
 
 def _layer_norm(x, gamma, beta, epsilon):

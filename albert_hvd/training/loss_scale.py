@@ -32,23 +32,27 @@ class LossScale(tf.Module):
         self.value = tf.Variable(initial, dtype=tf.float32, trainable=False, name="loss_scale")
         self.good_steps = tf.Variable(0, dtype=tf.int64, trainable=False, name="good_steps")
 
-    def after_good_step(self):
-        """Count an update whose gradients were finite."""
-        if self._growth_steps:
-            grows = tf.equal(self.good_steps.assign_add(1) % self._growth_steps, 0)
-            self.value.assign(tf.where(grows, tf.minimum(self.value * _FACTOR, _CEILING), self.value))
+    def update(self, applied, loss_is_finite):
+        """Follow up an update. There is no branch in it, which a GPU would have to ask the host about.
 
-    def after_overflow(self):
-        """Halve the scale, unless it is fixed or at its floor.
+        Args:
+          applied: bool tensor, whether the update was made; otherwise its gradients were not finite.
+          loss_is_finite: bool tensor; a loss that is not finite has nothing to do with the scale.
 
         Returns:
-          bool tensor: whether it was halved, so that the same gradients may now be finite.
+          bool tensor: whether the scale is to blame for an update that was not made, and was halved, so that the same
+          gradients may now be finite.
         """
         if not self._growth_steps:
             return tf.constant(False)
-        shrinks = self.value > FLOOR
-        self.value.assign(tf.maximum(self.value / _FACTOR, FLOOR))
-        self.good_steps.assign(0)
+        overflowed = tf.logical_and(tf.logical_not(applied), loss_is_finite)
+        shrinks = tf.logical_and(overflowed, self.value > FLOOR)
+        good_steps = self.good_steps + 1
+        grows = tf.logical_and(applied, tf.equal(good_steps % self._growth_steps, 0))
+        self.good_steps.assign(tf.where(applied, good_steps, tf.where(overflowed, tf.constant(0, tf.int64),
+                                                                      self.good_steps)))
+        self.value.assign(tf.where(grows, tf.minimum(self.value * _FACTOR, _CEILING),
+                                   tf.where(shrinks, tf.maximum(self.value / _FACTOR, FLOOR), self.value)))
         return shrinks
 
     def state(self):

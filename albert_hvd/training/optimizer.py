@@ -11,6 +11,7 @@ import collections
 
 import tensorflow as tf
 
+from albert_hvd.runtime import distributed
 from albert_hvd.training.loss_scale import FLOOR, LossScale
 
 # What `apply_gradients` gives back, scalar tensors:
@@ -115,17 +116,19 @@ class _Optimizer(tf.Module):
         """
         return list(zip(tape.gradient(loss, var_list), var_list))
 
-    def apply_gradients(self, grads_and_vars, loss_is_finite=True):
+    def apply_gradients(self, grads_and_vars, loss_is_finite=True, branch_free=False):
         """Clip by the global norm, then update; skip the update when loss or norm is not finite.
 
         The gradients are those of the global batch already, equal on all ranks, so that all ranks
-        decide alike. An overflow that a smaller loss scale may mend says nothing about the model and
+        decide alike. An overflow that a smaller loss scale may cure says nothing about the model and
         is not a bad step. When the loss itself is not finite, or the scale is at its floor, the
         scale is not to blame: that is one.
 
         Args:
           grads_and_vars: [(gradient, variable), ...]; gradients of the loss times `loss_scale.value`.
           loss_is_finite: bool tensor or bool.
+          branch_free: compute the update in any case and keep the old values where it is skipped: the same values
+            without a branch, for which a GPU would wait for the host. Costs little where XLA compiles it.
 
         Returns:
           `Update`.
@@ -136,37 +139,46 @@ class _Optimizer(tf.Module):
         norm = tf.linalg.global_norm(gradients) / loss_scale
         clip_norm = self._config["clip_norm"]
         factor = (clip_norm / tf.maximum(norm, clip_norm) if clip_norm else tf.ones([])) / loss_scale
-        learning_rate = self.learning_rate(self.step + 1)
+        step = self.step.read_value() + 1
+        learning_rate = self.learning_rate(step)
         applied = tf.logical_and(tf.math.is_finite(norm), loss_is_finite)
 
         def update():
-            # In float32, 1 - 0.999**1 is off by 1e-5 of itself already.
-            step = tf.cast(self.step.assign_add(1), tf.float64)
             for gradient, variable in zip(gradients, variables):
-                self._update_variable(variable, gradient * factor, learning_rate, step)
-            self.bad_steps_in_a_row.assign(0)
-            self.loss_scale.after_good_step()
+                places = (variable, *self.slots_of(variable))
+                # In float32, 1 - 0.999**1 is off by 1e-5 of itself already.
+                for place, value in zip(places, self._updated(variable, gradient * factor, learning_rate,
+                                                              tf.cast(step, tf.float64))):
+                    place.assign(tf.where(applied, value, place) if branch_free else value)
             return tf.constant(0)
 
-        def skip():
-            scale_is_to_blame = tf.cond(loss_is_finite, self.loss_scale.after_overflow, lambda: tf.constant(False))
-            self.bad_steps_in_a_row.assign_add(tf.where(scale_is_to_blame, tf.constant(0, tf.int64), 1))
-            return tf.constant(0)
-
-        tf.cond(applied, update, skip)
+        if branch_free:
+            update()
+        else:
+            tf.cond(applied, update, lambda: tf.constant(0))
+        self._count(applied, loss_is_finite)
         return Update(norm, learning_rate, applied)
 
-    def _update_variable(self, variable, gradient, learning_rate, step):
+    def _count(self, applied, loss_is_finite):
+        """Count an update as made, as bad, or as one that the loss scale is to blame for."""
+        zero = tf.constant(0, tf.int64)
+        scale_is_to_blame = self.loss_scale.update(applied, loss_is_finite)
+        self.step.assign_add(tf.cast(applied, tf.int64))
+        self.bad_steps_in_a_row.assign(tf.where(
+            applied, zero, self.bad_steps_in_a_row + tf.cast(tf.logical_not(scale_is_to_blame), tf.int64)))
+
+    def _updated(self, variable, gradient, learning_rate, step):
+        """(variable, first moment, second moment) after update number `step`."""
         c = self._config
         first, second = self.slots_of(variable)
-        m = first.assign(c["beta_1"] * first + (1 - c["beta_1"]) * gradient)
-        v = second.assign(c["beta_2"] * second + (1 - c["beta_2"]) * tf.square(gradient))
+        m = c["beta_1"] * first + (1 - c["beta_1"]) * gradient
+        v = c["beta_2"] * second + (1 - c["beta_2"]) * tf.square(gradient)
         m_hat = m / tf.cast(1 - c["beta_1"] ** step, tf.float32)
         v_hat = v / tf.cast(1 - c["beta_2"] ** step, tf.float32)
         direction = m_hat / (tf.sqrt(v_hat) + c["epsilon"])
         if len(variable.shape) > 1:
             direction += c["weight_decay"] * variable
-        variable.assign_sub(learning_rate * self._trust_ratio(variable, direction) * direction)
+        return variable - learning_rate * self._trust_ratio(variable, direction) * direction, m, v
 
     def _trust_ratio(self, variable, direction):
         raise NotImplementedError
@@ -187,6 +199,32 @@ class Lamb(_Optimizer):
         variable_norm, direction_norm = tf.norm(variable), tf.norm(direction)
         both = tf.logical_and(variable_norm > 0, direction_norm > 0)
         return tf.where(both, tf.math.divide_no_nan(variable_norm, direction_norm), 1.0)
+
+
+def average_over_ranks(optimizer, gradients):
+    """Gradients averaged over ranks, by the optimizer's Horovod wrapper; as they are in a world of one rank.
+
+    Args:
+      optimizer: one of these, wrapped by `distributed.distributed_optimizer`.
+      gradients: float tensor (N,), the gradients of all variables one behind the other.
+    """
+    if distributed.size() == 1:
+        return gradients
+    # Horovod uses the variable as a key, nothing more.
+    (average, _), = optimizer.compute_gradients(None, [optimizer.step], tape=_Given([gradients]))
+    return average
+
+
+class _Given:
+    """Gradients that were computed already, in the place of a tape."""
+
+    def __init__(self, gradients):
+        self._gradients = gradients
+
+    def gradient(self, loss, sources):
+        """What `tf.GradientTape.gradient` would have given."""
+        del loss, sources
+        return self._gradients
 
 
 OPTIMIZERS = {"lamb": Lamb, "adamw": AdamW}

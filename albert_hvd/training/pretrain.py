@@ -30,6 +30,7 @@ from albert_hvd.runtime.stall_watch import StallWatch
 from albert_hvd.serving.formats.sources import kind_of
 from albert_hvd.training.batch_plan import (activation_bytes_per_row, cpu_memory_per_rank, gpu_memory_per_rank,
                                             plan_batch)
+from albert_hvd.training.device_options import resolve_device_options
 from albert_hvd.training.profiling import parse_profile_steps
 
 
@@ -58,11 +59,13 @@ class PretrainingOptions:
     weight_decay: float = 0.01
     clip_norm: float = 1.0
     seed: int = 12345
-    precision: str = "float32"
+    precision: str = "auto"
     initial_loss_scale: float = 32768.0
     loss_scale_growth_steps: int = 2000
     recompute: bool = False
-    xla: bool = False
+    xla: bool = None
+    attention: str = "auto"
+    overlap_steps: bool = None
     fp16_allreduce: bool = False
     deterministic: bool = False
     save_checkpoints_steps: int = 1000
@@ -77,6 +80,7 @@ class PretrainingOptions:
     eval_batch_size: int = 60
     max_eval_steps: int = 0
     use_gpu: bool = None
+    share_gpus: bool = False
     num_gpu_cores: int = 0
     profile_steps: str = None
 
@@ -96,13 +100,16 @@ def pretrain(options):
 
 
 def _set_up_and_train(options, stop_request):
-    distributed.initialize(options.use_gpu, timeline=bool(options.profile_steps))
+    distributed.initialize(options.use_gpu, timeline=bool(options.profile_steps), share_gpus=options.share_gpus)
     import tensorflow as tf
 
+    from albert_hvd.model.precision import use_precision
     if options.deterministic:
         tf.config.experimental.enable_op_determinism()
     tf.random.set_seed(options.seed)
     config = distributed.on_rank_0(lambda: _check(options), "check_options")
+    options = resolve_device_options(options, config, distributed.lowest_compute_capability())
+    use_precision(options.precision)
     with one_run_in(options.output_dir), \
             StallWatch(options.output_dir, options.stall_warn_sec, options.stall_abort_sec,
                        functools.partial(write_status, options.output_dir, "failed")) as stall_watch:
@@ -118,10 +125,10 @@ def _train(options, config, stop_request, stall_watch):
     stall_watch.progress()
     plan = plan_batch(options.train_batch_size, distributed.size(), options.accumulation_steps,
                       activation_bytes_per_row(config, options.max_seq_length, options.precision, options.recompute),
-                      _activation_memory(on_gpu=bool(tf.config.get_visible_devices("GPU"))))
+                      _activation_memory(options))
     training = build_training(options, config, dataset, plan)
     if distributed.rank() == 0:
-        _write_run_files(options, config, plan, training.tokenizer)
+        _write_run_files(options, config, training.plan, training.tokenizer)
         print(training.description(), flush=True)
     if training.is_over():
         if distributed.rank() == 0:
@@ -133,11 +140,17 @@ def _train(options, config, stop_request, stall_watch):
     TrainingLoop(training, stop_request, stall_watch).run()
 
 
-def _activation_memory(on_gpu):
-    """Bytes for the activations of any rank, so that all cut their batch alike; None when no rank knows a limit."""
-    own = gpu_memory_per_rank() if on_gpu else cpu_memory_per_rank(distributed.local_size())
-    everywhere = distributed.gather_objects(own, "activation_memory")
-    return min((memory for memory in everywhere if memory is not None), default=None)
+def _activation_memory(options):
+    """Bytes for the activations of any rank, so that all cut their batch alike."""
+    import tensorflow as tf
+
+    gpus, ranks = tf.config.get_visible_devices("GPU"), distributed.local_size()
+    if gpus:
+        ranks_per_gpu = -(-ranks // len(tf.config.list_physical_devices("GPU"))) if options.share_gpus else 1
+        own = gpu_memory_per_rank(gpus[0], ranks_per_gpu)
+    else:
+        own = cpu_memory_per_rank(ranks)
+    return min(distributed.gather_objects(own, "activation_memory"))
 
 
 def _check(options):

@@ -55,6 +55,10 @@ class StepProfiler:
         self._is_on = False
         self._trace = None
 
+    def is_near(self, step):
+        """Whether the step is profiled, or the one before the first such."""
+        return self._first - 1 <= step <= self._last
+
     def before(self, step):
         """Call before the update that makes `step`."""
         if not self._first <= step <= self._last:

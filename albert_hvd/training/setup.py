@@ -1,5 +1,6 @@
 """Model, optimizer, data and evaluator of one run, made anew or restored from a checkpoint."""
 
+import collections
 import dataclasses
 import os
 import platform
@@ -10,15 +11,17 @@ import tensorflow as tf
 from albert_hvd import __version__
 from albert_hvd.data.batches.training_batches import find_tokenizer, tokenizers_of, training_batches
 from albert_hvd.data.records.dataset import open_records
-from albert_hvd.errors import InputError
+from albert_hvd.errors import InputError, RunFailed
 from albert_hvd.model.config import AlbertConfig
 from albert_hvd.model.encoder import named_variables
+from albert_hvd.model.precision import COMPUTE_DTYPES
 from albert_hvd.model.pretraining_model import AlbertPretrainer
 from albert_hvd.run_folder import checkpoints
 from albert_hvd.run_folder.checkpoint_writer import CheckpointWriter
 from albert_hvd.run_folder.checkpoints import CheckpointFolder
 from albert_hvd.runtime import distributed
 from albert_hvd.serving.formats.sources import kind_of, read_model
+from albert_hvd.training.batch_plan import smaller_micro_batches
 from albert_hvd.training.evaluation import BestEvaluation, Evaluator, unigram_log_probs
 from albert_hvd.training.metrics import MetricsWindow
 from albert_hvd.training.optimizer import OPTIMIZERS
@@ -30,7 +33,9 @@ _FREQUENCY_RECORDS = 20000
 
 _OUTPUT_BIAS = "masked_lm_head/output_bias"
 
-COMPUTE_DTYPES = {"float32": tf.float32, "bfloat16": tf.bfloat16, "float16": tf.float16}
+# A step under way: `pending`, its `PendingStep`; `position`, records read by then; `began`, on the monotonic clock;
+# `wait_seconds` spent on waiting for its batch.
+_StartedStep = collections.namedtuple("_StartedStep", ["pending", "position", "began", "wait_seconds"])
 
 
 class Training:
@@ -62,29 +67,69 @@ class Training:
         self._position = self.skipped_updates = 0
         self._origin = "new weights"
         self._restore()
-        self._batches = training_batches(options, dataset, self.tokenizer, distributed.rank(), distributed.size(),
-                                         start_record=self._position)
-        self._training_step = TrainingStep(model, optimizer, plan.accumulation_steps, options.xla)
+        self._training_step = self._make_step()
+        self._batches = self._open_batches(self._training_step.stage)
+        self._last_end = 0.0
         self._evaluator = None
 
-    def run_step(self, stop):
-        """Train on the next global batch; returns its `StepResult`.
+    def _open_batches(self, stage=None):
+        return training_batches(self.options, self._dataset, self.tokenizer, distributed.rank(), distributed.size(),
+                                start_record=self._position, stage=stage)
+
+    def _make_step(self):
+        """The `TrainingStep`; on a GPU with micro-batches that have been seen to fit into its memory.
+
+        Raises:
+          RunFailed: not even one row fits.
+        """
+        if self.options.accumulation_steps or not self.options.xla or not tf.config.get_visible_devices("GPU"):
+            return TrainingStep(self._model, self._optimizer, self.plan.accumulation_steps, self.options.xla)
+        batches = self._open_batches()
+        batch = next(batches)
+        batches.close()
+        return self._fitting_step(batch)
+
+    def _fitting_step(self, batch):
+        """The `TrainingStep` with the largest micro-batches, from those of the plan down, that all ranks can compute."""
+        while True:
+            step = TrainingStep(self._model, self._optimizer, self.plan.accumulation_steps, self.options.xla)
+            if not distributed.any_rank(not step.try_memory(batch)):
+                return step
+            smaller = smaller_micro_batches(self.plan)
+            if smaller is None:
+                raise RunFailed("the GPU's memory does not hold one row of a batch: use --recompute or a shorter "
+                                "--max_seq_length")
+            if distributed.rank() == 0:
+                print(f"out of memory with micro-batches of {self.plan.micro_batch_size} rows: trying "
+                      f"{smaller.micro_batch_size}", flush=True)
+            self.plan = smaller
+
+    def start_step(self, stop):
+        """Begin to train on the next global batch; `finish_step` ends it.
 
         Raises:
           RunFailed: the checkpoint that is being written in the background cannot be (rank 0).
         """
         self._writer.check()
-        started, waited = time.monotonic(), self._batches.wait_seconds
+        began, waited = time.monotonic(), self._batches.wait_seconds
         batch = next(self._batches)
         # The position in the data, not the step, numbers the dropout masks: a skipped update counts.
         position = self._batches.position
-        result = self._training_step(batch, (self.options.seed, position + distributed.rank()), stop)
-        self._position = position
+        pending = self._training_step.start(batch, (self.options.seed, position + distributed.rank()), stop)
+        return _StartedStep(pending, position, began, self._batches.wait_seconds - waited)
+
+    def finish_step(self, started):
+        """Wait for the end of the earliest step that was started and not finished; returns its `StepResult`."""
+        result = started.pending.result()
+        # Steps that overlap: each counts from the end of the one before.
+        seconds = time.monotonic() - max(started.began, self._last_end)
+        self._last_end = time.monotonic()
+        self._position = started.position
         if result.skipped:
             self.skipped_updates += 1
         else:
             self.step += 1
-            self.window.add(result, time.monotonic() - started, self._batches.wait_seconds - waited)
+            self.window.add(result, seconds, started.wait_seconds)
         return result
 
     def save(self):
@@ -131,7 +176,8 @@ class Training:
         if self._evaluator is None:
             options = self.options
             dataset = open_records(options.eval_input_file, "--eval_input_file", options, self.config.vocab_size)
-            self._evaluator = Evaluator(self._model, dataset, options.eval_batch_size, options.max_eval_steps)
+            self._evaluator = Evaluator(self._model, dataset, options.eval_batch_size, options.max_eval_steps,
+                                        xla=options.xla)
         return self._evaluator(should_stop)
 
     def close(self):
@@ -260,15 +306,10 @@ def _difference(now, before):
     return f"{now} now and {before}"
 
 
-def compiles_elementwise():
-    """Whether training has XLA compile what lies between matrix products: measured faster on CPUs, unknown on GPUs."""
-    return not tf.config.get_visible_devices("GPU")
-
-
 def build_training(options, config, dataset, plan):
     """Make the `Training` of this rank."""
     model = AlbertPretrainer(config, options.seed, COMPUTE_DTYPES[options.precision], static_shapes=options.xla,
-                             recompute=options.recompute, compiled=compiles_elementwise())
+                             recompute=options.recompute, compiled=not options.xla, attention=options.attention)
     # bfloat16 reaches as far as float32 and needs no scale.
     loss_scale = {} if options.precision != "float16" else {
         "initial_loss_scale": options.initial_loss_scale, "loss_scale_growth_steps": options.loss_scale_growth_steps}

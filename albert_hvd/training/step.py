@@ -2,15 +2,21 @@
 
 The loss and the gradient are those of the global batch. Each rank divides its sums by the weights of
 all ranks and micro-batches, not by its own, so that it makes no difference how the batch was cut.
+
+On a GPU a step is only begun when it is called: the host goes on while the GPU computes, and asks for
+the result later.
 """
 
 import collections
 
+import numpy as np
 import tensorflow as tf
 
 from albert_hvd.model.encoder import named_variables
 from albert_hvd.model.pretraining_model import LossSums
 from albert_hvd.runtime import distributed
+from albert_hvd.training.batch_layout import BatchLayout
+from albert_hvd.training.optimizer import average_over_ranks
 
 # What a step gives back, float32 scalars of the global batch: the six sums of `LossSums`, and
 #   real_tokens: tokens that are not padding.
@@ -23,19 +29,22 @@ from albert_hvd.runtime import distributed
 StepResult = collections.namedtuple("StepResult", LossSums._fields + (
     "real_tokens", "stop", "grad_norm", "learning_rate", "skipped", "bad_steps", "loss_scale"))
 
-_Accumulated = collections.namedtuple("_Accumulated", ["gradients", "sums"])
+# A batch that lies where the step is computed: `numbers`, float32 (accumulation_steps, W) on the device; `layout`, its
+# `BatchLayout`; `sums`, float32 (3,) on the host: masked_lm_weight, sentence_weight and real tokens of this rank.
+StagedBatch = collections.namedtuple("StagedBatch", ["numbers", "layout", "sums"])
 
 
-class SummedGradients:
-    """Gradients that were computed already, in the place of a tape."""
+class PendingStep:
+    """A step that has begun; `result()` waits for its end."""
 
-    def __init__(self, gradients):
-        self._gradients = gradients
+    def __init__(self, values, real_tokens, stop):
+        self._values, self._real_tokens, self._stop = values, real_tokens, stop
 
-    def gradient(self, loss, sources):
-        """What `tf.GradientTape.gradient` would have given."""
-        del loss, sources  # they were given when the gradients were summed
-        return self._gradients
+    def result(self):
+        """The `StepResult` of floats."""
+        values = list(map(float, self._values.numpy()))
+        sums = len(LossSums._fields)
+        return StepResult(*values[:sums], self._real_tokens, self._stop, *values[sums:])
 
 
 class TrainingStep:
@@ -45,84 +54,136 @@ class TrainingStep:
       model: an `AlbertPretrainer`.
       optimizer: one of `optimization.py`, wrapped by `distributed.distributed_optimizer` and built.
       accumulation_steps: micro-batches of one update.
-      xla: compile forward and backward; the allreduce stays outside.
+      xla: compile forward and backward as one program, and the update as another; the allreduce stays outside.
     """
 
     def __init__(self, model, optimizer, accumulation_steps=1, xla=False):
         self._model, self._optimizer = model, optimizer
         self._variables = list(named_variables(model).values())
-        self._accumulation_steps = accumulation_steps
+        self._sizes = [variable.shape.num_elements() for variable in self._variables]
+        self._accumulation_steps, self._xla = accumulation_steps, xla
         config = model.config
         self._has_dropout = bool(config.hidden_dropout_prob or config.attention_probs_dropout_prob)
-        self._micro_step = tf.function(self._gradients_of, jit_compile=True) if xla else self._gradients_of
-        self._step = tf.function(self._update)
+        self._apply = tf.function(self._apply_gradients, jit_compile=True) if xla else self._apply_gradients
+        self._steps = {}  # layout key: the functions for batches of that layout
 
-    def __call__(self, batch, dropout_seed, stop):
-        """Train on this rank's part of a global batch.
+    def stage(self, batch):
+        """Copy a batch to where the step is computed; another thread may do so while a step is running.
 
         Args:
           batch: dict of arrays of train_batch_size / size rows, as `input_pipeline` gives them.
+
+        Returns:
+          `StagedBatch`.
+        """
+        layout = BatchLayout(batch, self._accumulation_steps)
+        sums = np.array([batch["masked_lm_weights"].sum(dtype=np.float64), batch["sentence_weights"].sum(dtype=np.float64),
+                         np.count_nonzero(batch["input_mask"] > 0)], np.float32)
+        return StagedBatch(tf.constant(layout.pack(batch)), layout, sums)
+
+    def __call__(self, batch, dropout_seed, stop):
+        """`start`, and wait for the `StepResult` of floats."""
+        return self.start(batch, dropout_seed, stop).result()
+
+    def start(self, batch, dropout_seed, stop):
+        """Begin to train on this rank's part of a global batch.
+
+        Args:
+          batch: `StagedBatch`, or what `stage` takes.
           dropout_seed: pair of ints, another one for every step and rank.
           stop: whether this rank was asked to stop after this step.
 
         Returns:
-          `StepResult` of floats.
+          `PendingStep`.
         """
-        batch = {name: tf.constant(array) for name, array in batch.items()}
-        result = self._step(batch, tf.constant(dropout_seed, tf.int32), tf.constant(float(stop)))
-        return StepResult(*(float(value) for value in result.numpy()))
+        batch = batch if isinstance(batch, StagedBatch) else self.stage(batch)
+        with tf.device("CPU"):  # known to the host, and wanted there
+            sums = distributed.sum_over_ranks(tf.constant([*batch.sums, float(stop)]), name="denominators").numpy()
+        step, _ = self._functions(batch.layout)
+        values = step(batch.numbers, self._scalars(sums, dropout_seed))
+        return PendingStep(values, float(sums[2]), float(sums[3]))
 
-    def _update(self, batch, dropout_seed, stop):
-        real_tokens = tf.reduce_sum(tf.cast(batch["input_mask"] > 0, tf.float32))
-        masked_lm_weight, sentence_weight, real_tokens, stop = tf.unstack(distributed.sum_over_ranks(
-            tf.stack([tf.reduce_sum(batch["masked_lm_weights"]),
-                      tf.reduce_sum(batch["sentence_weights"]), real_tokens, stop]), name="denominators"))
-        # Horovod averages over ranks: a division by the mean weight of a rank comes out as one by
-        # the weight of all. Dividing by less than that scales the loss.
-        unit = float(distributed.size()) * self._optimizer.loss_scale.value
-        denominators = (tf.maximum(masked_lm_weight, 1.0) / unit, tf.maximum(sentence_weight, 1.0) / unit)
-        gradients, sums = self._accumulate(batch, denominators, dropout_seed)
-        sums = distributed.sum_over_ranks(tf.stack(sums), name="sums")
-        loss_is_finite = tf.reduce_all(tf.math.is_finite(sums))
-        update = self._optimizer.apply_gradients(self._averaged(gradients), loss_is_finite)
-        return tf.concat([sums, tf.stack([
-            real_tokens, stop, update.grad_norm, update.learning_rate,
-            tf.cast(tf.logical_not(update.applied), tf.float32),
-            tf.cast(self._optimizer.bad_steps_in_a_row, tf.float32), self._optimizer.loss_scale.value])], axis=0)
+    def try_memory(self, batch):
+        """Compute a micro-batch and throw the gradients away.
 
-    def _averaged(self, gradients):
-        """[(gradient averaged over ranks, variable), ...].
-
-        All gradients travel as one tensor. Horovod would fuse many by what happens to be ready, and
-        the order of summation, hence the last bits, would depend on timing.
+        Returns:
+          Whether the device had enough memory.
         """
-        flat = tf.concat([tf.reshape(gradient, [-1]) for gradient in gradients], axis=0)
-        # Horovod only uses the variable as a key.
-        (flat, _), = self._optimizer.compute_gradients(None, self._variables[:1], tape=SummedGradients([flat]))
-        parts = tf.split(flat, [variable.shape.num_elements() for variable in self._variables])
-        return [(tf.reshape(part, variable.shape), variable) for part, variable in zip(parts, self._variables)]
+        batch = self.stage(batch)
+        _, micro_step = self._functions(batch.layout)
+        try:
+            micro_step(batch.numbers[0], self._scalars(np.ones(2), (0, 0)), tf.constant(0.0)).numpy()
+        except tf.errors.ResourceExhaustedError:
+            return False
+        return True
 
-    def _accumulate(self, batch, denominators, dropout_seed):
-        """Gradients and `LossSums` of this rank, summed over its micro-batches."""
+    def step_function(self, batch):
+        """The `tf.function` of a whole step and arguments for it, to look at its graph."""
+        batch = self.stage(batch)
+        return self._functions(batch.layout)[0], (batch.numbers, self._scalars(batch.sums, (0, 0)))
+
+    @staticmethod
+    def _scalars(sums, dropout_seed):
+        """float32 (4,): the weights of both tasks over all ranks, and the bits of the seed."""
+        weights = np.maximum(sums[:2].astype(np.float32), np.float32(1.0))  # a NaN stays one
+        return tf.constant(np.concatenate([weights, np.array(dropout_seed, np.int64).astype(np.int32).view(np.float32)]))
+
+    def _functions(self, layout):
+        """(the whole step, a micro-batch's gradients) for batches of this layout."""
+        if layout.key not in self._steps:
+            def micro_step(row, scalars, number):
+                return self._gradients_of(layout.unpack(row), scalars, number)
+
+            micro_step = tf.function(micro_step, jit_compile=self._xla or None)
+            self._steps[layout.key] = (
+                tf.function(lambda numbers, scalars: self._update(numbers, scalars, micro_step)), micro_step)
+        return self._steps[layout.key]
+
+    def _update(self, numbers, scalars, micro_step):
+        flat = self._accumulate(numbers, scalars, micro_step)
+        gradients, sums = tf.split(flat, [sum(self._sizes), len(LossSums._fields)])
+        sums = distributed.sum_over_ranks(sums, name="sums")
+        # All gradients travel as one tensor. Horovod would fuse many by what happens to be ready, and
+        # the order of summation, hence the last bits, would depend on timing.
+        return self._apply(average_over_ranks(self._optimizer, gradients), sums)
+
+    def _accumulate(self, numbers, scalars, micro_step):
+        """Gradients and `LossSums` of this rank, summed over its micro-batches, as one vector."""
         if self._accumulation_steps == 1:
-            return self._micro_step(batch, *denominators, dropout_seed)
-        rows = tf.shape(batch["input_ids"])[0] // self._accumulation_steps
+            return micro_step(numbers[0], scalars, tf.constant(0.0))
 
-        def add_micro_batch(index, total):
-            micro_batch = {name: array[index * rows:(index + 1) * rows] for name, array in batch.items()}
-            seed = tf.random.experimental.stateless_fold_in(dropout_seed, index)
-            part = self._micro_step(micro_batch, *denominators, seed)
-            return index + 1, tf.nest.map_structure(tf.add, total, part)
+        def add_micro_batch(number, total):
+            # As a float, for integers stay on the host.
+            return number + 1, total + micro_step(numbers[number], scalars, tf.cast(number, tf.float32))
 
-        zero = _Accumulated([tf.zeros_like(variable) for variable in self._variables],
-                            LossSums(*[tf.zeros([])] * len(LossSums._fields)))
-        _, total = tf.while_loop(lambda index, _: index < self._accumulation_steps, add_micro_batch,
-                                 (tf.constant(0), zero), parallel_iterations=1)
+        total = tf.zeros([sum(self._sizes) + len(LossSums._fields)])
+        _, total = tf.while_loop(lambda number, _: number < self._accumulation_steps, add_micro_batch,
+                                 (tf.constant(0), total), parallel_iterations=1)
         return total
 
-    def _gradients_of(self, micro_batch, masked_lm_denominator, sentence_denominator, dropout_seed):
+    def _gradients_of(self, micro_batch, scalars, number):
+        """Gradients of all variables and `LossSums` of a micro-batch, as one vector."""
+        dropout_seed = None
+        if self._has_dropout:
+            dropout_seed = tf.bitcast(scalars[2:], tf.int32)
+            if self._accumulation_steps > 1:
+                dropout_seed = tf.random.experimental.stateless_fold_in(dropout_seed, tf.cast(number, tf.int32))
+        # Gradients are averaged over ranks: a division by the mean weight of a rank comes out as one by
+        # the weight of all. Dividing by less than that scales the loss.
+        unit = float(distributed.size()) * self._optimizer.loss_scale.value
         with tf.GradientTape() as tape:
-            sums = self._model(micro_batch, dropout_seed if self._has_dropout else None)
-            loss = sums.masked_lm_loss / masked_lm_denominator + sums.sentence_loss / sentence_denominator
+            sums = self._model(micro_batch, dropout_seed)
+            loss = sums.masked_lm_loss * (unit / scalars[0]) + sums.sentence_loss * (unit / scalars[1])
         gradients = tape.gradient(loss, self._variables)
-        return _Accumulated([tf.convert_to_tensor(gradient) for gradient in gradients], sums)
+        return tf.concat([*(tf.reshape(tf.convert_to_tensor(gradient), [-1]) for gradient in gradients), tf.stack(sums)],
+                         axis=0)
+
+    def _apply_gradients(self, flat, sums):
+        """Update the weights; what a step gives back, as one vector."""
+        gradients = [tf.reshape(part, variable.shape) for part, variable
+                     in zip(tf.split(flat, self._sizes), self._variables)]
+        update = self._optimizer.apply_gradients(list(zip(gradients, self._variables)),
+                                                 tf.reduce_all(tf.math.is_finite(sums)), branch_free=self._xla)
+        return tf.concat([sums, tf.stack([
+            update.grad_norm, update.learning_rate, tf.cast(tf.logical_not(update.applied), tf.float32),
+            tf.cast(self._optimizer.bad_steps_in_a_row, tf.float32), self._optimizer.loss_scale.value])], axis=0)

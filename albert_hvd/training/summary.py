@@ -29,7 +29,8 @@ def describe_run(origin, options, config, plan, num_records, num_parameters, dev
                   f"embedding {config.embedding_size}, vocabulary {config.vocab_size}"),
         ("optimizer", f"{options.optimizer}, learning rate {options.learning_rate:g}, warmup "
                       f"{options.num_warmup_steps} of {steps} steps"),
-        ("device", f"{plan.size} rank{'s' * (plan.size > 1)} on {device}, {options.precision}"),
+        ("device", f"{plan.size} rank{'s' * (plan.size > 1)} on {device}, {options.precision}"
+                   f"{', compiled by XLA' * bool(options.xla)}{', fused attention' * (options.attention == 'cudnn')}"),
         ("batch", f"train_batch_size {plan.train_batch_size} = micro_batch_size {plan.micro_batch_size} x "
                   f"accumulation_steps {plan.accumulation_steps} x ranks {plan.size}"),
         ("update", f"{plan.train_batch_size} {'packed ' * options.pack_sequences}rows x {positions} positions = "

@@ -10,7 +10,7 @@ from albert_hvd.errors import InputError, RunFailed
 from albert_hvd.model.config import AlbertConfig
 from benchmarks import train
 from benchmarks.contest import run_by_turns
-from benchmarks.contestants import _for_huggingface
+from benchmarks.contestants import for_huggingface
 from benchmarks.model_flops import NO_WORK, Work, training_flops, work_of
 
 SIZES = dict(vocab_size=50, embedding_size=4, hidden_size=8, num_hidden_layers=3, num_attention_heads=2,
@@ -49,7 +49,7 @@ def test_batches_for_the_peer_end_with_the_longest_example():
              "masked_lm_ids": np.array([[17, 0], [19, 0]], np.int32),
              "masked_lm_weights": np.array([[1, 0], [1, 0]], np.float32),
              "next_sentence_labels": np.array([[1], [0]], np.int32)}
-    theirs = _for_huggingface(batch)
+    theirs = for_huggingface(batch)
     assert theirs["input_ids"].tolist() == [[5, 6, 7], [8, 9, 0]]
     assert theirs["attention_mask"].tolist() == [[1, 1, 1], [1, 1, 0]]
     assert theirs["token_type_ids"].tolist() == [[0, 1, 1], [0, 1, 0]]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from albert_hvd.model.ops import gelu, layer_norm
+from albert_hvd.model.ops import gelu, layer_norm, softmax
 
 PLAIN_OR_COMPILED = pytest.mark.parametrize("compiled", [False, True], ids=["plain", "compiled"])
 
@@ -64,3 +64,30 @@ def test_constant_rows_have_finite_gradients(compiled):
     results = value_and_gradients(lambda x: layer_norm(x, tf.ones([4]), tf.zeros([4]), 1e-12, compiled),
                                   np.full([2, 4], 5.0, np.float32))
     assert all(np.isfinite(result).all() for result in results) and not results[0].any()
+
+
+@pytest.mark.parametrize("dtype", [tf.float32, tf.bfloat16, tf.float16])
+def test_gelu_has_its_gradient_where_the_square_leaves_float16(dtype):
+    x = tf.constant([-60000.0, -1000.0, -256.0, 256.0, 1000.0, 60000.0], dtype)
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        y = gelu(x)
+    np.testing.assert_array_equal(tf.cast(y, tf.float32), tf.nn.relu(tf.cast(x, tf.float32)))
+    np.testing.assert_array_equal(tf.cast(tape.gradient(y, x), tf.float32), [0, 0, 0, 1, 1, 1])
+
+
+def test_softmax_is_tensorflows_with_its_gradient():
+    scores, hidden = tf.random.stateless_normal([2, 3, 4, 4], (1, 2)), tf.constant([0.0, 0.0, -10000.0, 0.0])
+    upstream = tf.random.stateless_normal([2, 3, 4, 4], (3, 4))
+    for dtype, tolerance in ((tf.float32, 1e-7), (tf.bfloat16, 0.01)):
+        results = []
+        for function in (lambda x: softmax(x, hidden), lambda x: tf.nn.softmax(tf.cast(x, tf.float32) + hidden)):
+            x = tf.cast(scores, dtype)
+            with tf.GradientTape() as tape:
+                tape.watch(x)
+                probs = function(x)
+                loss = tf.reduce_sum(tf.cast(probs, tf.float32) * upstream)
+            results.append((probs, tape.gradient(loss, x)))
+        assert results[0][0].dtype == results[0][1].dtype == dtype
+        for ours, theirs in zip(*results):
+            np.testing.assert_allclose(tf.cast(ours, tf.float32), tf.cast(theirs, tf.float32), atol=tolerance)

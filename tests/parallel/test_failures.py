@@ -27,7 +27,7 @@ import entry_point
 entry_point.use_project_environment()
 
 def main():
-    from albert_hvd import distributed
+    from albert_hvd.runtime import distributed
     distributed.initialize()
     if distributed.rank() == 1:
         {action}

@@ -36,12 +36,13 @@ def main(folder):
 
 def train(accumulation_steps=1, xla=False):
     """(weights, facts about the graph) after training this rank's rows of the global batches."""
+    from small_batches import random_batch
+
     from albert_hvd.model.config import AlbertConfig
     from albert_hvd.model.encoder import named_variables
     from albert_hvd.model.pretraining_model import AlbertPretrainer
     from albert_hvd.training.optimizer import OPTIMIZERS
     from albert_hvd.training.step import TrainingStep
-    from small_batches import random_batch
 
     config = AlbertConfig(vocab_size=50, embedding_size=8, hidden_size=16, num_hidden_layers=1, num_attention_heads=2,
                           intermediate_size=32, max_position_embeddings=16)
@@ -64,8 +65,8 @@ def graph_facts(step, batch):
     """How many allreduces the graph of a step has, and which functions of it XLA compiles."""
     import tensorflow as tf
 
-    batch = {name: tf.constant(array) for name, array in batch.items()}
-    graph = step._step.get_concrete_function(batch, tf.constant([0, 1]), tf.constant(0.0)).graph.as_graph_def()
+    function, arguments = step.step_function(batch)
+    graph = function.get_concrete_function(*arguments).graph.as_graph_def()
     functions = {function.signature.name: function for function in graph.library.function}
     operations = [node.op for node in graph.node]
     operations += [node.op for function in functions.values() for node in function.node_def]
@@ -81,15 +82,15 @@ def clipping():
     """Norm before clipping and first moment, where the ranks' gradients are far longer than their mean."""
     import tensorflow as tf
 
-    from albert_hvd.training.optimizer import OPTIMIZERS
+    from albert_hvd.training.optimizer import OPTIMIZERS, average_over_ranks
     from albert_hvd.training.step import SummedGradients
 
     variable = tf.Variable([[1.0, 1.0]])
     optimizer = distributed.distributed_optimizer(OPTIMIZERS["adamw"](0.1, num_train_steps=10, clip_norm=1.0))
     optimizer.build({"w": variable})
-    gradient = tf.constant([[3.0 * (-1) ** distributed.rank(), 0.5]])
-    gradients = tf.function(lambda: optimizer.compute_gradients(None, [variable], tape=SummedGradients([gradient])))()
-    update = optimizer.apply_gradients([(gradients[0][0], variable)])
+    gradient = tf.constant([3.0 * (-1) ** distributed.rank(), 0.5])
+    average = tf.function(lambda: average_over_ranks(optimizer, gradient))()
+    update = optimizer.apply_gradients([(average[None], variable)])
     return {"norm": float(update.grad_norm), "moment": optimizer.slots_of(variable)[0].numpy().tolist()}
 
 

@@ -1,9 +1,12 @@
 """Local rank -> GPU, on lists of devices that stand for TensorFlow's."""
 
+import sys
+import types
+
 import pytest
 
 from albert_hvd.errors import InputError
-from albert_hvd.runtime.devices import gpus_of_rank
+from albert_hvd.runtime.devices import check_not_shared, free_gpu_memory, gpu_identifier, gpus_of_rank
 
 GPUS = ["gpu0", "gpu1", "gpu2"]
 MPIRUN = {"OMPI_COMM_WORLD_LOCAL_RANK": "1"}
@@ -43,3 +46,51 @@ def test_more_ranks_than_gpus_are_refused():
 
 def test_no_gpu_is_no_device():
     assert gpus_of_rank([], 1, 3, {**SRUN, "SLURM_GPUS_PER_TASK": "1"}) == []
+
+
+def test_ranks_may_share_when_asked_to():
+    assert [gpus_of_rank(GPUS, rank, 5, {}, share=True) for rank in range(5)] == [
+        ["gpu0"], ["gpu1"], ["gpu2"], ["gpu0"], ["gpu1"]]
+
+
+def test_a_gpu_given_to_two_ranks_is_refused():
+    check_not_shared([("a", "GPU-1"), ("a", "GPU-2"), ("b", "GPU-3"), ("b", None), ("b", None)])
+    with pytest.raises(InputError, match="ranks 0 and 2 have the same GPU GPU-1 on node-a: .*--share_gpus"):
+        check_not_shared([("node-a", "GPU-1"), ("node-a", "GPU-2"), ("node-a", "GPU-1")])
+
+
+@pytest.fixture
+def driver(monkeypatch):
+    """A stand-in for nvidia-ml-py on a machine with three GPUs."""
+    class NVMLError(Exception):
+        pass
+
+    def by_uuid(name):
+        if not name.startswith("GPU-"):
+            raise NVMLError(name)
+        return int(name[4:])
+
+    nvml = types.SimpleNamespace(
+        NVMLError=NVMLError, nvmlInit=lambda: None, nvmlShutdown=lambda: None,
+        nvmlDeviceGetHandleByIndex=lambda number: number, nvmlDeviceGetHandleByUUID=by_uuid,
+        nvmlDeviceGetUUID=lambda handle: f"GPU-{handle}",
+        nvmlDeviceGetMemoryInfo=lambda handle: types.SimpleNamespace(free=(handle + 1) * 2**30))
+    monkeypatch.setitem(sys.modules, "pynvml", nvml)
+    return nvml
+
+
+@pytest.mark.parametrize("visible, number, expected", [
+    (None, 2, 2), ("", 1, 1), ("2,0", 0, 2), ("2, 0", 1, 0), ("GPU-1", 0, 1), ("2", 1, None), ("MIG-x", 0, None)])
+def test_the_driver_is_asked_about_the_gpu_that_the_rank_has(driver, visible, number, expected):
+    device = types.SimpleNamespace(name=f"/physical_device:GPU:{number}")
+    environment = {} if visible is None else {"CUDA_VISIBLE_DEVICES": visible}
+    assert gpu_identifier(device, environment) == (None if expected is None else f"GPU-{expected}")
+    assert free_gpu_memory(device, environment) == (None if expected is None else (expected + 1) * 2**30)
+
+
+def test_without_a_driver_nothing_is_known(driver, monkeypatch):
+    device = types.SimpleNamespace(name="/physical_device:GPU:0")
+    driver.nvmlInit = lambda: (_ for _ in ()).throw(driver.NVMLError("no driver"))
+    assert gpu_identifier(device) is None
+    monkeypatch.setitem(sys.modules, "pynvml", None)
+    assert free_gpu_memory(device) is None

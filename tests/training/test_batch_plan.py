@@ -5,7 +5,9 @@ from hypothesis import given, strategies as st
 
 from albert_hvd.errors import InputError
 from albert_hvd.model.config import AlbertConfig
-from albert_hvd.training.batch_plan import activation_bytes_per_row, gpu_memory_per_rank, plan_batch
+from albert_hvd.training import batch_plan
+from albert_hvd.training.batch_plan import (activation_bytes_per_row, gpu_memory_per_rank, plan_batch,
+                                            smaller_micro_batches)
 
 
 @given(rows=st.integers(1, 200), size=st.integers(1, 8), row_bytes=st.integers(1, 100), memory=st.integers(1, 2000))
@@ -44,15 +46,18 @@ def test_what_recomputation_saves_goes_into_larger_micro_batches():
     assert plans[1].micro_batch_size > plans[0].micro_batch_size
 
 
-@pytest.mark.parametrize("says, expected", [("81559\n40960\n", 40960 * 2**20 // 2), ("[N/A]\n", None), ("", None)])
-def test_gpu_memory_is_half_of_the_smallest(monkeypatch, tmp_path, says, expected):
-    program = tmp_path / "nvidia-smi"
-    program.write_text(f"#!/bin/sh\nprintf '{says}'\n")
-    program.chmod(0o755)
-    monkeypatch.setenv("PATH", str(tmp_path))
-    assert gpu_memory_per_rank() == expected
+def test_a_rank_may_use_most_of_what_its_gpu_has_free(monkeypatch):
+    monkeypatch.setattr(batch_plan, "free_gpu_memory", {"gpu": 70 * 2**30, "unknown": None}.get)
+    assert gpu_memory_per_rank("gpu") == 56 * 2**30
+    assert gpu_memory_per_rank("gpu", ranks_per_gpu=2) == 28 * 2**30
+    # Nobody to ask: no reason to take it for endless.
+    assert gpu_memory_per_rank("unknown") == gpu_memory_per_rank("gpu") * 8 // 70
 
 
-def test_gpu_memory_is_unknown_without_nvidia_smi(monkeypatch, tmp_path):
-    monkeypatch.setenv("PATH", str(tmp_path))
-    assert gpu_memory_per_rank() is None
+def test_smaller_micro_batches_go_down_to_one_row():
+    plan, sizes = plan_batch(36, 3, 1, 1, None), []
+    while plan:
+        sizes.append(plan.micro_batch_size)
+        assert plan.micro_batch_size * plan.accumulation_steps * plan.size == 36
+        plan = smaller_micro_batches(plan)
+    assert sizes == [12, 6, 4, 3, 2, 1]

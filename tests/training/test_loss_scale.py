@@ -1,6 +1,7 @@
 """The loss scale of float16: it halves, doubles, stays within its bounds, and is restored exactly."""
 
 import pytest
+import tensorflow as tf
 from hypothesis import given, settings, strategies as st
 
 from albert_hvd.training.loss_scale import FLOOR, LossScale
@@ -14,10 +15,7 @@ def test_it_follows_the_rule_and_resumes_at_any_point(initial, growth_steps, goo
     for good in goods:
         resumed.restore(scale.state())
         for one in (scale, resumed):
-            if good:
-                one.after_good_step()
-            else:
-                assert bool(one.after_overflow()) == (exponent > 0)
+            assert bool(one.update(tf.constant(good), tf.constant(True))) == (not good and exponent > 0)
         good_steps = good_steps + 1 if good else 0
         if good and good_steps % growth_steps == 0:
             exponent = min(exponent + 1, 24)
@@ -28,9 +26,8 @@ def test_it_follows_the_rule_and_resumes_at_any_point(initial, growth_steps, goo
 
 def test_a_fixed_scale_never_moves_and_is_never_to_blame():
     scale = LossScale()
-    for _ in range(3):
-        scale.after_good_step()
-        assert not scale.after_overflow()
+    for applied in (True, False, True):
+        assert not scale.update(tf.constant(applied), tf.constant(True))
     assert scale.value.numpy() == FLOOR
     assert scale.state() is None
 
@@ -40,3 +37,10 @@ def test_a_change_of_precision_starts_anew(before, after):
     value = after.value.numpy()
     after.restore(before.state())
     assert after.value.numpy() == value
+
+
+def test_a_loss_that_is_not_finite_leaves_the_scale_alone():
+    scale = LossScale(1024.0, 2)
+    scale.update(tf.constant(True), tf.constant(True))
+    assert not scale.update(tf.constant(False), tf.constant(False))
+    assert scale.state() == {"value": 1024.0, "good_steps": 1}

@@ -5,13 +5,13 @@ import dataclasses
 import numpy as np
 import pytest
 import tensorflow as tf
+from small_batches import pack_two_rows, random_batch
 
 from albert_hvd.model.encoder import named_variables
+from albert_hvd.model.precision import COMPUTE_DTYPES
 from albert_hvd.model.pretraining_model import AlbertPretrainer
 from albert_hvd.training.optimizer import OPTIMIZERS
-from albert_hvd.training.setup import COMPUTE_DTYPES
 from albert_hvd.training.step import TrainingStep
-from small_batches import pack_two_rows, random_batch
 
 LENGTHS = [7, 5, 12, 9]
 

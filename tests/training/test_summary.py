@@ -9,6 +9,7 @@ from albert_hvd.training.pretrain import PretrainingOptions
 from albert_hvd.training.summary import describe_run
 
 OPTIONS = PretrainingOptions(input_file="a.tfrecord", output_dir="runs/a", bert_config_file="c.json",
+                             precision="float32", attention="plain",
                              max_seq_length=16, train_batch_size=24, num_train_steps=1000)
 
 

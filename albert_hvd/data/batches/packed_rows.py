@@ -107,10 +107,12 @@ class PackedTrainingBatches(BatchIterator):
     of records); `epoch`; `wait_seconds`; `max_examples` and `max_predictions`, E and P of a row.
     """
 
-    def __init__(self, dataset, train_batch_size, rank, size, seed, start_record=0, prefetch=2, transform=None):
+    def __init__(self, dataset, train_batch_size, rank, size, seed, start_record=0, prefetch=2, transform=None,
+                 stage=None):
         """As for `TrainingBatches`. Raises InputError when no row begins at `start_record`."""
         self._rows_per_rank = rows_per_rank(train_batch_size, size, "--train_batch_size")
         self._dataset, self._transform, self._seed = dataset, transform, seed
+        self._stage = stage or (lambda batch: batch)
         self._train_batch_size, self._rank = train_batch_size, rank
         self._lengths, self._predictions = dataset.lengths()
         self.max_examples, self.max_predictions = self._row_limits()
@@ -167,7 +169,7 @@ class PackedTrainingBatches(BatchIterator):
         self._position += sum(map(len, rows))
         of_row = np.repeat(np.arange(len(own)), [len(row) for row in own])
         packed = lay_out_rows(batch, of_row, len(own), self.max_predictions, self.max_examples)
-        return packed, self._position
+        return self._stage(packed), self._position
 
     def __next__(self):
         """The next batch, as `lay_out_rows` describes it."""

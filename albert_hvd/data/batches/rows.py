@@ -51,16 +51,18 @@ class TrainingBatches(BatchIterator):
     """
 
     def __init__(self, dataset, train_batch_size, rank, size, seed, start_record=0, prefetch=2,
-                 transform=None):
+                 transform=None, stage=None):
         """Args:
           dataset: a `RecordDataset`.
           train_batch_size: rows of the global batch; `size` must divide it (InputError).
           prefetch: batches read ahead by a background thread.
           transform: optional function (batch, epochs (B,), record_numbers (B,)) -> batch, called in that
             thread (`DynamicMasking`).
+          stage: optional function (batch) -> what to hand out in its place, called in that thread, such as a copy on
+            a GPU.
         """
         rows_per_rank(train_batch_size, size, "--train_batch_size")
-        self._dataset, self._transform = dataset, transform
+        self._dataset, self._transform, self._stage = dataset, transform, stage or (lambda batch: batch)
         self._train_batch_size, self._rank, self._size = train_batch_size, rank, size
         self._order = RecordOrder(dataset.num_records, seed)
         self._start, self.position = start_record, start_record
@@ -74,7 +76,7 @@ class TrainingBatches(BatchIterator):
         if self._transform:
             epochs = (first + np.arange(rows)) // self._dataset.num_records
             batch = self._transform(batch, epochs, record_numbers)
-        return batch
+        return self._stage(batch)
 
     def __next__(self):
         """The next batch: dict of arrays as `RecordDataset.read` gives them, train_batch_size / size rows."""

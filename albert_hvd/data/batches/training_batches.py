@@ -75,17 +75,18 @@ def _named_by_manifest(made_with, paths):
     return None
 
 
-def training_batches(options, dataset, tokenizer, rank, size, start_record):
+def training_batches(options, dataset, tokenizer, rank, size, start_record, stage=None):
     """The iterator of a rank's part of each global batch, as the flags ask for it.
 
     Args:
       options: `PretrainingOptions`.
       tokenizer: `Tokenizer`; only --dynamic_masking needs it.
       start_record: how many records have been read before.
+      stage: see `TrainingBatches`.
     """
     masking = None
     if options.dynamic_masking:
         masking = DynamicMasking(tokenizer, options.seed, options.masking, options.masked_lm_prob)
     kind = PackedTrainingBatches if options.pack_sequences else TrainingBatches
     return kind(dataset, options.train_batch_size, rank, size, options.seed, start_record=start_record,
-                transform=masking)
+                transform=masking, stage=stage)

@@ -1,0 +1,162 @@
+"""Hugging Face's ALBERT on a GPU, trained as its users train it: a program of its own, started by `peer_process.py`.
+
+    PYTHON huggingface_peer.py SETTINGS.json
+
+It imports PyTorch and transformers, and nothing of this project, so that any environment that has them will do. A
+line with a question on standard input gets a line of JSON on standard output: "round" trains on the next batches,
+"finish" gives the peak memory and a trace of the device. It ends when its standard input does.
+"""
+
+import contextlib
+import json
+import os
+import queue
+import sys
+import threading
+import time
+import traceback
+
+_TRACED_UPDATES = 3
+
+
+class Peer:
+    """`AlbertForPreTraining` with `torch.compile`, SDPA, autocast and the fused AdamW.
+
+    Args:
+      settings: dict, see `peer_process.play_peer`.
+    """
+
+    def __init__(self, settings):
+        import torch
+        from transformers import AlbertConfig, AutoModelForPreTraining
+
+        self._torch, self._settings = torch, settings
+        self._device = torch.device(settings["device"])
+        torch.manual_seed(settings["seed"])
+        torch.set_float32_matmul_precision("highest" if settings["precision"] == "float32" else "high")
+        config = AlbertConfig(**settings["sizes"], classifier_dropout_prob=0.0, hidden_act="gelu_new")
+        self._model = AutoModelForPreTraining.from_config(config, attn_implementation="sdpa").to(self._device)
+        # Batches of one shape: every shape is compiled on its own.
+        self._forward = torch.compile(self._model, dynamic=False) if settings["compile"] else self._model
+        self._optimizer = torch.optim.AdamW(self._model.parameters(), settings["learning_rate"],
+                                            weight_decay=settings["weight_decay"], fused=True)
+        self._batches = [self._load(path) for path in settings["batches"]]
+        self._next = 0
+        began = time.perf_counter()
+        lengths = {batch["input_ids"].shape[1]: batch for batch in self._batches}
+        for batch in lengths.values():
+            for _ in range(2):  # the first compiles
+                loss = self._update(batch)
+        float(loss)
+        self.setup_sec = time.perf_counter() - began
+        if self._on_gpu:
+            torch.cuda.reset_peak_memory_stats()
+
+    @property
+    def _on_gpu(self):
+        return self._device.type == "cuda"
+
+    def _load(self, path):
+        """A batch in memory that the GPU can copy from by itself."""
+        import numpy
+
+        with numpy.load(path) as file:
+            tensors = {name: self._torch.from_numpy(file[name]) for name in file.files}
+        return {name: tensor.pin_memory() for name, tensor in tensors.items()} if self._on_gpu else tensors
+
+    def _update(self, batch):
+        """Train on a batch; returns the loss as a tensor, without waiting for it."""
+        torch, settings = self._torch, self._settings
+        batch = {name: tensor.to(self._device, non_blocking=True) for name, tensor in batch.items()}
+        kernels = contextlib.nullcontext()
+        if settings["kernel"]:
+            kernels = torch.nn.attention.sdpa_kernel(getattr(torch.nn.attention.SDPBackend, settings["kernel"]))
+        with kernels:
+            with torch.autocast(self._device.type, torch.bfloat16, enabled=settings["precision"] == "bfloat16"):
+                loss = self._forward(**batch).loss
+            self._optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+        torch.nn.utils.clip_grad_norm_(self._model.parameters(), settings["clip_norm"])
+        self._optimizer.step()
+        return loss.detach()
+
+    def _updates(self, count):
+        """Train on the next batches; the loss of each is read while the next update runs. Returns the last one's."""
+        before = None
+        for _ in range(count):
+            batch = self._batches[self._next % len(self._batches)]
+            self._next += 1
+            loss = self._update(batch)
+            if before is not None:
+                float(before)
+            before = loss
+        return float(before)
+
+    def round(self):
+        """Returns seconds, the loss, and which batches it trained on."""
+        first, began = self._next, time.perf_counter()
+        loss = self._updates(self._settings["steps"])
+        seconds = time.perf_counter() - began
+        numbers = [number % len(self._batches) for number in range(first, self._next)]
+        return {"seconds": seconds, "loss": loss, "batches": numbers}
+
+    def finish(self):
+        """Returns the peak of the allocator's memory and, on a GPU, [name, start, microseconds] of what it did."""
+        if not self._on_gpu:
+            return {"peak": 0, "trace": []}
+        torch = self._torch
+        peak = torch.cuda.max_memory_allocated()
+        activities = [torch.profiler.ProfilerActivity.CUDA]
+        with torch.profiler.profile(activities=activities) as profile:
+            self._updates(_TRACED_UPDATES)
+            torch.cuda.synchronize()
+        return {"peak": peak, "trace": [
+            [event.name, event.time_range.start, event.time_range.end - event.time_range.start]
+            for event in profile.events() if event.device_type == torch.autograd.DeviceType.CUDA]}
+
+
+def _questions():
+    """A queue of the lines of standard input; this process ends with them, even while it compiles."""
+    lines = queue.SimpleQueue()
+
+    def read():
+        for line in sys.stdin:
+            lines.put(line.strip())
+        os._exit(0)
+
+    threading.Thread(target=read, daemon=True).start()
+    return lines
+
+
+def main(path):
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # what libraries print is no answer
+
+    def answer(value):
+        answers.write(json.dumps(value) + "\n")
+        answers.flush()
+
+    questions = _questions()
+    with open(path, encoding="utf-8") as file:
+        settings = json.load(file)
+    try:
+        peer = Peer(settings)
+        answer({"setup_sec": peer.setup_sec, "versions": _versions()})
+        while True:
+            answer(peer.round() if questions.get() == "round" else peer.finish())
+    except Exception as error:  # said by the parent
+        traceback.print_exc(limit=-3)
+        answer({"error": f"{type(error).__name__}: {' '.join(str(error).split())[:500]}"})
+        sys.exit(1)
+
+
+def _versions():
+    import torch
+    import transformers
+
+    return {"torch": torch.__version__, "transformers": transformers.__version__}
+
+
+if __name__ == "__main__":
+    sys.path.pop(0)  # this folder's names are common ones
+    main(sys.argv[1])
