@@ -49,7 +49,8 @@ def command_environment():
 def command_words(name, ranks=0, words=(), **flags):
     """`bin/<name> words... --flag=value ...`, under horovodrun when `ranks` is given."""
     launcher = ["horovodrun", "-np", str(ranks)] if ranks else []
-    return [*launcher, str(ROOT / "bin" / name), *map(str, words), *(f"--{key}={value}" for key, value in flags.items())]
+    flags = [f"--{flag}={value}" for flag, value in flags.items()]
+    return [*launcher, str(ROOT / "bin" / name), *map(str, words), *flags]
 
 
 @functools.cache

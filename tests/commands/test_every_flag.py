@@ -194,5 +194,6 @@ def test_wrong_values_of_every_benchmark(server, inputs, tmp_path):
 def test_words_that_are_no_flags(words, named, server, tmp_path):
     result = server.run(["pretrain", *words], str(tmp_path), HANG_SEC)
     errors = result.stderr.decode()
-    assert result.returncode == 2 and errors.count("\n") == 1 and errors.startswith("pretrain: ") and named in errors, errors
+    assert result.returncode == 2 and errors.count("\n") == 1, errors
+    assert errors.startswith("pretrain: ") and named in errors
     assert not list(tmp_path.iterdir())

@@ -162,7 +162,8 @@ def test_a_stopped_rank_is_named_and_given_up(training_files, tmp_path, fault_tr
     for trial in fault_trials(f"SIGSTOP of rank {rank} of 2", "named, given up with one line and exit code 1, goes on "
                               "when started again", short=1, full=3):
         output_dir = tmp_path / str(trial)
-        run_flags = flags(training_files, output_dir, num_train_steps=FOREVER, stall_warn_sec=3, stall_abort_sec=ABORT_SEC)
+        run_flags = flags(training_files, output_dir, num_train_steps=FOREVER, stall_warn_sec=3,
+                          stall_abort_sec=ABORT_SEC)
         with BackgroundRun(2, run_flags) as run:
             run.wait_until(lambda: logged_lines(output_dir) > 5, "its first checkpoint")
             stop_and_be_named(run, rank).send_signal(signal.SIGCONT)

@@ -22,7 +22,7 @@ def kept_bytes(config, rows, precision, recompute):
     model = AlbertPretrainer(config, compute_dtype=tf.dtypes.as_dtype(precision), static_shapes=True, recompute=recompute)
     batch = random_batch(config, rows, LENGTH, [LENGTH] * rows)
 
-    @tf.function
+    @tf.function(autograph=False)
     def step():
         with tf.GradientTape() as tape:
             sums = model(batch, None)
