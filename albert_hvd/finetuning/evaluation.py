@@ -46,7 +46,7 @@ class Scorer:
     def __init__(self, model, task, pad_id, batch_size=64):
         self._model, self._num_labels, self._head = model, len(task.labels), task.head
         self._pad_id, self._batch_size = pad_id, batch_size
-        self._score = tf.function(self._scores_of, input_signature=[BATCH])
+        self._score = tf.function(self._scores_of, autograph=False, input_signature=[BATCH])
 
     def _scores_of(self, batch):
         logits = self._model.logits(batch)

@@ -50,7 +50,7 @@ class TaskStep:
     def __init__(self, model, optimizer, train_batch_size):
         self._model, self._optimizer, self._unit = model, optimizer, float(train_batch_size)
         self._variables = list(model.trained_variables().values())
-        self._step = tf.function(self._update, input_signature=[
+        self._step = tf.function(self._update, autograph=False, input_signature=[
             BATCH, tf.TensorSpec([2], tf.int32), tf.TensorSpec([], tf.float32)])
 
     def __call__(self, batch, dropout_seed, stop):

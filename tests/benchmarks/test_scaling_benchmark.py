@@ -130,6 +130,7 @@ def processes_of(text):
 
 
 @pytest.mark.parallel
+@pytest.mark.tier("all")
 def test_ranks_take_turns_and_leave(tiny_config):
     config = AlbertConfig(**{**tiny_config.to_dict(), "vocab_size": 61})  # by which the ranks are known
     setting = RankSetting(config, max_seq_length=16, rows=2, steps=2)
@@ -142,6 +143,7 @@ def test_ranks_take_turns_and_leave(tiny_config):
 
 
 @pytest.mark.parallel
+@pytest.mark.tier("all")
 def test_ranks_that_fail_are_told_of():
     setting = RankSetting(AlbertConfig(vocab_size=50, max_position_embeddings=8), max_seq_length=9, rows=1, steps=1)
     with pytest.raises(RunFailed, match="horovodrun -np 1"):

@@ -116,6 +116,7 @@ def test_the_text_has_the_mend_under_what_is_wrong(healthy):
 
 
 @pytest.mark.parallel
+@pytest.mark.tier("ci")
 def test_two_ranks_of_this_machine(tmp_path):
     result = run_command("doctor", ranks=2, output_dir=tmp_path, max_message_mb=1, use_gpu=False)
     document = json.loads((tmp_path / "doctor.json").read_text())
