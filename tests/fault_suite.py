@@ -57,6 +57,20 @@ def pytest_collection_modifyitems(config, items):
         items[:] = [item for item in items if _FAULTS in item.path.parents]
 
 
+def pytest_sessionfinish(session):
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["faults"] = session.config.stash.get(_TRIED, {})
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node, error):
+    """The counts of a worker of pytest-xdist, added up."""
+    tried = node.config.stash.setdefault(_TRIED, {})
+    for fault, row in getattr(node, "workeroutput", {}).get("faults", {}).items():
+        before = tried.get(fault, {"tried": 0, "survived": 0})
+        tried[fault] = {**row, **{key: row[key] + before[key] for key in ("tried", "survived")}}
+
+
 def pytest_terminal_summary(terminalreporter, config):
     rows = list(config.stash.get(_TRIED, {}).values())
     if not rows:

@@ -112,26 +112,35 @@ def gpu_identifier(device, environment=os.environ):
       device: TensorFlow's physical device.
       environment: the process's variables, of which CUDA_VISIBLE_DEVICES renumbers the GPUs.
     """
-    return _ask_driver(device, environment, lambda nvml, handle: nvml.nvmlDeviceGetUUID(handle))
+    return _ask_driver(_number_of(device), environment, lambda nvml, handle: nvml.nvmlDeviceGetUUID(handle))
 
 
 def free_gpu_memory(device, environment=os.environ):
     """Bytes of a GPU's memory that no process has taken; None where NVIDIA's management library is missing."""
-    return _ask_driver(device, environment, lambda nvml, handle: int(nvml.nvmlDeviceGetMemoryInfo(handle).free))
+    return _ask_driver(_number_of(device), environment,
+                       lambda nvml, handle: int(nvml.nvmlDeviceGetMemoryInfo(handle).free))
 
 
-def _ask_driver(device, environment, question):
+def first_gpu_name(environment=os.environ):
+    """What NVIDIA calls the first GPU that this process may use; None where there is none or the library is missing."""
+    return _ask_driver(0, environment, lambda nvml, handle: nvml.nvmlDeviceGetName(handle))
+
+
+def _number_of(device):
+    return int(re.search(r"\d+$", device.name).group())
+
+
+def _ask_driver(number, environment, question):
     try:
         import pynvml as nvml
         nvml.nvmlInit()
     except Exception:  # no package, no driver, no rights: all the same to us
         return None
     try:
-        number = int(re.search(r"\d+$", device.name).group())
         visible = environment.get("CUDA_VISIBLE_DEVICES")
         name = visible.split(",")[number].strip() if visible else str(number)
-        handle = (nvml.nvmlDeviceGetHandleByIndex(int(name)) if name.isdigit() else nvml.nvmlDeviceGetHandleByUUID(name))
-        return question(nvml, handle)
+        return question(nvml, nvml.nvmlDeviceGetHandleByIndex(int(name)) if name.isdigit()
+                        else nvml.nvmlDeviceGetHandleByUUID(name))
     except (nvml.NVMLError, IndexError):
         return None
     finally:

@@ -31,7 +31,7 @@ class Evaluator:
         self._dataset = dataset
         self._eval_batch_size = -(-eval_batch_size // size) * size
         self._max_eval_steps = max_eval_steps or None
-        self._sums = tf.function(lambda batch: tf.stack(model(batch)), jit_compile=xla or None)
+        self._sums = tf.function(lambda batch: tf.stack(model(batch)), jit_compile=xla or None, autograph=False)
 
     def __call__(self, should_stop=None):
         """The results, equal on all ranks: dict with the keys of `eval_results.json` but the step.

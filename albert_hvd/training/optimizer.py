@@ -227,4 +227,26 @@ class _Given:
         return self._gradients
 
 
+def layerwise(optimizer_class, decay, depth_of):
+    """A subclass of an optimizer whose learning rate for a variable is multiplied by `decay ** depth_of(path)`.
+
+    The nearer to the head, the faster a weight may move: Howard & Ruder, "Universal Language Model Fine-tuning for
+    Text Classification" (2018), section 3.2.
+
+    Args:
+      depth_of: function of a variable's path.
+    """
+
+    class Layerwise(optimizer_class):
+
+        def build(self, named_variables):
+            super().build(named_variables)
+            self._factors = {variable.ref(): decay ** depth_of(path) for path, variable in named_variables.items()}
+
+        def _updated(self, variable, gradient, learning_rate, step):
+            return super()._updated(variable, gradient, learning_rate * self._factors[variable.ref()], step)
+
+    return Layerwise
+
+
 OPTIMIZERS = {"lamb": Lamb, "adamw": AdamW}

@@ -47,6 +47,11 @@ class PendingStep:
         return StepResult(*values[:sums], self._real_tokens, self._stop, *values[sums:])
 
 
+def _graph_of(function, xla=False):
+    """A `tf.function` of what has no Python branch on a tensor: AutoGraph would take twice as long as the tracing."""
+    return tf.function(function, jit_compile=xla or None, autograph=False)
+
+
 class TrainingStep:
     """The compiled step of one rank.
 
@@ -64,7 +69,7 @@ class TrainingStep:
         self._accumulation_steps, self._xla = accumulation_steps, xla
         config = model.config
         self._has_dropout = bool(config.hidden_dropout_prob or config.attention_probs_dropout_prob)
-        self._apply = tf.function(self._apply_gradients, jit_compile=True) if xla else self._apply_gradients
+        self._apply = _graph_of(self._apply_gradients, xla=True) if xla else self._apply_gradients
         self._steps = {}  # layout key: the functions for batches of that layout
 
     def stage(self, batch):
@@ -134,9 +139,9 @@ class TrainingStep:
             def micro_step(row, scalars, number):
                 return self._gradients_of(layout.unpack(row), scalars, number)
 
-            micro_step = tf.function(micro_step, jit_compile=self._xla or None)
+            micro_step = _graph_of(micro_step, self._xla)
             self._steps[layout.key] = (
-                tf.function(lambda numbers, scalars: self._update(numbers, scalars, micro_step)), micro_step)
+                _graph_of(lambda numbers, scalars: self._update(numbers, scalars, micro_step)), micro_step)
         return self._steps[layout.key]
 
     def _update(self, numbers, scalars, micro_step):

@@ -18,8 +18,6 @@ from albert_hvd.run_folder.logs import JsonLines, read_log
 from conftest import own_lines, random_record, run_command
 from pretraining_runs import flags, logged_lines, ranks_of, start_and_wait_for_step, status, train_log, wait_until
 
-pytestmark = pytest.mark.parallel
-
 SHAPES = {"kernel": (5, 7), "bias": (7,)}
 FOREVER = 1000000
 DEADLINE_SEC = 200  # for what must not hang
@@ -222,6 +220,8 @@ def write_over(path):
     shutil.copy(other / path.name, path)
 
 
+@pytest.mark.parallel
+@pytest.mark.tier("ci")
 def test_a_run_whose_shard_is_damaged_stops_and_goes_on_with_the_sound_one(own_files, tmp_path, fault_trials):
     luck = random.Random(6)
     shard = own_files / "train-0.tfrecord"
@@ -244,6 +244,7 @@ def test_a_run_whose_shard_is_damaged_stops_and_goes_on_with_the_sound_one(own_f
         assert result.returncode == 0 and "resuming at step" in result.stdout, result.stderr
 
 
+@pytest.mark.tier("ci")
 def test_a_run_keeps_the_shards_it_began_with(own_files, training_files, tmp_path, fault_trials):
     """A shard that is removed or replaced by another file, as `mv` does, is still open."""
     for trial in fault_trials("shard removed or replaced under a run, then the run resumed",

@@ -21,7 +21,7 @@ FOREVER = 1000000
 KEEPALIVE = {"OMPI_MCA_oob_tcp_keepalive_time": "5", "OMPI_MCA_oob_tcp_keepalive_intvl": "2",
              "OMPI_MCA_oob_tcp_keepalive_probes": "3"}
 
-pytestmark = [pytest.mark.parallel, pytest.mark.slow, pytest.mark.timeout(3600)]
+pytestmark = [pytest.mark.parallel, pytest.mark.tier("all"), pytest.mark.timeout(3600)]
 
 # What Open MPI starts instead of ssh: AGENT HOST COMMAND...
 AGENT = """\

@@ -19,6 +19,7 @@ from conftest import own_lines, run_command
 from pretraining_runs import flags, logged_lines, status
 
 FOREVER = 1000000
+ABORT_SEC = 8  # several times what a busy machine lets a rank wait
 PLACES = [f"process {100 + rank} on node{rank}" for rank in range(3)]
 
 
@@ -149,19 +150,20 @@ def stop_and_be_named(run, rank):
     process.send_signal(signal.SIGSTOP)
     named = f"rank {rank} (process {process.pid} on "
     run.wait_until(lambda: named in run.errors()[len(before):], f"a warning that names rank {rank}")
-    assert "aborting after 15 s (--stall_abort_sec)" in run.errors()
+    assert f"aborting after {ABORT_SEC} s (--stall_abort_sec)" in run.errors()
     return process
 
 
 @pytest.mark.parallel
-@pytest.mark.slow
+@pytest.mark.tier("ci")
 @pytest.mark.timeout(3600)
-@pytest.mark.parametrize("rank", [0, 1])
+@pytest.mark.parametrize("rank", [pytest.param(0, marks=pytest.mark.tier("all")), 1])
 def test_a_stopped_rank_is_named_and_given_up(training_files, tmp_path, fault_trials, rank):
     for trial in fault_trials(f"SIGSTOP of rank {rank} of 2", "named, aborted with one line and exit code 1, continues "
                               "when started again", short=1, full=3):
         output_dir = tmp_path / str(trial)
-        run_flags = flags(training_files, output_dir, num_train_steps=FOREVER, stall_warn_sec=3, stall_abort_sec=15)
+        run_flags = flags(training_files, output_dir, num_train_steps=FOREVER, stall_warn_sec=3,
+                          stall_abort_sec=ABORT_SEC)
         with BackgroundRun(2, run_flags) as run:
             run.wait_until(lambda: logged_lines(output_dir) > 5, "its first checkpoint")
             stop_and_be_named(run, rank).send_signal(signal.SIGCONT)
@@ -179,7 +181,7 @@ def test_a_stopped_rank_is_named_and_given_up(training_files, tmp_path, fault_tr
         assert f"resuming at step {step}" in result.stdout
 
 
-@pytest.mark.parallel
+@pytest.mark.tier("ci")
 @pytest.mark.timeout(3600)
 def test_a_second_sigterm_does_not_break_the_save(training_files, tmp_path, fault_trials):
     """SIGTERM again and again, from the first to the end of the process."""

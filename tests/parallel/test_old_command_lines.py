@@ -16,7 +16,7 @@ from albert_hvd.data.records.tfrecord import RecordWriter
 from albert_hvd.model.config import AlbertConfig
 from conftest import ROOT, command_environment, random_record
 
-pytestmark = pytest.mark.parallel
+pytestmark = [pytest.mark.parallel, pytest.mark.tier("ci")]
 
 
 def old_commands():

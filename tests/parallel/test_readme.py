@@ -2,6 +2,7 @@
 
 import json
 import os
+import pathlib
 import shutil
 import subprocess
 import sys
@@ -9,7 +10,17 @@ import sys
 import pytest
 from documentation import ROOT, blocks
 
-pytestmark = [pytest.mark.parallel, pytest.mark.slow, pytest.mark.timeout(1500)]
+pytestmark = [pytest.mark.parallel, pytest.mark.tier("ci"), pytest.mark.timeout(1500)]
+
+# Writes what bin/setup compares with what it would make: the same as here, at another place.
+STAMP = """
+import dataclasses, json, pathlib, sys
+import build_environment
+settings = json.loads(pathlib.Path(sys.argv[1], "setup.json").read_text())
+plan = build_environment.Plan(**{**settings, "root": str(build_environment.ROOT)})
+(build_environment.VENV / "setup.json").write_text(json.dumps(dataclasses.asdict(plan)))
+(build_environment.VENV / "setup.stamp").write_text(build_environment.stamp_of(plan))
+"""
 
 # README's first, whose model the other pages use. Whoever runs this test runs bin/test.
 BLOCKS = [block for block in blocks("sh", "python") if block.text != "bin/test\n"]
@@ -17,11 +28,16 @@ BLOCKS = [block for block in blocks("sh", "python") if block.text != "bin/test\n
 
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory):
-    """A copy of the checkout as it is cloned, without an environment: its first command makes one."""
+    """A copy of the checkout in which bin/setup has been run: here, that is, and the copy has it by links."""
     folder = tmp_path_factory.mktemp("readme") / "albert_hvd"
     shutil.copytree(ROOT, folder, ignore=shutil.ignore_patterns(".venv", ".git", "runs", "*.egg-info", "__pycache__"))
-    yield folder
-    shutil.rmtree(folder)  # 2 GB, and pytest would keep three of them
+    environment = folder / ".venv"
+    environment.mkdir()
+    for part in pathlib.Path(sys.prefix).iterdir():
+        if not part.name.startswith("setup."):
+            (environment / part.name).symlink_to(part)
+    subprocess.run([environment / "bin" / "python", "-c", STAMP, sys.prefix], cwd=folder / "requirements", check=True)
+    return folder
 
 
 def user_environment():

@@ -4,18 +4,17 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from albert_hvd.finetuning.layerwise import depth_of, layerwise
-from albert_hvd.finetuning.task_model import TaskModel
-from albert_hvd.finetuning.task_step import TaskStep
+from albert_hvd.finetuning.seed_training import TaskStep
+from albert_hvd.finetuning.task_model import TaskModel, depth_of
 from albert_hvd.finetuning.tasks import task_class
 from albert_hvd.model.encoder import named_variables
-from albert_hvd.training.optimizer import AdamW
+from albert_hvd.training.optimizer import AdamW, layerwise
 
 
 def make_step(config, name="classification", decay=1.0, head="linear", layers="last", **optimizer):
     model = TaskModel(config, task_class(name)(["a", "b", "c"], head, layers=layers), seed=1)
     values = {"learning_rate": 0.01, "num_train_steps": 100, "clip_norm": 0.0, "weight_decay": 0.0, **optimizer}
-    made = layerwise(AdamW, decay)(**values)
+    made = layerwise(AdamW, decay, depth_of)(**values)
     made.build(model.trained_variables())
     return model, TaskStep(model, made, train_batch_size=4)
 

@@ -1,11 +1,15 @@
 """The cost model of training on many ranks: its formulas, and that a fit finds the link again."""
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.cost_model import (Cluster, Link, Measurement, efficiency, fit_link, hierarchical_seconds, num_nodes,
-                                   predict_update, relative_residuals, ring_seconds)
+from albert_hvd.model.config import AlbertConfig
+from benchmarks.model_flops import training_flops, work_of
+from benchmarks.scaling_model import (GPU_COUNTS, Cluster, Link, Measurement, System, Training, fit_link,
+                                      hierarchical_seconds, num_nodes, predict_models, predict_update,
+                                      relative_residuals, ring_seconds)
 
 LINK = Link(latency_sec=0.5, bytes_per_sec=100.0)
 CLUSTER = Cluster(4, inside=Link(0.25, 1000.0), between=LINK)
@@ -46,12 +50,19 @@ def test_more_bytes_or_ranks_take_longer(size, more_bytes, ranks, more_ranks, li
 
 
 def test_an_update_by_hand():
-    cost = predict_update(flops=600.0, flops_per_sec=10.0, message_bytes=80, ranks=3, cluster=CLUSTER, overhead_sec=2.0)
-    assert cost == (20.0, ring_seconds(80, 3, CLUSTER.inside), 2.0)
-    assert cost.seconds == 22.0 + cost.allreduce_sec
-    alone = predict_update(600.0, 10.0, 80, 1, CLUSTER, 2.0)
-    assert alone.seconds == 62.0
-    assert efficiency(alone, cost, 3) == 62.0 / (3 * cost.seconds)
+    training = Training(AlbertConfig(vocab_size=100), 10, 8, 32, 4, train_batch_size=6)
+    flops = 6 * training_flops(training.config, work_of(np.array([32]), 4))
+    assert (training.flops, training.message_bytes) == (flops, 80)
+    system = System("a", CLUSTER, memory_bytes_per_sec=240.0, sources=())
+    cost = predict_update(training, flops / 60, 3, system)
+    assert cost == pytest.approx((20.0, ring_seconds(80, 3, CLUSTER.inside), 10 * 12 * 4 / 240))
+    assert cost.seconds == pytest.approx(22.0 + cost.allreduce_sec)
+    alone = predict_update(training, flops / 60, 1, system)
+    assert alone == pytest.approx((60.0, 0.0, 2.0))
+    row = predict_models({"tiny": training}, {system: flops / 60}, missing_sec=1.0)[0]
+    assert (row["system"], row["model"], row["GPUs"]) == ("a", "tiny", GPU_COUNTS[0]) and GPU_COUNTS[0] == 3
+    assert row["efficiency %"] == pytest.approx(100 * 62.0 / (3 * cost.seconds))
+    assert row["efficiency %, slower"] == pytest.approx(100 * 62.0 / (3 * (cost.seconds + 1.0)))
 
 
 def made_up(link, ranks=(2, 4, 8)):

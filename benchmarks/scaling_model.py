@@ -1,15 +1,25 @@
-"""What an update takes on many ranks: computation, one allreduce of the gradient, and a part that stays.
+"""What an update takes on many ranks: computation, one allreduce of the gradient, and the optimizer, which stays.
 
 A link is a latency and a bandwidth (Hockney's model). A ring passes n pieces of the message to the neighbour 2 (n - 1)
 times, which no algorithm undercuts in bytes (Patarasuk and Yuan, "Bandwidth optimal all-reduce algorithms for clusters
 of workstations", J. Parallel Distrib. Comput. 69, 2009; costs as in Thakur, Rabenseifner and Gropp, "Optimization of
 collective communication operations in MPICH", Int. J. High Perform. Comput. Appl. 19, 2005). Nothing overlaps: this
-trainer reduces one buffer after the last micro-batch.
+trainer reduces one buffer after the last micro-batch. `published_scaling.py` holds it against published speeds.
 """
 
 from typing import NamedTuple
 
 import numpy as np
+
+from albert_hvd.model.config import AlbertConfig
+from benchmarks.model_flops import training_flops, work_of
+
+GPU_COUNTS = (3, 8, 16, 32, 64, 128, 256, 512)
+
+# How often LAMB as in `training/optimizer.py` reads or writes a float32 for each weight: the gradient for its norm and
+# for the moments, both moments and the weight read and written, the direction written, and read twice with the weight
+# for the trust ratio and the update.
+_OPTIMIZER_BYTES = 12 * 4
 
 
 class Link(NamedTuple):
@@ -25,6 +35,44 @@ class Cluster(NamedTuple):
     ranks_per_node: int
     inside: Link
     between: Link
+
+
+class System(NamedTuple):
+    """`name`; its `Cluster`; `memory_bytes_per_sec` of a GPU; `sources` of the figures, lines."""
+
+    name: str
+    cluster: Cluster
+    memory_bytes_per_sec: float
+    sources: tuple
+
+
+class Training(NamedTuple):
+    """What is trained.
+
+    Attributes:
+      config: sizes of the encoder, by which floating-point operations are counted.
+      gradient_values: float values of the gradient.
+      bytes_per_value: of such a value as it travels.
+      max_seq_length, max_predictions_per_seq: of a row, which is full.
+      train_batch_size: rows of an update on all ranks, the same for any number of them.
+    """
+
+    config: AlbertConfig
+    gradient_values: int
+    bytes_per_value: int
+    max_seq_length: int
+    max_predictions_per_seq: int
+    train_batch_size: int
+
+    @property
+    def flops(self):
+        """Floating-point operations of an update."""
+        row = work_of(np.array([self.max_seq_length]), self.max_predictions_per_seq)
+        return training_flops(self.config, row) * self.train_batch_size
+
+    @property
+    def message_bytes(self):
+        return self.gradient_values * self.bytes_per_value
 
 
 class UpdateCost(NamedTuple):
@@ -68,23 +116,41 @@ def num_nodes(ranks, cluster):
     return -(-ranks // cluster.ranks_per_node)
 
 
-def predict_update(flops, flops_per_sec, message_bytes, ranks, cluster, overhead_sec=0.0):
-    """The `UpdateCost` of a global batch.
+def predict_update(training, flops_per_sec, ranks, system):
+    """The `UpdateCost` of a `Training` on ranks of a `System` that sustain `flops_per_sec` each.
+
+    Every rank moves all weights and moments through its memory, whatever the number of ranks.
+    """
+    return UpdateCost(training.flops / ranks / flops_per_sec,
+                      hierarchical_seconds(training.message_bytes, ranks, system.cluster),
+                      training.gradient_values * _OPTIMIZER_BYTES / system.memory_bytes_per_sec)
+
+
+def predict_models(trainings, speeds, missing_sec):
+    """Speed of training on 1 to 512 GPUs.
 
     Args:
-      flops: of the whole update, shared by all ranks (`model_flops.training_flops`).
-      flops_per_sec: what a rank sustains.
-      message_bytes: the gradient as it travels.
-      ranks: how many.
-      cluster: `Cluster`.
-      overhead_sec: what every rank does once an update, such as the optimizer.
+      trainings: dict of a model's name to its `Training`.
+      speeds: dict of `System` to what one of its GPUs sustains, in floating-point operations a second.
+      missing_sec: what the slower prediction adds to each update but that of one GPU.
+
+    Returns:
+      list of dicts; efficiency is against one GPU with the same batch.
     """
-    return UpdateCost(flops / ranks / flops_per_sec, hierarchical_seconds(message_bytes, ranks, cluster), overhead_sec)
-
-
-def efficiency(one_rank, many, ranks):
-    """Share of `ranks` times the speed of one rank, of two `UpdateCost`s of the same global batch."""
-    return one_rank.seconds / (ranks * many.seconds)
+    rows = []
+    for system, flops_per_sec in speeds.items():
+        for name, training in trainings.items():
+            alone = predict_update(training, flops_per_sec, 1, system).seconds
+            for gpus in GPU_COUNTS:
+                cost = predict_update(training, flops_per_sec, gpus, system)
+                slower = cost.seconds + missing_sec
+                rows.append({"system": system.name, "model": name, "GPUs": gpus, "updates/s": 1 / cost.seconds,
+                             "sequences/s": training.train_batch_size / cost.seconds,
+                             "allreduce ms": 1e3 * cost.allreduce_sec,
+                             "efficiency %": 100 * alone / (gpus * cost.seconds),
+                             "sequences/s, slower": training.train_batch_size / slower,
+                             "efficiency %, slower": 100 * alone / (gpus * slower)})
+    return rows
 
 
 def fit_link(measurements):

@@ -1,8 +1,10 @@
-"""What a task has to say; everything else in fine-tuning asks this."""
+"""The tasks, by name in `TASKS`. A further task is one more class here; everything else in fine-tuning asks it."""
 
 import abc
 
 from albert_hvd.errors import InputError
+from albert_hvd.finetuning.encoding import encode_sentences, encode_texts
+from albert_hvd.finetuning.labelled_data import read_sentences, read_texts
 
 POOLINGS = ("first", "mean")
 LAYERS = ("last", "sum")
@@ -66,3 +68,74 @@ class Task(abc.ABC):
           probabilities: float32 (slots, L), or None when the head gives none.
           gold: the true labels, when they are known.
         """
+
+
+class Classification(Task):
+    """A label for each text, read at <cls> through the pooler, or from the mean over its positions."""
+
+    name = kind = "classification"
+    select_by = "macro_f1"
+    uses_pooler = True
+    read_examples = staticmethod(read_texts)
+
+    def encode(self, inputs, tokenizer):
+        return encode_texts(inputs, tokenizer, self.max_seq_length, self.long_texts)
+
+    def record(self, inputs, labels, probabilities, gold=None):
+        """{"text", "label", "gold" when known, "probabilities": {label: p}}."""
+        record = {"text": inputs, "label": labels[0]}
+        if gold is not None:
+            record["gold"] = gold[0]
+        if probabilities is not None:
+            record["probabilities"] = {label: round(float(p), 6)
+                                       for label, p in zip(self.labels, probabilities[0], strict=True)}
+        return record
+
+
+class Tagging(Task):
+    """A tag for each word, read from the mean over its pieces or at its first piece."""
+
+    name = kind = "tagging"
+    heads = ("linear", "crf")
+    default_long_texts = "window"  # a word that is cut off gets no tag
+    default_pooling = "mean"  # a word's ending, in its last pieces, says much about its tag
+    read_examples = staticmethod(read_sentences)
+
+    def encode(self, inputs, tokenizer):
+        return encode_sentences(inputs, tokenizer, self.max_seq_length, self.long_texts)
+
+    def record(self, inputs, labels, probabilities, gold=None):
+        """{"words", "tags", "gold" when known}; probabilities are left out."""
+        record = {"words": list(inputs), "tags": list(labels)}
+        if gold is not None:
+            record["gold"] = list(gold)
+        return record
+
+
+class Emotion(Classification):
+    """The old project's emotion task: anger, fear, happy, love, sadness or surprise.
+
+    Labels are those of the training file, so that other sets of emotions do as well.
+    """
+
+    name = "emotion"
+
+
+class PartOfSpeech(Tagging):
+    """The old project's part-of-speech task, scored per word: padding and later pieces of a word do not count.
+
+    Tags are those of the training file, such as the 16 of Universal Dependencies.
+    """
+
+    name = "pos"
+
+
+TASKS = {task.name: task for task in (Classification, Emotion, PartOfSpeech, Tagging)}
+TASK_NAMES = list(TASKS)  # whether a name is one: what a damaged file has in its place may not be hashable
+
+
+def task_class(name, flag="--task"):
+    """The class of the task `name`; InputError for an unknown one."""
+    if name not in TASK_NAMES:
+        raise InputError(f"{flag}={name}: unknown; give one of {', '.join(TASK_NAMES)}")
+    return TASKS[name]
