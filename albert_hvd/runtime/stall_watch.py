@@ -155,8 +155,8 @@ class StallWatch:
                 self._on_abort(self._step or 0, reason)
             except InputError:
                 pass  # the line on stderr says it too
-        end_process(f"{reason}; aborted (--stall_abort_sec={self._abort_sec}): run the same command to continue from the "
-                    f"last checkpoint")
+        end_process(f"{reason}; aborted (--stall_abort_sec={self._abort_sec}): run the same command to continue from "
+                    f"the last checkpoint")
 
     def _describe(self, quiet_sec, answers):
         when = f"at step {self._step}" if self._step is not None else "before the first step"

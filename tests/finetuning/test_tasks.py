@@ -1,4 +1,4 @@
-"""The tasks by name, and what each chooses of itself."""
+"""The tasks by name, and what each chooses by default."""
 
 from albert_hvd.finetuning.tasks import TASK_NAMES, task_class
 
