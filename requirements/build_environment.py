@@ -206,7 +206,7 @@ def _check(stages, plan, wheel, gpus):
     library = next(VENV.glob("lib/python3*/site-packages/horovod/tensorflow/mpi_lib*.so"))
     horovodrun, python, ranks = VENV / "bin/horovodrun", VENV / "bin/python", FOLDER / "two_ranks.py"
     with stages.stage("checking: Horovod's links, horovodrun --check-build, and a sum over 2 ranks"):
-        for problem in linkage.problems(library):
+        for problem in linkage.problems_of(library):
             raise Failed(f"{problem}: {again}")
         if plan.compute == "gpu":
             stages.run([python, FOLDER / "cuda_libraries.py"], again, timeout=CHECK_SEC)

@@ -91,8 +91,8 @@ def choose(machine):
     twelve = next((toolkit for toolkit in machine.found if toolkit[1][0] == 12), None)
     if old and not twelve:
         seen = "; ".join(f"{_dotted(version)} at {home}" for home, version in machine.found) or "none"
-        raise Refused(f"--gpu: {old}, so Horovod must be built with CUDA 12, and there is no such nvcc on PATH or under "
-                      f"CUDA_HOME (found: {seen}): load one (module load cuda/12), or use --cpu")
+        raise Refused(f"--gpu: {old}, so Horovod must be built with CUDA 12, and there is no such nvcc on PATH or "
+                      f"under CUDA_HOME (found: {seen}): load one (module load cuda/12), or use --cpu")
     if old:
         return Compiler(*twelve, old)
     if twelve and not driver:
@@ -105,8 +105,8 @@ def _why_not_cuda_13(driver, capabilities):
     if driver and driver < DRIVER_OF_CUDA_13:
         return f"driver {_dotted(driver)} is older than {_dotted(DRIVER_OF_CUDA_13)}, which CUDA 13 needs"
     if capabilities and min(capabilities) < CAPABILITY_OF_CUDA_13:
-        return (f"a GPU here has compute capability {_dotted(min(capabilities))}, and CUDA 13 has no code for less than "
-                f"{_dotted(CAPABILITY_OF_CUDA_13)}")
+        return (f"a GPU here has compute capability {_dotted(min(capabilities))}, and CUDA 13 has no code for less "
+                f"than {_dotted(CAPABILITY_OF_CUDA_13)}")
     return None
 
 
@@ -125,8 +125,8 @@ def this_machine():
             found.append(toolkit)
     asked = _nvcc_of("HOROVOD_CUDA_HOME")
     if asked and not toolkit_of(asked):
-        raise Refused(f"--gpu: HOROVOD_CUDA_HOME={os.environ['HOROVOD_CUDA_HOME']} has no working bin/nvcc: name a CUDA "
-                      f"toolkit, or unset the variable")
+        raise Refused(f"--gpu: HOROVOD_CUDA_HOME={os.environ['HOROVOD_CUDA_HOME']} has no working bin/nvcc: name a "
+                      f"CUDA toolkit, or unset the variable")
     return Machine(rows[0][0] if rows else None, len(rows), tuple(row[1] for row in rows if len(row) > 1 and row[1]),
                    toolkit_of(asked) if asked else None, tuple(found))
 

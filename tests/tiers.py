@@ -64,5 +64,5 @@ def pytest_testnodedown(node, error):
 def pytest_terminal_summary(terminalreporter, config):
     left_out = config.stash.get(_LEFT_OUT, {})
     if left_out:
-        counts = ", ".join(f"{left_out[tier]} of bin/test --{tier}" for tier in TIERS if tier in left_out)
+        counts = ", ".join(f"{left_out[tier]} tests of bin/test --{tier}" for tier in TIERS if tier in left_out)
         terminalreporter.write_line(f"left out: {counts}")

@@ -28,8 +28,7 @@ from albert_hvd.runtime.files import make_folder, remove_partial_files
 from albert_hvd.runtime.signals import StopRequest
 from albert_hvd.runtime.stall_watch import StallWatch
 from albert_hvd.serving.formats.sources import kind_of
-from albert_hvd.training.batch_plan import (activation_bytes_per_row, cpu_memory_per_rank, gpu_memory_per_rank,
-                                            plan_batch)
+from albert_hvd.training.batch_plan import cpu_memory_per_rank, gpu_memory_per_rank, plan_batch, row_bytes
 from albert_hvd.training.device_options import resolve_device_options
 from albert_hvd.training.profiling import parse_profile_steps
 
@@ -124,15 +123,12 @@ def _set_up_and_train(options, stop_request):
 
 
 def _train(options, config, stop_request, stall_watch):
-    import tensorflow as tf
-
     from albert_hvd.training.loop import TrainingLoop
     from albert_hvd.training.setup import build_training
     dataset = open_training_records(options, config)
     stall_watch.progress()
     plan = plan_batch(options.train_batch_size, distributed.size(), options.accumulation_steps,
-                      activation_bytes_per_row(config, options.max_seq_length, options.precision, options.recompute),
-                      _activation_memory(options))
+                      row_bytes(options, config), _activation_memory(options))
     training = build_training(options, config, dataset, plan)
     if distributed.rank() == 0:
         _write_run_files(options, config, training.plan, training.tokenizer)

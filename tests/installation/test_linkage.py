@@ -19,7 +19,10 @@ SITE = pathlib.Path(sysconfig.get_path("purelib"))
 HEADER = """namespace tensorflow { void Known(int); void Unknown(int); }
 namespace stream_executor { namespace gpu { void* AsGpuStreamValue(void*); } }
 namespace horovod { namespace tensorflow { void Own(); } }
-extern "C" { void ncclAllReduce(); void somebody_elses(); __attribute__((weak)) void may_stay_open(); }
+extern "C" {
+void ncclAllReduce(); void ncclOfALaterOne(); void cudaSetDevice(); void __cudaLaunchKernel(); void somebody_elses();
+__attribute__((weak)) void may_stay_open();
+}
 """
 
 needs_compiler = pytest.mark.skipif(not shutil.which("g++"), reason="no g++ to make small libraries with")
@@ -36,7 +39,7 @@ def library(path, source, *options):
 def site(tmp_path):
     """A site-packages folder with a TensorFlow that defines tensorflow::Known, and an NCCL."""
     site = tmp_path / "site-packages"
-    library(site / "tensorflow/libtensorflow_framework.so.2", "void tensorflow::Known(int) {}")
+    library(site / "tensorflow/libtensorflow_framework.so.2", "void tensorflow::Known(int) {} void cudaSetDevice() {}")
     library(site / "nvidia/nccl/lib/libnccl.so.2", "void ncclAllReduce() {}", "-Wl,-soname,libnccl.so.2")
     return site
 
@@ -49,23 +52,33 @@ def horovod(site, body, run_path="$ORIGIN/../../nvidia/nccl/lib"):
 
 @needs_compiler
 def test_a_library_that_finds_everything(site):
-    assert linkage.problems(horovod(site, "::tensorflow::Known(1);")) == []
+    assert linkage.problems_of(horovod(site, "::tensorflow::Known(1); cudaSetDevice();")) == []
 
 
 @needs_compiler
 @pytest.mark.parametrize("call, symbol", [
     ("::tensorflow::Unknown(1);", "_ZN10tensorflow7UnknownEi"),
+    ("ncclOfALaterOne();", "ncclOfALaterOne"),
+    ("__cudaLaunchKernel();", "__cudaLaunchKernel"),
     ("stream_executor::gpu::AsGpuStreamValue(nullptr);", "_ZN15stream_executor3gpu16AsGpuStreamValueEPv"),
 ])
-def test_a_symbol_that_tensorflow_does_not_define(site, call, symbol):
-    problem, = linkage.problems(horovod(site, f"::tensorflow::Known(1); {call}"))
-    assert "1 of the symbols" in problem and symbol in problem
+def test_a_symbol_that_nothing_defines(site, call, symbol):
+    problem, = linkage.problems_of(horovod(site, f"::tensorflow::Known(1); {call}"))
+    assert "wants 1 symbol(s) that TensorFlow, NCCL and" in problem and symbol in problem
+
+
+@needs_compiler
+@pytest.mark.parametrize("runtime, problems", [("void cudaSetDevice() {}", 0), ("void cudaOther() {}", 1)])
+def test_a_cuda_runtime_that_lacks_what_tensorflow_passes_on(site, runtime, problems):
+    library(site / "nvidia/cuda_runtime/lib/libcudart.so.12", f'extern "C" {{ {runtime} }}')
+    found = linkage.problems_of(horovod(site, "cudaSetDevice();"))
+    assert len(found) == problems and all("cudaSetDevice for one" in problem for problem in found)
 
 
 @needs_compiler
 @pytest.mark.parametrize("run_path", ["$ORIGIN/elsewhere", "/no/such/folder"])
 def test_a_library_out_of_reach(site, run_path):
-    problem, = linkage.problems(horovod(site, "", run_path))
+    problem, = linkage.problems_of(horovod(site, "", run_path))
     assert problem == "mpi_lib.so wants libnccl.so.2, and its run path does not lead there"
 
 
@@ -87,9 +100,9 @@ def test_no_library(tmp_path, content):
 
 def test_the_installed_horovod_finds_everything():
     path, = SITE.glob("horovod/tensorflow/mpi_lib*.so")
-    assert linkage.problems(path) == []
+    assert linkage.problems_of(path) == []
     read = elf.read_library(path)
-    wanted = {symbol for symbol in read.undefined if linkage.FROM_TENSORFLOW.search(symbol)}
+    wanted = {symbol for symbol in read.undefined if linkage.OF_OTHERS.search(symbol)}
     assert len(wanted) > 50  # the check looks at something
     assert "libmpi.so.40" in read.needed
 
