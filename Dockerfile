@@ -2,7 +2,8 @@
 # commands were run in a bare Debian 12.
 #
 #   docker build -t albert_hvd .
-#   docker build -t albert_hvd:gpu --build-arg SETUP=--gpu --build-arg BASE=nvidia/cuda:12.5.1-devel-ubuntu22.04 .
+#   docker build -t albert_hvd:gpu --build-arg SETUP=--gpu .    # runs with driver 580 or newer; for older ones,
+#                                 or V100s, add --build-arg BASE=nvidia/cuda:12.5.1-devel-ubuntu22.04: its nvcc is taken
 #   docker run --rm -it -v "$PWD/runs:/opt/albert_hvd/runs" albert_hvd horovodrun -np 2 bin/pretrain
 ARG BASE=debian:12-slim
 FROM ${BASE}

@@ -5,9 +5,9 @@ EXIT_STOPPED = 75
 
 
 class InputError(Exception):
-    """A flag, a file or a setting that the user can mend.
+    """A flag, a file or a setting that the user can fix.
 
-    The message is one line that names the flag or the file, the value found, and the mend.
+    The message is one line that names the flag or the file, the value found, and the fix.
     `bin/entry_point.py` prints it once, without a traceback, and exits with 2.
     """
 
@@ -17,4 +17,4 @@ class StoppedBySignal(Exception):
 
 
 class RunFailed(Exception):
-    """The work cannot go on; the message is one line for the user (exit code 1, no traceback)."""
+    """The work cannot continue; the message is one line for the user (exit code 1, no traceback)."""

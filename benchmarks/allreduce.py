@@ -5,7 +5,7 @@ r"""The allreduce of gradients: latency and bandwidth by message size, over the 
 
 Messages grow from 4 bytes to the gradient of --model, in float32 and cast to float16 and back as with
 --fp16_allreduce; bytes are those that travel. Then the gradient as it comes, a tensor of each variable: joined into
-one buffer, as training does it, and every tensor of itself, which Horovod may fuse (not with
+one buffer, as training does it, and every tensor alone, which Horovod may fuse (not with
 HOROVOD_FUSION_THRESHOLD=0). Times are medians, of the slowest rank. Bandwidths are those of nccl-tests
 (doc/PERFORMANCE.md): algorithm bandwidth is bytes by seconds, bus bandwidth 2 (n - 1) / n of it, what each of n links
 of a ring carries.
@@ -97,7 +97,7 @@ def _row(message, num_bytes, seconds):
 
 
 def _joined_or_not(shapes, repeats):
-    """Rows of the tensors of a gradient: as one buffer, joined and cut again, and each of itself."""
+    """Rows of the tensors of a gradient: as one buffer, joined and split again, and each alone."""
     import tensorflow as tf
 
     from albert_hvd.doctor.probes import slowest_median_sec
@@ -114,7 +114,7 @@ def _joined_or_not(shapes, repeats):
         return [distributed.sum_over_ranks(tensor, f"separate_{i}") for i, tensor in enumerate(tensors)]
 
     seconds = {"1 buffer of them": slowest_median_sec(joined, repeats),
-               "each of itself": slowest_median_sec(separate, repeats)}
+               "each alone": slowest_median_sec(separate, repeats)}
     return [_row(f"{len(shapes)} tensors, {how}", 4 * sum(sizes), sec) for how, sec in seconds.items()]
 
 

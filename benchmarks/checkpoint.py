@@ -1,4 +1,4 @@
-"""What a checkpoint costs: how long training stands still for it, and how long the writing takes behind it.
+"""What a checkpoint costs: how long training waits for it, and how long the writing takes behind it.
 
     bin/benchmark checkpoint --bert_config_file=albert_config/albert_config_base.json --scratch_dir=runs
 

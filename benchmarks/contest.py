@@ -8,37 +8,41 @@ import traceback
 
 from albert_hvd.errors import InputError, RunFailed
 
+_SETUP_SHARE = 0.75  # of the time; who is not ready by then leaves the rest to the others
 
-def run_by_turns(contestants, rounds, limit_sec=None, failures=None):
+
+def run_by_turns(contestants, rounds, limit_sec=None, failures=None, together=()):
     """Measure.
 
     Args:
       contestants: dict of name to (function, arguments): in a new process, `function(*arguments)` sets up, warms up
         and returns a callable, each call of which is a round and returns figures that can be pickled.
       rounds: how many each has, in turns.
-      limit_sec: how long all of it may take; None: for ever.
-      failures: dict that takes the last words of contestants that fail, by name, so that the others go on; all set
-        up at the same time then. None: one after the other, and the first failure is raised.
+      limit_sec: how long all of it may take, of which setting up gets three quarters; None: for ever.
+      failures: dict that takes the last words of contestants that fail, by name, so that the others go on; None: the
+        first failure is raised.
+      together: names of those that set up at the same time as each other and as the rest, which do so one after the
+        other.
 
     Returns:
       dict of name to (list of the rounds' figures, what the callable's `finish()` returns, or without one the peak
-      resident size of the process in bytes).
+      resident size of the process in bytes; None when that failed), of all that had their rounds.
 
     Raises:
       InputError: a contestant's own, such as for a package that it lacks.
       RunFailed: one failed or ran out of time, with its last words.
     """
-    deadline = None if limit_sec is None else time.monotonic() + limit_sec
+    began = time.monotonic()
     with contextlib.ExitStack() as stack:
-        processes = {name: _Contestant(name, *call, deadline) for name, call in contestants.items()}
-        for process in processes.values():
-            stack.enter_context(process)
-            if failures is None:
-                process.wait_until_ready()
+        processes = {name: _Contestant(name, *call) for name, call in contestants.items()}
+        if limit_sec is not None:
+            for process in processes.values():
+                process.deadline = began + _SETUP_SHARE * limit_sec
 
-        def ask_all(ask):
+        def ask_all(ask, names):
             answers = {}
-            for name, process in list(processes.items()):
+            for name in names:
+                process = processes[name]
                 try:
                     answers[name] = ask(process)
                 except RunFailed as error:
@@ -48,18 +52,26 @@ def run_by_turns(contestants, rounds, limit_sec=None, failures=None):
                     processes.pop(name).kill()
             return answers
 
-        if failures is not None:
-            ask_all(_Contestant.wait_until_ready)
-        turns = [ask_all(lambda process: process.ask("round")) for _ in range(rounds)]
-        ends = ask_all(lambda process: process.ask("finish"))
-        return {name: ([turn[name] for turn in turns], end) for name, end in ends.items()}
+        for name in together:
+            stack.enter_context(processes[name])
+        ask_all(lambda process: stack.enter_context(process).wait_until_ready(),
+                [name for name in contestants if name not in together])
+        ask_all(_Contestant.wait_until_ready, together)
+        if limit_sec is not None:
+            for process in processes.values():
+                process.deadline = began + limit_sec
+        turns = [ask_all(lambda process: process.ask("round"), list(processes)) for _ in range(rounds)]
+        ends = ask_all(lambda process: process.ask("finish"), list(processes))
+        return {name: ([turn[name] for turn in turns], ends.get(name)) for name in turns[-1]}
 
 
 class _Contestant:
     """The parent's end of one process, which starts when it is entered."""
 
-    def __init__(self, name, function, arguments, deadline):
-        self._name, self._deadline = name, deadline
+    deadline = None  # of the next answer
+
+    def __init__(self, name, function, arguments):
+        self._name = name
         context = multiprocessing.get_context("spawn")
         self._connection, theirs = context.Pipe()
         self._process = context.Process(target=_serve, args=(theirs, function, arguments), daemon=True)
@@ -72,7 +84,7 @@ class _Contestant:
 
     def __exit__(self, *_):
         self._connection.close()
-        self._process.join(timeout=10)
+        self._process.join(timeout=3)
         self.kill()
 
     def kill(self):
@@ -87,7 +99,7 @@ class _Contestant:
 
     def _receive(self):
         try:
-            if self._deadline and not self._connection.poll(max(0.0, self._deadline - time.monotonic())):
+            if self.deadline and not self._connection.poll(max(0.0, self.deadline - time.monotonic())):
                 raise RunFailed(f"{self._name}: not done in time")
             kind, value = self._connection.recv()
         except EOFError:

@@ -26,6 +26,9 @@ class Summary(NamedTuple):
     versions: dict
 
 
+NO_SUMMARY = Summary(None, None, [], {})  # of a contestant that failed after its rounds
+
+
 def idle_share(trace):
     """Share of the time from the first to the last event in which the device did nothing; None for an empty trace.
 

@@ -11,18 +11,18 @@ import itertools
 import json
 import os
 import statistics
-import subprocess
 import tempfile
 import time
 
 from albert_hvd.data.records.tfrecord import RecordWriter
 from albert_hvd.errors import InputError
 from albert_hvd.model.config import AlbertConfig
+from albert_hvd.runtime.devices import first_gpu_name
 from benchmarks.contest import run_by_turns
 from benchmarks.contestants import Setting
 from benchmarks.flag_checks import check_positions
 from benchmarks.gpu_contestant import play_own_on_gpu
-from benchmarks.gpu_round import idle_share, longest_kernels
+from benchmarks.gpu_round import NO_SUMMARY, idle_share, longest_kernels
 from benchmarks.model_flops import training_flops
 from benchmarks.peer_process import play_peer
 from benchmarks.random_rows import num_predictions, random_rows
@@ -33,7 +33,7 @@ GPU_PEAKS = {"H100 PCIe": 756e12, "H100 NVL": 835e12, "H100": 989e12, "H200": 98
 
 # Positions of an update unless a configuration says how many rows: enough to fill a card.
 _POSITIONS_OF_AN_UPDATE = 32768
-_KERNELS = 8  # named in the lines of JSON
+_KERNELS = 20  # named in the lines of JSON
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,8 +82,11 @@ def measure(options, report):
         began, failures = time.monotonic(), {}
         with tempfile.TemporaryDirectory(prefix="benchmark-train-") as folder:
             setting = _setting(options, configuration, config, folder)
-            outcome = run_by_turns(_contestants(options, configuration, setting), options.rounds,
-                                   options.limit_sec or None, failures)
+            contestants = _contestants(options, configuration, setting)
+            # The peer's compiler works on the CPU for long; XLA's tries kernels on the card, which others would disturb.
+            peers = [name for name in contestants if not name.startswith("albert_hvd")]
+            outcome = run_by_turns(contestants, options.rounds, options.limit_sec or None, failures, peers)
+        outcome = {name: (rounds, summary or NO_SUMMARY) for name, (rounds, summary) in outcome.items()}
         rows = [_row(configuration, config, name, rounds, summary, peak, options.steps)
                 for name, (rounds, summary) in outcome.items()]
         _add_ratios(rows)
@@ -141,7 +144,7 @@ def _row(configuration, config, name, rounds, summary, peak, steps):
             "MFU %": None if peak is None else 100 * flops / peak,
             "idle %": None if idle is None else 100 * idle,
             "input wait %": 100 * median(r.wait_sec / r.seconds for r in rounds),
-            "peak GiB": summary.peak_bytes / 2**30, "set-up s": summary.setup_sec, "loss": rounds[-1].loss}
+            "peak GiB": summary.peak_bytes and summary.peak_bytes / 2**30, "set-up s": summary.setup_sec, "loss": rounds[-1].loss}
 
 
 def _add_ratios(rows):
@@ -153,13 +156,9 @@ def _add_ratios(rows):
 
 
 def card_name():
-    """The GPU's name as nvidia-smi gives it. Raises InputError when there is none to see."""
-    try:
-        answer = subprocess.run(["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"], capture_output=True,
-                                stdin=subprocess.DEVNULL, text=True, timeout=60)
-    except (OSError, subprocess.TimeoutExpired):
-        answer = None
-    if answer is None or answer.returncode or not answer.stdout.strip():
-        raise InputError("--device=gpu: nvidia-smi finds no GPU on this machine; measure on one that has one, or with "
-                         "--device=cpu")
-    return answer.stdout.splitlines()[0].strip()
+    """What NVIDIA calls the GPU. Raises InputError when there is none to see."""
+    name = first_gpu_name()
+    if name is None:
+        raise InputError("--device=gpu: NVIDIA's driver shows no GPU on this machine; measure on one that has one, or "
+                         "with --device=cpu")
+    return name

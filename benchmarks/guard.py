@@ -3,7 +3,7 @@ r"""Whether a change made training slower: a few ratios, each against the one th
     bin/benchmark guard             # compare; takes two to three minutes
     bin/benchmark guard --update    # write the ratios of now into benchmarks/guard.json, to be committed
 
-Absolute times tell of the machine and of what else runs on it; ratios of programs that take turns tell of the code.
+Absolute times depend on the machine and on what else runs on it; ratios of programs that take turns depend on the code.
 The committed ones name the machine that they were measured on. Nothing fails here: a ratio that has changed by more
 than --tolerance is marked, and a reader decides.
 """

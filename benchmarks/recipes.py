@@ -59,6 +59,9 @@ def run(options, command_folder):
     optimizers = [_parse_optimizer(text, options.optimizers) for text in options.optimizers.split(",")]
     configs = [AlbertConfig.from_dict({**config.to_dict(), "architecture": name}, "--architectures")
                for name in options.architectures.split(",")]
+    import tensorflow as tf
+
+    tf.config.set_visible_devices([], "GPU")  # reading records starts TensorFlow; the GPUs are for the runs
     for name in ("input_file", "eval_input_file"):
         open_records(getattr(options, name), f"--{name}", options, config.vocab_size).close()
     report = Report("recipes", dataclasses.asdict(options))

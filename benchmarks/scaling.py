@@ -7,29 +7,34 @@ Measured: the first model on one rank and on --ranks ranks of one thread each, w
 launch has a turn in every round; ratios are medians over the rounds. The same number of ranks without Horovod, side by
 side, tells what they lose to each other without any communication.
 
-Predicted: computation + allreduce + optimizer (`benchmarks/cost_model.py`), with makers' figures of the
-hardware (hardware.py) and one free constant for each published table: a GPU's speed, from the table's first line
-(published_scaling.py). The cost model's ring is fitted to the times of an allreduce measured here, or to those of
---allreduce.
+Predicted: computation + allreduce + optimizer (`benchmarks/scaling_model.py`), with makers' figures of the hardware
+and one free constant for each published table: a GPU's speed, from the table's first line
+(`benchmarks/published_scaling.py`). The cost model's ring is fitted to the times of an allreduce measured here, or to
+those of --allreduce.
 """
 
 import dataclasses
+import json
 import math
 import os
 import statistics
+import tempfile
 
+from albert_hvd.errors import InputError
 from albert_hvd.model.config import AlbertConfig
 from albert_hvd.runtime.files import check_place
+from benchmarks.allreduce import FLOAT32
+from benchmarks.command_usage import run_command
 from benchmarks.contest import run_by_turns
-from benchmarks.cost_model import ring_seconds
 from benchmarks.flag_checks import check_least, check_positions
 from benchmarks.gradients import num_gradient_values
-from benchmarks.measured_link import fit_rows, measure, read_measurements
-from benchmarks.predictions import GPU_COUNTS, compare_published, missing_seconds, predict_models
-from benchmarks.published_scaling import TABLES
+from benchmarks.launcher import launch_words
+from benchmarks.published_scaling import TABLES, compare_published, missing_seconds, speeds
 from benchmarks.random_rows import num_predictions
 from benchmarks.ranks import RankSetting, play_ranks
 from benchmarks.report import Report
+from benchmarks.scaling_model import (GPU_COUNTS, Measurement, Training, fit_link, predict_models, relative_residuals,
+                                      ring_seconds)
 
 _MODELS = "albert_config/albert_config_base.json,albert_config/albert_config_large.json"
 _WANTED = "wanted: under 2 % for Horovod at one rank, 95 % efficiency"
@@ -67,14 +72,16 @@ def run(options, command_folder):
     """
     paths, configs = _check(options)
     given = read_measurements(options.allreduce) if options.allreduce else None
-    values = {path: num_gradient_values(config) for path, config in zip(paths, configs)}
+    trainings = {_name(path): Training(config, num_gradient_values(config), 4, options.max_seq_length,
+                                       num_predictions(options.max_seq_length), options.train_batch_size)
+                 for path, config in zip(paths, configs)}
     report = Report("scaling", dataclasses.asdict(options))
     seconds = _measure_training(report, options, configs[0]) if options.measure else None
     if given or options.measure:
-        link = _fit(report, given or measure(paths[0], options.ranks, command_folder))
+        link = _fit(report, given or _measure_allreduce(paths[0], options.ranks, command_folder))
         if seconds:
-            report.notes.append(_predicted_here(seconds, options.ranks, 4 * values[paths[0]], link))
-    _predict(report, options, {_name(path): (config, values[path]) for path, config in zip(paths, configs)})
+            report.notes.append(_predicted_here(seconds, options.ranks, trainings[_name(paths[0])].message_bytes, link))
+    _predict(report, options, trainings)
     if options.plot:
         _draw(report.sections, options.plot)
     return report
@@ -124,9 +131,50 @@ def _ratio(rounds, one, other):
     return statistics.median(a / b for a, b in zip(rounds[one], rounds[other]))
 
 
+def read_measurements(paths):
+    """The float32 rows of JSON files of `bin/benchmark allreduce`: list of `Measurement`.
+
+    Args:
+      paths: a comma list.
+
+    Raises:
+      InputError: naming the file.
+    """
+    measurements = []
+    for path in paths.split(","):
+        try:
+            with open(path, encoding="utf-8") as file:
+                report = json.load(file)
+            ranks = int(report["settings"]["ranks"])
+            found = [Measurement(ranks, int(row["bytes"]), float(row["microseconds"]) / 1e6)
+                     for row in report["rows"] if row["message"] == FLOAT32]
+        except OSError as error:
+            raise InputError(f"--allreduce={path}: cannot be read ({error.strerror}); write it with horovodrun -np 2 "
+                             f"bin/benchmark allreduce --json=FILE") from None
+        except (ValueError, KeyError, TypeError, RecursionError):
+            found = []
+        if len(found) < 2 or ranks < 2 or min(min(m) for m in found) <= 0:
+            raise InputError(f"--allreduce={path}: holds no times of an allreduce; write it with horovodrun -np 2 "
+                             f"bin/benchmark allreduce --json=FILE")
+        measurements += found
+    return measurements
+
+
+def _measure_allreduce(config_file, ranks, command_folder):
+    """Run `bin/benchmark allreduce` on ranks of this machine: list of `Measurement`. Raises RunFailed."""
+    with tempfile.TemporaryDirectory(prefix="benchmark-allreduce-") as folder:
+        path = os.path.join(folder, "allreduce.json")
+        run_command([*launch_words(ranks), os.path.join(command_folder, "benchmark"), "allreduce",
+                     f"--model={config_file}", f"--json={path}"])
+        return read_measurements(path)
+
+
 def _fit(report, measurements):
-    """Fit the ring; adds its table and a note; returns the `Link`."""
-    link, rows = fit_rows(measurements)
+    """Fit the ring; adds a table of each measurement beside the fit, and a note; returns the `Link`."""
+    link = fit_link(measurements)
+    rows = [{"ranks": m.ranks, "bytes": m.message_bytes, "measured microseconds": 1e6 * m.seconds,
+             "fitted microseconds": 1e6 * m.seconds * (1 + residual), "residual %": 100 * residual}
+            for m, residual in zip(measurements, relative_residuals(measurements, link))]
     report.sections["the cost model's ring fitted to measured allreduces"] = rows
     root_mean_square = math.sqrt(statistics.fmean(row["residual %"] ** 2 for row in rows))
     report.notes.append(f"fitted link: {1e6 * link.latency_sec:.0f} microseconds and {link.bytes_per_sec / 1e6:.0f} "
@@ -142,14 +190,13 @@ def _predicted_here(seconds, ranks, gradient_bytes, link):
             f"{100 * ((alone + allreduce) / seconds[ranks, True] - 1):.1f} %")
 
 
-def _predict(report, options, models):
+def _predict(report, options, trainings):
     """The two tables of the cost model, and what they rest on."""
     published = compare_published()
     missing_sec = missing_seconds(published)
     report.sections["published speeds, and what the cost model makes of the first of each table"] = published
     report.sections[f"predicted, {options.train_batch_size} rows of {options.max_seq_length} positions an update"] = (
-        predict_models(models, options.train_batch_size, options.max_seq_length,
-                       num_predictions(options.max_seq_length), missing_sec))
+        predict_models(trainings, speeds(options.max_seq_length), missing_sec))
     report.notes.append(f"slower: with {1e3 * missing_sec:.0f} ms more for each update, the median of what the "
                         f"published updates took longer than the cost model says (missing ms)")
     report.notes += dict.fromkeys(f"published: {table.source}" for table in TABLES)
@@ -163,7 +210,7 @@ def _draw(sections, path):
     from benchmarks.panels import Line, Panel, PanelChart, draw_panels
 
     published, predicted = list(sections.values())[-2:]
-    batches = {table.name: table.train_batch_size for table in TABLES}
+    batches = {table.name: table.training.train_batch_size for table in TABLES}
     lines = {"sequences/s": [], "efficiency %": []}
     for system, model in dict.fromkeys((row["system"], row["model"]) for row in predicted):
         rows = [row for row in predicted if (row["system"], row["model"]) == (system, model)]

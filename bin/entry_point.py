@@ -26,7 +26,7 @@ LONGEST_NAME = 100  # of a flag
 
 
 def use_project_environment():
-    """Go on under `.venv`'s Python when this one lacks the dependencies; exit 2 when there is none."""
+    """Continue under `.venv`'s Python when this one lacks the dependencies; exit 2 when there is none."""
     if ROOT not in sys.path:
         sys.path.append(ROOT)
     if importlib.util.find_spec("tensorflow") and importlib.util.find_spec("absl"):
@@ -38,7 +38,7 @@ def use_project_environment():
 
 
 def set_up_project_environment():
-    """Run `bin/setup` once, then go on under `.venv`'s Python with its commands on PATH."""
+    """Run `bin/setup` once, then continue under `.venv`'s Python with its commands on PATH."""
     if os.environ.pop("ALBERT_HVD_IS_SET_UP", None):
         return
     code = subprocess.call([os.path.join(ROOT, "bin", "setup")])
@@ -76,7 +76,7 @@ def run(main, takes_arguments=False):
       takes_arguments: call `main(arguments)` instead, with the list of the words that are no flags;
         without it such a word is an error.
     """
-    from absl import app, flags
+    from absl import app, flags, logging
 
     from albert_hvd.runtime import tensorflow_import
 
@@ -90,6 +90,8 @@ def run(main, takes_arguments=False):
             _check_names(argv[1:])
             flags.FLAGS.set_gnu_getopt(takes_arguments)  # flags may stand behind arguments
             extra = flags.FLAGS(argv)[1:]
+            if not flags.FLAGS["verbosity"].present:
+                logging.set_verbosity(logging.WARNING)  # TensorFlow's Python code logs there too
             if extra and not takes_arguments:
                 raise flags.Error(f"unexpected argument {extra[0]!r}: every option is a --flag=value "
                                   f"(see --help)")

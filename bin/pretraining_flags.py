@@ -43,20 +43,23 @@ def define_training():
     flags.DEFINE_string("tokenizer", None,
         "SentencePiece model of the records, copied to --output_dir; unset: the one that their manifest.json names.")
     flags.DEFINE_bool("dynamic_masking", False,
-        "Draw each record's masks anew in each epoch; unset: as bin/create_pretraining_data drew them.")
+        "Draw each record's masks again in each epoch; unset: as bin/create_pretraining_data drew them.")
     flags.DEFINE_enum("masking", "whole_word", ["whole_word", "ngram", "token"],
         "What --dynamic_masking masks together.")
     flags.DEFINE_float("masked_lm_prob", 0.15,
         "Share of the tokens that --dynamic_masking masks.", lower_bound=0.0, upper_bound=1.0)
     flags.DEFINE_bool("pack_sequences", False,
         "Several records in one row, each for itself; --train_batch_size counts rows.")
-    flags.DEFINE_integer("train_batch_size", 60, "Rows of an update, over all ranks.", lower_bound=1)
+    flags.DEFINE_integer("train_batch_size", 48, "Rows of an update, over all ranks.", lower_bound=1)
     flags.DEFINE_integer("accumulation_steps", 0,
         "Micro-batches of an update on each rank; 0: as few as memory allows.", lower_bound=0)
-    flags.DEFINE_enum("optimizer", "lamb", ["lamb", "adamw"], "The optimizer.")
-    flags.DEFINE_float("learning_rate", 1.76e-3, "Peak learning rate; ALBERT's for LAMB.", lower_bound=0.0)
+    flags.DEFINE_enum("optimizer", "adamw", ["lamb", "adamw"], "adamw; lamb for thousands of rows an update.")
+    flags.DEFINE_float("learning_rate", 1e-3,
+        "Peak learning rate; 1e-3 suits the tiny model with adamw, ALBERT's is 1.76e-3 with lamb and 4096 rows.",
+        lower_bound=0.0)
     flags.DEFINE_integer("num_train_steps", 100000, "Updates of the whole run.", lower_bound=1)
-    flags.DEFINE_integer("num_warmup_steps", 10, "Updates of linear warmup.", lower_bound=0)
+    flags.DEFINE_integer("num_warmup_steps", None,
+        "Updates of linear warmup; unset: 6 % of --num_train_steps.", lower_bound=0)
     flags.DEFINE_float("weight_decay", 0.01,
         "Decoupled weight decay; biases and layer norms have none.", lower_bound=0.0)
     flags.DEFINE_float("clip_norm", 1.0, "Largest global norm of the gradients; 0 does not clip.", lower_bound=0.0)
@@ -81,11 +84,11 @@ def define_training():
     flags.DEFINE_integer("keep_checkpoints", 5, "Newest checkpoints to keep; 0 keeps all.", lower_bound=0)
     flags.DEFINE_integer("log_every_steps", 100, "Updates between log lines.", lower_bound=1)
     flags.DEFINE_integer("max_bad_steps", 10,
-        "Updates in a row with gradients that are not finite before giving up.", lower_bound=1)
+        "Updates in a row with gradients that are not finite after which the run ends.", lower_bound=1)
     flags.DEFINE_integer("stall_warn_sec", 60,
         "Seconds without the end of a step after which ranks that do not answer are named.", lower_bound=1)
     flags.DEFINE_integer("stall_abort_sec", 900,
-        "Seconds without the end of a step after which the run gives up, an hour before the first one; "
+        "Seconds without the end of a step after which the run is aborted (an hour before the first step); "
         "0: never.", lower_bound=0)
     flags.DEFINE_string("profile_steps", None,
         "Steps to profile, such as 10:20: TensorFlow's profile and Horovod's timeline, in OUTPUT_DIR/profile.")

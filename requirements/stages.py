@@ -88,7 +88,7 @@ class Stages:
             finally:
                 timer.cancel()
         if code:
-            # The end of a compilation's output tells of pip's trouble, the first errors of ours.
+            # The end of a compilation's output shows pip's trouble, the first errors of ours.
             errors = [line for line in lines[:-TAIL_LINES] if re.search("error: (?!subprocess)|CMake Error", line)]
             sys.stderr.write("\n" + "".join(errors[:FIRST_ERRORS] + lines[-TAIL_LINES:]))
             raise Failed(f"{self.title} failed (exit code {code}): {mend}; all of its output is in {self.log}")

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Pre-training records from the clean text in DATA_DIR, made by MPI ranks on CPU nodes. The same command again goes on
+# Pre-training records from the clean text in DATA_DIR, made by MPI ranks on CPU nodes. The same command again continues
 # with what is missing; the records do not depend on the number of ranks. Flags may be added.
 #
 #     sbatch slurm/create_data.sh

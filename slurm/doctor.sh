@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Does a run over these nodes have what it needs? Prints what bin/doctor sees on every rank, and what to mend.
+# Does a run over these nodes have what it needs? Prints what bin/doctor sees on every rank, and what to fix.
 #
 #     sbatch slurm/doctor.sh
 #     sbatch --nodes=8 --ntasks-per-node=4 --gpus-per-node=4 slurm/doctor.sh

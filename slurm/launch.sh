@@ -31,10 +31,10 @@ check_allocation() {
 
 prepare_environment() {
   activate_environment || refuse "the Python environment cannot be activated: run bin/setup on a login node," \
-    "or mend activate_environment in slurm/cluster.env"
+    "or fix activate_environment in slurm/cluster.env"
   python -c 'import importlib.util as i, sys; sys.exit(not (i.find_spec("tensorflow") and i.find_spec("horovod")))' ||
     refuse "$(type -P python || echo 'no python') has no TensorFlow or no Horovod: run bin/setup on a login node," \
-      "or mend activate_environment in slurm/cluster.env"
+      "or fix activate_environment in slurm/cluster.env"
   # sbatch --export=NONE would otherwise hide this environment from the processes on the other nodes.
   export SLURM_EXPORT_ENV=ALL
   if [ -n "$INTERFACE" ]; then
@@ -117,7 +117,7 @@ fi
 if verdict=$(python slurm/requeueing.py end "$output_dir" "$code" "$signals" "$MAX_CRASHES"); then
   say "$verdict"
   scontrol requeue "$SLURM_JOB_ID" && exit 0
-  say "this job cannot be requeued; submit it again, and it goes on"
+  say "this job cannot be requeued; submit it again, and it continues"
   exit 75
 fi
 say "$verdict"

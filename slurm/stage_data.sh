@@ -19,7 +19,7 @@ for pattern in "${patterns[@]}"; do
   [[ $pattern == /* ]] || pattern=$PWD/$pattern
   staged+=("$scratch$pattern")
   mapfile -t found < <(compgen -G "$pattern" || true)
-  [ ${#found[@]} -gt 0 ] || refuse "no file matches $pattern: mend --input_file, or share that folder with this node"
+  [ ${#found[@]} -gt 0 ] || refuse "no file matches $pattern: fix --input_file, or share that folder with this node"
   for file in "${found[@]}"; do
     index=${file%/*}/.${file##*/}.index
     files+=("$file")

@@ -22,6 +22,7 @@ import time
 import traceback
 
 BIN = pathlib.Path(__file__).resolve().parents[1] / "bin"
+STREAMS = ("stdin", "stdout", "stderr")
 
 
 class CommandServer:
@@ -44,20 +45,47 @@ class CommandServer:
         self._process.stdin.close()
         self._process.wait()
 
-    def run(self, words, folder, limit_sec):
-        """Run `bin/<words[0]> words[1:]` in `folder`: (exit code or None after `limit_sec`, standard error)."""
-        return self._ask("__main__", words, folder, limit_sec)[:2]
+    def run(self, words, folder, limit_sec, stdin=b"", environment=None, umask=None):
+        """Run `bin/<words[0]> words[1:]` in `folder`.
+
+        Args:
+          words: list of str.
+          folder: str.
+          limit_sec: after so many seconds the command is killed with all that it has started.
+          stdin: bytes.
+          environment: dict, instead of the server's. What is read while modules are imported has been read.
+          umask: int, instead of the server's.
+
+        Returns:
+          A `subprocess.CompletedProcess` whose output is bytes; its returncode is None for a command that was killed.
+        """
+        options = {"environment": environment and {**environment, "ALBERT_HVD_IS_SET_UP": "1"}, "umask": umask}
+        return self._ask("__main__", words, folder, limit_sec, stdin, options)
 
     def describe(self, *words):
         """(the command's flags, its global `BENCHMARKS` or []); see `_describe`."""
-        code, errors, output = self._ask("description", words, str(BIN), 60)
-        assert code == 0, errors
-        return json.loads(output)
+        result = self._ask("description", words, str(BIN), 60)
+        assert result.returncode == 0, result.stderr
+        return json.loads(result.stdout)
 
-    def _ask(self, *request):
-        self._process.stdin.write(json.dumps(request) + "\n")
-        self._process.stdin.flush()
-        return json.loads(self._process.stdout.readline())
+    def _ask(self, purpose, words, folder, limit_sec, stdin=b"", options=None):
+        with tempfile.TemporaryDirectory() as streams:
+            stdin_path, *outputs = paths = [pathlib.Path(streams, name) for name in STREAMS]
+            stdin_path.write_bytes(stdin)
+            code = self._answer([purpose, words, folder, limit_sec, list(map(str, paths)), options or {}])
+            return subprocess.CompletedProcess(words, code, *(path.read_bytes() for path in outputs))
+
+    def _answer(self, request):
+        try:
+            self._process.stdin.write(json.dumps(request) + "\n")
+            self._process.stdin.flush()
+            return json.loads(self._process.stdout.readline())
+        except BaseException:
+            # A test that is aborted must not leave its answer to the next one.
+            self._process.kill()
+            self.__exit__()
+            self.__enter__()
+            raise
 
 
 def _describe(path):
@@ -72,14 +100,19 @@ def _describe(path):
     print(json.dumps([sorted(found, key=lambda flag: flag["name"]), words]))
 
 
-def _become(purpose, words, folder, files):
+def _become(purpose, words, folder, streams, environment=None, umask=None):
     """In the fork: stand where the command would, and run it or describe it; returns the exit code."""
     os.setsid()
     os.chdir(folder)
-    with open(os.devnull, "rb") as nothing:
-        os.dup2(nothing.fileno(), 0)
-    for descriptor, file in enumerate(files, start=1):
-        os.dup2(file.fileno(), descriptor)
+    for descriptor, path in enumerate(streams):
+        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND)
+        os.dup2(file, descriptor)
+        os.close(file)
+    if umask is not None:
+        os.umask(umask)
+    if environment:
+        os.environ.clear()
+        os.environ.update(environment)
     path = str(BIN / words[0])
     sys.path[0] = str(BIN)
     sys.argv = [path, *words[1:]]
@@ -127,15 +160,12 @@ def _main():
     _import_everything()
     gc.freeze()  # a collection in a fork would copy all that is imported
     for line in sys.stdin:
-        purpose, words, folder, limit_sec = json.loads(line)
-        with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
-            pid = os.fork()
-            if not pid:
-                # Without the interpreter's own end, which would touch, and so copy, all that is imported.
-                os._exit(_become(purpose, words, folder, [output, errors]))
-            code = _wait(pid, limit_sec)
-            texts = [os.pread(file.fileno(), 1 << 20, 0).decode(errors="replace") for file in (errors, output)]
-        print(json.dumps([code, *texts]), flush=True)
+        purpose, words, folder, limit_sec, streams, options = json.loads(line)
+        pid = os.fork()
+        if not pid:
+            # Without the interpreter's own end, which would touch, and so copy, all that is imported.
+            os._exit(_become(purpose, words, folder, streams, **options))
+        print(json.dumps(_wait(pid, limit_sec)), flush=True)
 
 
 if __name__ == "__main__":

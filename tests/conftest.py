@@ -1,8 +1,11 @@
 """What tests share: where the optional reference data lies, and a tiny configuration."""
 
+import atexit
+import functools
 import json
 import os
 import pathlib
+import re
 import subprocess
 import sys
 
@@ -10,11 +13,12 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import pytest  # noqa: E402
 
+from command_server import CommandServer  # noqa: E402
 from albert_hvd.model.config import AlbertConfig  # noqa: E402
 from albert_hvd.runtime import tensorflow_import  # noqa: E402
 
 tensorflow_import.install()
-pytest_plugins = ["fault_suite"]
+pytest_plugins = ["fault_suite", "tiers"]
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared"
@@ -42,16 +46,48 @@ def command_environment():
             "VIRTUAL_ENV": sys.prefix, "TF_CPP_MIN_LOG_LEVEL": "2"}
 
 
-def command_words(name, ranks=0, **flags):
-    """`bin/<name> --flag=value ...`, under horovodrun when `ranks` is given."""
+def command_words(name, ranks=0, words=(), **flags):
+    """`bin/<name> words... --flag=value ...`, under horovodrun when `ranks` is given."""
     launcher = ["horovodrun", "-np", str(ranks)] if ranks else []
-    return [*launcher, str(ROOT / "bin" / name), *(f"--{flag}={value}" for flag, value in flags.items())]
+    flags = [f"--{flag}={value}" for flag, value in flags.items()]
+    return [*launcher, str(ROOT / "bin" / name), *map(str, words), *flags]
 
 
-def run_command(name, ranks=0, cwd=None, timeout=500, **flags):
-    """Run a command to its end; returns the `CompletedProcess` with text output."""
-    return subprocess.run(command_words(name, ranks, **flags), cwd=cwd, env=command_environment(),
-                          stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout)
+@functools.cache
+def command_server():
+    """The `CommandServer` of these tests."""
+    server = CommandServer(command_environment()).__enter__()
+    atexit.register(server.__exit__)
+    return server
+
+
+def run_command(name, ranks=0, cwd=None, timeout=500, words=(), stdin="", umask=None, **flags):
+    """Run a command to its end; returns the `CompletedProcess` with text output.
+
+    Args:
+      name: such as "pretrain".
+      ranks: how many horovodrun starts. 0: one, without a launcher, and as a fork of `command_server`.
+      words: what stands before the flags.
+      stdin: text, or bytes that are none.
+      umask: for a command without a launcher.
+    """
+    command = command_words(name, ranks, words, **flags)
+    stdin = stdin.encode() if isinstance(stdin, str) else stdin
+    if ranks:
+        result = subprocess.run(command, cwd=cwd, env=command_environment(), input=stdin, capture_output=True,
+                                timeout=timeout)
+    else:
+        command[0] = name
+        result = command_server().run(command, str(cwd or os.getcwd()), timeout, stdin, command_environment(), umask)
+        if result.returncode is None:
+            raise subprocess.TimeoutExpired(command, timeout, result.stdout, result.stderr)
+    return as_text(result)
+
+
+def as_text(result):
+    """A `CompletedProcess` with its output as text, lines ending in a newline whatever ended them."""
+    texts = [re.sub("\r\n?", "\n", output.decode(errors="replace")) for output in (result.stdout, result.stderr)]
+    return subprocess.CompletedProcess(result.args, result.returncode, *texts)
 
 
 def own_lines(result, name):

@@ -27,7 +27,7 @@ class FaultTrials:
 
         Args:
           fault: what is done to the program, in a few words.
-          outcome: what must come of it, and is asserted in the loop.
+          outcome: the expected behaviour, which is asserted in the loop.
           short, full: how often to try in an ordinary run, and under --faults.
         """
         count = self._tried.setdefault(fault, {"fault": fault, "outcome": outcome, "tried": 0, "survived": 0})
@@ -55,6 +55,20 @@ def pytest_collection_modifyitems(config, items):
         others = [item for item in items if _FAULTS not in item.path.parents]
         config.hook.pytest_deselected(items=others)
         items[:] = [item for item in items if _FAULTS in item.path.parents]
+
+
+def pytest_sessionfinish(session):
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["faults"] = session.config.stash.get(_TRIED, {})
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node, error):
+    """The counts of a worker of pytest-xdist, added up."""
+    tried = node.config.stash.setdefault(_TRIED, {})
+    for fault, row in getattr(node, "workeroutput", {}).get("faults", {}).items():
+        before = tried.get(fault, {"tried": 0, "survived": 0})
+        tried[fault] = {**row, **{key: row[key] + before[key] for key in ("tried", "survived")}}
 
 
 def pytest_terminal_summary(terminalreporter, config):

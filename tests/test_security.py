@@ -1,4 +1,4 @@
-"""What nobody may get in by: code in data, shells, networks, other people's eyes. README, "Security".
+"""What nobody may get in by: code in data, shells, networks, other people's eyes. docs/reliability.md, "Security".
 
 One pickle there is: Horovod's `broadcast_object` and `allgather_object`, and the workers of a data command, pickle
 small values between the processes of one run. They come from this program alone, never from a file or a stranger.
@@ -10,7 +10,7 @@ import re
 import subprocess
 
 import pytest
-from conftest import ROOT, command_environment, command_words
+from conftest import ROOT, run_command
 from pretraining_runs import flags
 from small_corpus import make_documents, make_tokenizer, write_documents
 from source_rules import violations
@@ -106,7 +106,6 @@ def test_names_with_shell_signs_are_names(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted([HOSTILE, "local disk", "logs here"])
 
 
-@pytest.mark.parallel
 def test_output_is_as_private_as_the_user_wishes(training_files, tmp_path):
     """Under umask 077 nobody else can read or enter anything."""
     make_tokenizer(tmp_path)
@@ -125,8 +124,7 @@ def test_output_is_as_private_as_the_user_wishes(training_files, tmp_path):
                                          "output_file": out / "records" / "train.tfrecord", **lengths}),
             ("pretrain", run),
             ("export", {"format": "huggingface", "model": out / "run", "output_dir": out / "huggingface"})):
-        result = subprocess.run(command_words(command, **command_flags), env=command_environment(), umask=0o077,
-                                stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=500)
+        result = run_command(command, umask=0o077, **command_flags)
         assert result.returncode == 0, result.stderr
     made = sorted(out.rglob("*"))
     assert len(made) > 25

@@ -1,4 +1,4 @@
-"""Judgements on the facts of all ranks: what is wrong, and how to mend it. No launcher, no TensorFlow."""
+"""Judgements on the facts of all ranks: what is wrong, and how to fix it. No launcher, no TensorFlow."""
 
 import dataclasses
 
@@ -88,7 +88,7 @@ def _names(nodes):
     loopback = [host for host, fact in nodes.items() if (fact["address"] or "127.").startswith("127.")]
     if len(nodes) > 1 and loopback:
         return Finding("host names", f"{', '.join(loopback)}: the own name leads to 127.x or to nothing",
-                       "name an interface in slurm/cluster.env (INTERFACE), or have /etc/hosts mended")
+                       "name an interface in slurm/cluster.env (INTERFACE), or have /etc/hosts fixed")
     return Finding("host names", ", ".join(f"{host} {fact['address']}" for host, fact in nodes.items()))
 
 
@@ -115,12 +115,17 @@ def _gpus(facts):
             return Finding("GPUs", f"Slurm gave {given} on {fact['host']}, TensorFlow sees none (CUDA_VISIBLE_DEVICES="
                                    f"{fact['cuda_visible_devices']})",
                            "build the environment with bin/setup --gpu, and try nvidia-smi on that node")
+        if fact["driver_gpus"] and not fact["gpus"] and fact["cuda_visible_devices"] is None:
+            return Finding("GPUs", f"the driver shows {fact['driver_gpus']} on {fact['host']}, TensorFlow sees none",
+                           "build the environment with bin/setup --gpu, or train on the CPU with --use_gpu=False")
     counts = {len(fact["own_gpus"]) for fact in facts}
     if len(counts) > 1:
         without = sorted({fact["host"] for fact in facts if not fact["own_gpus"]})
         return Finding("GPUs", f"ranks on {', '.join(without)} have none, others have",
                        "leave these nodes out (--exclude), or ask for the same GPUs on all (--gpus-per-node)")
-    return Finding("GPUs", "one for each rank" if counts == {1} else "none: training would run on the CPU")
+    drivers = ", ".join(sorted({fact["driver"] for fact in facts if fact["driver"]}))
+    return Finding("GPUs", f"one for each rank (driver {drivers})" if counts == {1} else
+                   "none: training would run on the CPU")
 
 
 def _cores(facts):

@@ -23,7 +23,7 @@ def examine(output_dir, max_message_mb, use_gpu=None):
     from albert_hvd.doctor.facts import collect_facts
 
     make_folder(output_dir, "--output_dir")
-    facts = distributed.gather_objects(collect_facts(output_dir), "doctor_facts")
+    facts = distributed.gather_objects(collect_facts(output_dir, use_gpu), "doctor_facts")
     unseen, skew_sec = probes.unseen_files(output_dir), probes.clock_skew_sec()
     rows = probes.allreduce_speed(max_message_mb * MEGABYTE) if distributed.size() > 1 else []
     findings = check_all(facts, skew_sec, unseen)

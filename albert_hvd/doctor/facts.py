@@ -20,11 +20,12 @@ _MPI_VERSION_BYTES = 8192  # more than MPI_MAX_LIBRARY_VERSION_STRING of any MPI
 _SLURM = ("SLURM_JOB_NUM_NODES", "SLURM_STEP_NUM_TASKS", "SLURM_GPUS_ON_NODE")
 
 
-def collect_facts(output_dir):
+def collect_facts(output_dir, use_gpu=None):
     """The facts of this rank.
 
     Args:
       output_dir: the shared folder, whose free space is looked at.
+      use_gpu: False, the flag's value, leaves the driver's GPUs out.
 
     Returns:
       JSON-able dict; memory and disk in bytes.
@@ -32,12 +33,14 @@ def collect_facts(output_dir):
     import tensorflow as tf
 
     address = _address_of(socket.gethostname())
+    driver, driver_gpus = _nvidia_driver()
     return {
         "rank": distributed.rank(), "size": distributed.size(), "local_rank": distributed.local_rank(),
         "local_size": distributed.local_size(), "host": socket.gethostname(), "address": address,
         "versions": _versions(), "libraries": _libraries(), "interfaces": _interfaces(),
         "wanted_interface": os.environ.get("OMPI_MCA_btl_tcp_if_include"),
         "gpus": [device.name for device in tf.config.list_physical_devices("GPU")],
+        "driver": driver, "driver_gpus": 0 if use_gpu is False else driver_gpus,
         "own_gpus": [device.name for device in tf.config.get_visible_devices("GPU")],
         "cuda_visible_devices": os.environ.get("CUDA_VISIBLE_DEVICES"),
         "cores": len(os.sched_getaffinity(0)), "cores_of_node": os.cpu_count(),
@@ -55,6 +58,20 @@ def _versions():
     for path in sorted(_PACKAGE_FOLDER.rglob("*.py")):
         digest.update(path.read_bytes())
     return {**installed_versions(_PACKAGES), "albert_hvd": digest.hexdigest()[:12], "MPI": _mpi_version()}
+
+
+def _nvidia_driver():
+    """(version of NVIDIA's driver, number of GPUs that it shows this process), or (None, 0) without one."""
+    import pynvml
+
+    try:
+        pynvml.nvmlInit()
+        try:
+            return pynvml.nvmlSystemGetDriverVersion(), pynvml.nvmlDeviceGetCount()
+        finally:
+            pynvml.nvmlShutdown()
+    except pynvml.NVMLError:
+        return None, 0
 
 
 def _loaded_mpi():

@@ -8,7 +8,7 @@ from albert_hvd.runtime.tables import aligned
 
 
 def findings_text(findings):
-    """A line for each check; what is wrong has its mend on the line below."""
+    """A line for each check; what is wrong has its fix on the line below."""
     rows = []
     for finding in findings:
         rows.append(("FAIL" if finding.mend else "ok", finding.name, finding.what))

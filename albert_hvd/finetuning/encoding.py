@@ -48,7 +48,7 @@ def encode_texts(texts, tokenizer, max_seq_length, long_texts):
 
     Args:
       texts: list of str.
-      tokenizer: `tokenization.Tokenizer`.
+      tokenizer: `tokenizer.Tokenizer`.
       long_texts: "truncate" keeps the beginning of a long text, "window" makes rows of equal length of it.
 
     Returns:

@@ -1,24 +1,115 @@
-"""Figures of one part of the data, over all ranks, each slot counted once."""
+"""What a model comes to: its labels for rows, the figures of a part of the data, and the final look at a seed's best.
+
+Windows of one text are put together and every slot is scored once, over all ranks.
+"""
+
+import dataclasses
+import json
 
 import numpy as np
 import tensorflow as tf
 
+from albert_hvd.finetuning.batches import pad, scoring_batches, slot_numbers
 from albert_hvd.finetuning.metrics import confusion_of, metrics_of_confusion
+from albert_hvd.finetuning.task_model import BATCH, TaskModel, read_weights
+from albert_hvd.model.encoder import named_variables
 from albert_hvd.runtime import distributed
+from albert_hvd.runtime.files import whole_file
+
+
+@dataclasses.dataclass(frozen=True)
+class SlotScores:
+    """What a model says of the slots of all examples; see `encoding.Rows`.
+
+    Attributes:
+      labels: int32 (slots,): number of the predicted label; -1 where a slot was cut off or is another rank's.
+      probabilities: float32 (slots, L), the mean of the windows' where a text has several; 0 where the label is
+        -1. A CRF's labels are those of the likeliest sequence; these are the shares of its emissions.
+      loss: negative log-likelihood of the gold labels in nats, summed over the scored slots; None without them.
+    """
+
+    labels: np.ndarray
+    probabilities: np.ndarray
+    loss: float = None
+
+
+class Scorer:
+    """Runs one model over rows, compiled once.
+
+    Args:
+      model: `TaskModel`.
+      task: its `tasks.Task`.
+      pad_id: of the vocabulary.
+      batch_size: rows of a batch of all ranks together.
+    """
+
+    def __init__(self, model, task, pad_id, batch_size=64):
+        self._model, self._num_labels, self._head = model, len(task.labels), task.head
+        self._pad_id, self._batch_size = pad_id, batch_size
+        self._score = tf.function(self._scores_of, autograph=False, input_signature=[BATCH])
+
+    def _scores_of(self, batch):
+        logits = self._model.logits(batch)
+        return (tf.nn.softmax(logits), self._model.head.decode(logits, batch["weights"]),
+                self._model.head.loss(logits, batch["labels"], batch["weights"]))
+
+    def __call__(self, rows, gold=None, rank=0, size=1, should_stop=None):
+        """Score this rank's share of the examples: those whose number is `rank` modulo `size`.
+
+        Args:
+          rows: `encoding.Rows`.
+          gold: int (slots,), the true labels; None: not known.
+          should_stop: function without arguments with the same answer on all ranks, asked before each batch;
+            once it is true, the result is None.
+
+        Returns:
+          `SlotScores`.
+        """
+        num_slots = int(rows.num_slots.sum())
+        probabilities = np.zeros([num_slots, self._num_labels], np.float32)
+        decoded = np.full(num_slots, -1, np.int32)
+        windows = np.zeros(num_slots, np.int64)
+        sequence_loss = 0.0
+        for numbers in scoring_batches(rows.lengths, self._batch_size, size):
+            if should_stop and should_stop():
+                return None
+            numbers = numbers[rows.example[numbers] % size == rank]
+            if not len(numbers):
+                continue
+            batch = pad(rows, numbers, self._pad_id, gold)
+            is_slot, slots = batch["weights"] > 0, slot_numbers(rows, numbers)
+            shares, labels, loss = (tensor.numpy() for tensor in self._score(batch))
+            np.add.at(probabilities, slots, shares[is_slot])
+            np.add.at(windows, slots, 1)
+            decoded[slots] = labels[is_slot]
+            sequence_loss += float(loss)
+        return self._put_together(probabilities, windows, decoded, gold, sequence_loss)
+
+    def _put_together(self, probabilities, windows, decoded, gold, sequence_loss):
+        """Divide by the number of windows; a CRF has one for each slot and knows its labels and loss already."""
+        scored = windows > 0
+        probabilities[scored] /= windows[scored, None]
+        if self._head == "crf":
+            return SlotScores(decoded, probabilities, None if gold is None else sequence_loss)
+        labels = np.where(scored, probabilities.argmax(axis=1), -1).astype(np.int32)
+        if gold is None:
+            return SlotScores(labels, probabilities)
+        likelihoods = probabilities[scored, np.asarray(gold)[scored]].astype(np.float64)
+        return SlotScores(labels, probabilities, float(-np.log(np.maximum(likelihoods, 1e-30)).sum()))
 
 
 def evaluate(scorer, task, part, should_stop=None):
     """Score a part with all ranks together.
 
     Args:
-      scorer: `scoring.Scorer`.
-      task: `tasks.base.Task`.
+      scorer: `Scorer`.
+      task: `tasks.Task`.
       part: `task_data.Part`.
       should_stop: see `Scorer.__call__`.
 
     Returns:
       (metrics of the whole part, equal on all ranks: `metrics_of_confusion` with `loss`, nats a slot;
-      this rank's `scoring.SlotScores`), or None when it was given up.
+      this rank's `SlotScores`), or None when it was interrupted.
     """
     scores = scorer(part.rows, part.gold, distributed.rank(), distributed.size(), should_stop)
     if scores is None:
@@ -48,3 +139,48 @@ def prediction_records(task, part, scores):
         records.append(task.record(example.inputs, names, probabilities[start:end], example.labels))
         start = end
     return records
+
+
+class FinalLook:
+    """Evaluates the selected models of one job, compiled once: the figures of results.json and the predictions.
+
+    The weights are read back from the folder that is kept and computed with in float32, as `bin/predict` does, so
+    that the figures are those of the model that a user gets. The test part is looked at here and nowhere else.
+
+    Args:
+      job: `job.Job`.
+    """
+
+    def __init__(self, job):
+        self._job = job
+        self._model = TaskModel(job.first_weights.config, job.task)
+        self._scorer = Scorer(self._model, job.task, job.first_weights.tokenizer.pad_id, job.options.eval_batch_size)
+
+    @property
+    def num_parameters(self):
+        """Of encoder and head."""
+        return sum(variable.shape.num_elements() for variable in named_variables(self._model).values())
+
+    def __call__(self, model_folder, predictions_file, should_stop):
+        """Evaluate the model in `model_folder` and write what it predicts for the test, else the validation part.
+
+        Returns:
+          {"valid": metrics, "test": metrics or None}, equal on all ranks; None when it was interrupted.
+        """
+        job = self._job
+        distributed.on_rank_0(lambda: read_weights(model_folder, self._model, "--output_dir"), "read_best")
+        distributed.broadcast_variables(list(named_variables(self._model).values()))
+        metrics = {"test": None}
+        for name in ("valid", "test"):
+            part = getattr(job.data, name)
+            if part is None:
+                continue
+            result = evaluate(self._scorer, job.task, part, should_stop)
+            if result is None:
+                return None
+            metrics[name], scores = result
+        records = prediction_records(job.task, part if part is not None else job.data.valid, scores)
+        if records is not None:
+            with whole_file(predictions_file, "--output_dir") as file:
+                file.writelines(json.dumps(record, ensure_ascii=False).encode() + b"\n" for record in records)
+        return metrics

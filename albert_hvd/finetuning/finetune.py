@@ -3,7 +3,7 @@
     horovodrun -np 2 bin/finetune --task=emotion --train_file=train.tsv --valid_file=valid.tsv \\
         --init_checkpoint=runs/base --output_dir=runs/emotion --seeds=1,2,3
 
-The same call on the same folder goes on where it was: finished seeds are not trained again, the one that was
+The same call on the same folder continues where it was: finished seeds are not trained again, the one that was
 interrupted resumes at its newest checkpoint.
 """
 

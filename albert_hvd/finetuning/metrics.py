@@ -1,6 +1,14 @@
-"""Figures of a confusion matrix; see `results.py` for where they are written."""
+"""Figures of a confusion matrix, what a job's seeds come to, and both as text."""
+
+import statistics
 
 import numpy as np
+
+from albert_hvd.run_folder.task_results import FORMAT
+from albert_hvd.runtime.environment import machine, versions
+from albert_hvd.runtime.tables import aligned
+
+SUMMARISED = ("accuracy", "macro_f1")
 
 
 def confusion_of(gold, predicted, num_labels):
@@ -41,3 +49,75 @@ def metrics_of_confusion(confusion, labels):
                           "support": int(support[i])} for i, name in enumerate(labels)},
         "confusion": confusion.tolist(),
     }
+
+
+def job_result(job, seed_results, baseline_results, num_parameters, size):
+    """The result of a job.
+
+    Args:
+      job: `job.Job`.
+      seed_results: list of the seeds' results.
+      baseline_results: as `baselines.run` gives them.
+      num_parameters: of the model.
+      size: number of ranks.
+    """
+    options = job.options
+    return {
+        "format": FORMAT, "task": options.task, "kind": job.task.kind,
+        "name": options.name or job.first_weights.name, "init_checkpoint": options.init_checkpoint,
+        "parameters": num_parameters, "labels": list(job.task.labels),
+        "data": {"test": None, **{name: part.description() for name, part in job.parts()}},
+        "settings": options.settings(), "ranks": size, "versions": versions(), "machine": machine(),
+        "seeds": seed_results,
+        "summary": {"valid": summary([seed["valid"] for seed in seed_results]),
+                    "test": summary([seed["test"] for seed in seed_results]) if job.data.test else None},
+        "baselines": baseline_results,
+    }
+
+
+def summary(metrics):
+    """Mean and spread over seeds: {metric: {"mean", "spread"}}; the spread is the standard deviation of a sample.
+
+    It is None for a single seed.
+    """
+    values = {name: [one[name] for one in metrics] for name in SUMMARISED}
+    return {name: {"mean": statistics.fmean(numbers),
+                   "spread": statistics.stdev(numbers) if len(numbers) > 1 else None}
+            for name, numbers in values.items()}
+
+
+def best_seed(seed_results, select_by):
+    """The seed whose model is best on the validation part; of several the first."""
+    return max(seed_results, key=lambda result: result["valid"][select_by])["seed"]
+
+
+def label_table(metrics):
+    """Precision, recall, F1 and support of each label: list of lines."""
+    return aligned([["", "precision", "recall", "f1", "support"],
+                    *([name, *(f"{values[column]:.4f}" for column in ("precision", "recall", "f1")),
+                       str(values["support"])] for name, values in metrics["labels"].items())])
+
+
+def confusion_table(metrics):
+    """The confusion matrix, true labels in rows, predicted ones in columns: list of lines."""
+    names = list(metrics["labels"])
+    return aligned([["true / predicted", *names],
+                    *([name, *map(str, row)] for name, row in zip(names, metrics["confusion"], strict=True))])
+
+
+def summary_table(result):
+    """A line for the model, mean and spread over its seeds, and one for each baseline: list of lines."""
+    parts = [part for part in ("valid", "test") if result["summary"][part]]
+    rows = [["", *(f"{part} {name}" for part in parts for name in ("accuracy", "macro-F1")), "parameters"]]
+    rows.append([f"{result['name']} ({len(result['seeds'])} seed{'s' * (len(result['seeds']) > 1)})",
+                 *(_mean_and_spread(result["summary"][part][name]) for part in parts
+                   for name in ("accuracy", "macro_f1")), str(result["parameters"])])
+    rows += [[baseline["name"], *(f"{baseline[part][name]:.4f}" for part in parts
+                                  for name in ("accuracy", "macro_f1")), str(baseline["parameters"])]
+             for baseline in result["baselines"]]
+    return aligned(rows)
+
+
+def _mean_and_spread(values):
+    spread = values["spread"]
+    return f"{values['mean']:.4f}" + (f" ± {spread:.4f}" if spread is not None else "")

@@ -1,18 +1,17 @@
-"""Model, optimizer and position in the data of one seed, made anew or restored from its checkpoint."""
+"""Model, optimizer and position in the data of one seed, new or restored from its checkpoint; and its step."""
 
+import collections
 import dataclasses
 import os
+
+import tensorflow as tf
 
 from albert_hvd import __version__
 from albert_hvd.errors import RunFailed
 from albert_hvd.finetuning.batches import epoch_batches, pad
-from albert_hvd.finetuning.evaluation import evaluate
-from albert_hvd.finetuning.layerwise import layerwise
-from albert_hvd.finetuning.scoring import Scorer
+from albert_hvd.finetuning.evaluation import Scorer, evaluate
 from albert_hvd.finetuning.task_data import slot_weights
-from albert_hvd.finetuning.task_folder import write_task_model
-from albert_hvd.finetuning.task_model import TaskModel
-from albert_hvd.finetuning.task_step import TaskStep
+from albert_hvd.finetuning.task_model import BATCH, TaskModel, depth_of, write_task_model
 from albert_hvd.model.encoder import named_variables
 from albert_hvd.model.precision import COMPUTE_DTYPES
 from albert_hvd.run_folder import checkpoints
@@ -20,11 +19,76 @@ from albert_hvd.run_folder.checkpoint_writer import CheckpointWriter
 from albert_hvd.run_folder.checkpoints import CheckpointFolder
 from albert_hvd.runtime import distributed
 from albert_hvd.training.evaluation import BestEvaluation
-from albert_hvd.training.optimizer import OPTIMIZERS
+from albert_hvd.training.optimizer import OPTIMIZERS, average_over_ranks, layerwise
 
 _KEPT_CHECKPOINTS = 1
 _MAX_BAD_STEPS = 10
 _FLOAT16_SCALING = {"initial_loss_scale": 32768.0, "loss_scale_growth_steps": 2000}
+
+
+# What a step gives back, float32 scalars of the global batch:
+#   loss, weight: the summed loss in nats, and what it is to be divided by.
+#   real_tokens, positions: with and without padding left out.
+#   stop: above 0 when a rank asked to stop.
+#   grad_norm: global norm of the gradients before clipping.
+#   learning_rate: the one applied (before layer-wise decay).
+#   skipped: 1 when loss or gradients were not finite, so that no update was made.
+#   bad_steps: how many updates in a row were skipped, without those that the loss scale is to blame for.
+TaskStepResult = collections.namedtuple("TaskStepResult", [
+    "loss", "weight", "real_tokens", "positions", "stop", "grad_norm", "learning_rate", "skipped", "bad_steps"])
+
+
+class TaskStep:
+    """The compiled step of one rank: the gradient is that of the global batch, divided by its weight.
+
+    Args:
+      model: `TaskModel`.
+      optimizer: one of `optimizer.py`, wrapped by `distributed.distributed_optimizer` and built.
+      train_batch_size: rows of a global batch, which keeps the loss in the range of float16.
+    """
+
+    def __init__(self, model, optimizer, train_batch_size):
+        self._model, self._optimizer, self._unit = model, optimizer, float(train_batch_size)
+        self._variables = list(model.trained_variables().values())
+        self._step = tf.function(self._update, autograph=False, input_signature=[
+            BATCH, tf.TensorSpec([2], tf.int32), tf.TensorSpec([], tf.float32)])
+
+    def __call__(self, batch, dropout_seed, stop):
+        """Train on this rank's share of a global batch.
+
+        Args:
+          batch: as `batches.pad` makes it.
+          dropout_seed: pair of ints, another one for every step and rank.
+          stop: whether this rank was asked to stop after this step.
+
+        Returns:
+          `TaskStepResult` of floats.
+        """
+        result = self._step(batch, tf.constant(dropout_seed, tf.int32), tf.constant(float(stop)))
+        return TaskStepResult(*(float(value) for value in result.numpy()))
+
+    def _update(self, batch, dropout_seed, stop):
+        with tf.GradientTape() as tape:
+            logits = self._model.logits(batch, dropout_seed)
+            loss = self._model.head.loss(logits, batch["labels"], batch["weights"])
+            scaled = loss / self._unit * self._optimizer.loss_scale.value
+        gradients = [tf.convert_to_tensor(gradient) for gradient in tape.gradient(scaled, self._variables)]
+        # Rows without a slot only fill up the share of a rank.
+        has_slots = tf.reduce_any(batch["weights"] > 0, axis=1)[:, None]
+        real_tokens = tf.reduce_sum(tf.where(has_slots, batch["input_mask"], 0))
+        sums = tf.stack([loss, tf.reduce_sum(batch["weights"]), tf.cast(real_tokens, tf.float32),
+                         tf.cast(tf.size(batch["input_ids"]), tf.float32), stop])
+        sums = distributed.sum_over_ranks(sums, name="task_sums")
+        # They travel as one tensor, so that the order of summation is always the same.
+        flat = tf.concat([tf.reshape(gradient, [-1]) for gradient in gradients], axis=0)
+        # An average over ranks comes out as a sum when it is divided by the weight of the mean rank.
+        flat = average_over_ranks(self._optimizer, flat) * (self._unit * distributed.size() / tf.maximum(sums[1], 1e-6))
+        parts = tf.split(flat, [variable.shape.num_elements() for variable in self._variables])
+        update = self._optimizer.apply_gradients([(tf.reshape(part, variable.shape), variable) for part, variable
+                                                  in zip(parts, self._variables)], tf.math.is_finite(sums[0]))
+        return tf.concat([sums, tf.stack([
+            update.grad_norm, update.learning_rate, tf.cast(tf.logical_not(update.applied), tf.float32),
+            tf.cast(self._optimizer.bad_steps_in_a_row, tf.float32)])], axis=0)
 
 
 class SeedTraining:
@@ -62,9 +126,10 @@ class SeedTraining:
     def _make_optimizer(self):
         options, num_steps = self._options, self.num_train_steps
         scaling = _FLOAT16_SCALING if options.precision == "float16" else {}
-        optimizer = layerwise(OPTIMIZERS[options.optimizer], options.layer_decay)(
-            options.learning_rate, num_steps, round(options.warmup_proportion * num_steps),
-            weight_decay=options.weight_decay, clip_norm=options.clip_norm, **scaling)
+        optimizer = distributed.distributed_optimizer(layerwise(
+            OPTIMIZERS[options.optimizer], options.layer_decay, depth_of)(
+                options.learning_rate, num_steps, round(options.warmup_proportion * num_steps),
+                weight_decay=options.weight_decay, clip_norm=options.clip_norm, **scaling))
         optimizer.build(self._model.trained_variables())
         return optimizer
 
@@ -99,7 +164,7 @@ class SeedTraining:
         return result
 
     def evaluate(self, should_stop):
-        """Metrics of the validation part with the weights as they are, or None when given up; best weights are kept.
+        """Metrics of the validation part with the weights as they are, or None when interrupted; best weights are kept.
 
         Returns:
           (metrics, whether they are the best so far) or None.

@@ -115,7 +115,7 @@ def _encode_part(file, examples, task, tokenizer, number_of):
         for label in example.labels:
             if label not in number_of:
                 raise InputError(f"{example.file}:{example.line}: the label {label!r} is not one of "
-                                 f"{', '.join(task.labels)}; mend the line, or name all labels with --labels_file")
+                                 f"{', '.join(task.labels)}; fix the line, or name all labels with --labels_file")
     gold = np.array([number_of[label] for example in examples for label in example.labels], np.int32)
     with open(file, "rb") as content:
         sha256 = hashlib.sha256(content.read()).hexdigest()

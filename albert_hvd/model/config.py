@@ -71,7 +71,7 @@ class AlbertConfig:
         except FileNotFoundError:
             raise InputError(f"{flag}={path}: no such file; configs are in albert_config/") from None
         except (OSError, ValueError, RecursionError) as error:
-            raise InputError(f"{flag}={path}: cannot be read as JSON ({error}); mend the file") from None
+            raise InputError(f"{flag}={path}: cannot be read as JSON ({error}); fix the file") from None
         return cls.from_dict(values, source=f"{flag}={path}")
 
     @classmethod

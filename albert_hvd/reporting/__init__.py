@@ -1,4 +1,4 @@
-"""Runs and results to look at: curves and bars as PNG files and one report.html that needs nothing but itself.
+"""Runs and results to look at: curves and bars as PNG files and one report.html that needs no other file.
 
     run_reader.py    a run's folder -> `Run`
     curves.py        runs -> `Chart`s of numbers

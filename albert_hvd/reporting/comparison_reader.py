@@ -140,7 +140,7 @@ def _compare(task, results):
             _check_same_texts(results[0], current, part)
     except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
         raise InputError(f"RESULT {current.path}: damaged ({type(error).__name__}: {error}); run bin/finetune again "
-                         f"with the same flags, it goes on where it stopped") from None
+                         f"with the same flags, which continues where it stopped") from None
     trained.sort(key=lambda entry: entry.group != "pre-trained")
     return Comparison(task, part, results, [*trained, *baselines.values(), *_published(task)])
 
@@ -199,5 +199,5 @@ def _one_line(text):
 
 def _number(value):
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise ValueError(f"{value!r} is no finite number")
+        raise ValueError(f"{value!r} is not a finite number")
     return float(value)

@@ -130,7 +130,7 @@ def _read_records(path):
                     records.pop()
                 records += [record] if record else []
     except OSError as error:
-        raise InputError(f"{path}: cannot read it ({error.strerror}); mend that or name another run") from None
+        raise InputError(f"{path}: cannot read it ({error.strerror}); fix that or name another run") from None
     return records, num_lines
 
 

@@ -1,1 +1,1 @@
-"""What lies in --output_dir: checkpoints, logs, the lock."""
+"""What is in --output_dir: checkpoints, logs, the lock."""

@@ -1,4 +1,4 @@
-"""Checkpoints written in the background: training stands still only while its state is copied."""
+"""Checkpoints written in the background: training waits only while its state is copied."""
 
 import concurrent.futures
 import time

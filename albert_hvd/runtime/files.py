@@ -42,7 +42,7 @@ def check_readable(path, flag):
         with open(path, "rb") as file:
             file.read(1)
     except OSError as error:
-        raise InputError(f"{flag}={path}: cannot be read ({error.strerror}); mend that or give another file") from None
+        raise InputError(f"{flag}={path}: cannot be read ({error.strerror}); fix that or give another file") from None
 
 
 def make_folder(folder, flag):

@@ -1,4 +1,4 @@
-"""Ranks that wait for one another for ever: who does not answer is named, and the job is given up.
+"""Ranks that wait for one another for ever: who does not answer is named, and the job is aborted.
 
 Horovod names a rank that lives and does not come to a collective operation. It waits without end for a process that is
 stopped, and for an answer over a network that is gone. So a thread of every rank watches whether steps end. When none
@@ -56,7 +56,7 @@ class StallWatch:
 
     def __enter__(self):
         if self._rank == 0:
-            shutil.rmtree(self._folder, ignore_errors=True)  # of a run that was given up
+            shutil.rmtree(self._folder, ignore_errors=True)  # of a run that was aborted
         if len(self._places) > 1:
             self._thread.start()
         return self
@@ -141,7 +141,7 @@ class StallWatch:
     def _warn(self, quiet_sec):
         answers = self._answers(1)
         if min(answers) == self._rank:
-            giving_up = f"; giving up after {self._limit_sec()} s (--stall_abort_sec)" if self._abort_sec else ""
+            giving_up = f"; aborting after {self._limit_sec()} s (--stall_abort_sec)" if self._abort_sec else ""
             sys.stderr.write(f"warning: {self._describe(quiet_sec, answers)}{giving_up}\n")
             sys.stderr.flush()
 
@@ -155,8 +155,8 @@ class StallWatch:
                 self._on_abort(self._step or 0, reason)
             except InputError:
                 pass  # the line on stderr says it too
-        end_process(f"{reason}; given up (--stall_abort_sec={self._abort_sec}): run the same command to go on from the "
-                    f"last checkpoint")
+        end_process(f"{reason}; aborted (--stall_abort_sec={self._abort_sec}): run the same command to continue from "
+                    f"the last checkpoint")
 
     def _describe(self, quiet_sec, answers):
         when = f"at step {self._step}" if self._step is not None else "before the first step"

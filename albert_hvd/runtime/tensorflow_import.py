@@ -1,42 +1,101 @@
-"""Importing TensorFlow without what Keras would import besides, which no command uses.
+"""Importing TensorFlow without what no command uses, and without the lines that it writes on every start.
 
 TensorFlow imports Keras, and Keras, where they are installed, scikit-learn (with it scipy.stats) for wrappers and
 matplotlib for plots of images. That is nearly half of the processor time until a rank is ready. Both are here, for
 baselines and curves; Keras does without them where they are not.
+
+Two of TensorFlow's libraries write "oneDNN custom operations are on" to standard error when they are loaded, whatever
+TF_CPP_MIN_LOG_LEVEL says (2.21), each behind a warning about that warning. Users look for one line with an error there.
 """
 
+import contextlib
 import functools
 import importlib.util
+import logging
+import os
+import subprocess
 import sys
 
 HIDDEN = ("matplotlib", "sklearn")
 
+# Information (I), in the form of C++ logs; warnings and errors (W, E, F) pass.
+_START_UP_LINES = (r"^(I[0-9]{4} [0-9:.]+ |WARNING: All log messages before absl::InitializeLog\(\) is called|"
+                   r"To enable the following instructions: )")
 
-class _KerasFinder:
-    """Hides the modules while Keras is imported for the first time; asked before all other finders."""
+
+class _FirstImport:
+    """Runs the first import of a module within a context; asked before all other finders.
+
+    Args:
+      name: the module.
+      context: called without arguments; returns the context manager.
+    """
+
+    def __init__(self, name, context):
+        self.name, self._context = name, context
 
     def find_spec(self, name, path=None, target=None):
-        if name != "keras":
+        if name != self.name:
             return None
         sys.meta_path.remove(self)  # so that the others are asked
         spec = importlib.util.find_spec(name)
-        sys.meta_path.insert(0, self)  # that somebody asks where Keras is does not yet import it
+        sys.meta_path.insert(0, self)  # that somebody asks where the module is does not yet import it
         if spec is not None:
             spec.loader.exec_module = functools.partial(self._execute, spec.loader.exec_module)
         return spec
 
     def _execute(self, exec_module, module):
         sys.meta_path.remove(self)
-        hidden = [name for name in HIDDEN if name not in sys.modules]
-        sys.modules.update(dict.fromkeys(hidden))  # None: Python says that there is no such module
-        try:
+        with self._context():
             exec_module(module)
+
+
+@contextlib.contextmanager
+def _without_extras():
+    hidden = [name for name in HIDDEN if name not in sys.modules]
+    sys.modules.update(dict.fromkeys(hidden))  # None: Python says that there is no such module
+    try:
+        yield
+    finally:
+        for name in hidden:
+            del sys.modules[name]
+
+
+@contextlib.contextmanager
+def without_start_up_lines():
+    """Leave `_START_UP_LINES` out of what C++ code writes to standard error meanwhile.
+
+    A process of its own reads it, so that the last words of a crash are shown too. Where that cannot be started, or
+    with TF_CPP_MIN_LOG_LEVEL=0 or 1, all is shown.
+    """
+    if sys.stderr is None or os.environ.get("TF_CPP_MIN_LOG_LEVEL", "") in ("0", "1"):  # None: it is closed
+        yield
+        return
+    logging.getLogger("tensorflow").setLevel(logging.WARNING)
+    sys.stderr.flush()
+    with open(os.dup(2), "wb") as shown:
+        try:
+            reader = subprocess.Popen(["grep", "--line-buffered", "-a", "-v", "-E", _START_UP_LINES],
+                                      stdin=subprocess.PIPE, stdout=shown)
+        except OSError:
+            yield
+            return
+        os.dup2(reader.stdin.fileno(), 2)
+        reader.stdin.close()
+        try:
+            yield
         finally:
-            for name in hidden:
-                del sys.modules[name]
+            sys.stderr.flush()
+            os.dup2(shown.fileno(), 2)
+            reader.wait()
 
 
 def install():
-    """From now on, the first import of Keras, and so of TensorFlow, leaves out `HIDDEN`; they can be imported after it."""
-    if "keras" not in sys.modules and not any(isinstance(finder, _KerasFinder) for finder in sys.meta_path):
-        sys.meta_path.insert(0, _KerasFinder())
+    """From now on, the first import of TensorFlow is quiet, and that of Keras, which is part of it, leaves out `HIDDEN`.
+
+    What is left out can be imported after it.
+    """
+    waiting = {finder.name for finder in sys.meta_path if isinstance(finder, _FirstImport)}
+    for name, context in (("tensorflow", without_start_up_lines), ("keras", _without_extras)):
+        if name not in sys.modules and name not in waiting:
+            sys.meta_path.insert(0, _FirstImport(name, context))

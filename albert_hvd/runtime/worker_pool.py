@@ -14,4 +14,4 @@ def worker_pool(num_workers):
         return concurrent.futures.ProcessPoolExecutor(num_workers, context)
     except OSError as error:
         raise InputError(f"--num_workers={num_workers}: the processes cannot be started ({error.strerror}): make room "
-                         f"in /dev/shm, where their locks lie, or use --num_workers=1") from None
+                         f"in /dev/shm, where their locks are, or use --num_workers=1") from None

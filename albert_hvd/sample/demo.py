@@ -12,6 +12,7 @@ from albert_hvd.run_folder.layout import EVAL_RESULTS, TRAIN_LOG
 from albert_hvd.run_folder.logs import read_log
 from albert_hvd.runtime.files import check_readable, make_folder
 from albert_hvd.runtime.tables import aligned
+from albert_hvd.sample.rank_output import run_ranks
 from albert_hvd.sample.sample_run import (MAX_PREDICTIONS_PER_SEQ, MAX_SEQ_LENGTH, SAMPLE_EVAL, SAMPLE_TRAIN,
                                           split_documents, vocab_size_for, write_tiny_config)
 
@@ -53,7 +54,7 @@ class Demo:
                       output_dir=model, pack_sequences=True, train_batch_size=12 * self._ranks,
                       optimizer="adamw", learning_rate=1e-3,
                       num_train_steps=self._num_train_steps, num_warmup_steps=self._num_train_steps // 10,
-                      save_checkpoints_steps=100, log_every_steps=20)
+                      save_checkpoints_steps=100, log_every_steps=10)
         self._command("validate", **held_out, output_dir=model)
         print(self._table(untrained, model, config, time.monotonic() - started))
 
@@ -99,10 +100,10 @@ class Demo:
         command = os.path.relpath(os.path.join(self._root, "bin", name))
         words = [*launcher, command, *(f"--{flag}={value}" for flag, value in flags.items())]
         print(f"$ {shlex.join(words)}", flush=True)
-        code = subprocess.run(words).returncode
+        code = run_ranks(words) if ranks else subprocess.run(words).returncode
         if code:
             error = InputError if code == EXIT_BAD_INPUT else RunFailed
-            raise error(f"{command} ended with exit code {code} (see above); mend that and run bin/demo again")
+            raise error(f"{command} ended with exit code {code} (see above); fix that and run bin/demo again")
         print(flush=True)
 
     def _table(self, untrained, model, config, seconds):
@@ -124,7 +125,7 @@ class Demo:
             f"model/tensorboard)",
             "next:  bin/demo --input=your.txt     the same on your own text",
             f"       horovodrun -np {self._ranks} bin/pretrain --input_file={self._path('train.tfrecord')} "
-            f"--bert_config_file={config} --output_dir={model} ... with more --num_train_steps goes on from here",
+            f"--bert_config_file={config} --output_dir={model} ... with more --num_train_steps continues from here",
         ])
 
     @staticmethod

@@ -26,7 +26,7 @@ def export(format_name, model, output_dir, tokenizer=None, license_name=None, da
       format_name: one of `FORMATS`.
       model: a run's folder, one of its checkpoints, a TF1 checkpoint or a Hugging Face folder.
       output_dir: a new or empty folder; for "tar" the folder of the archive.
-      tokenizer: SentencePiece .model; None: the one that lies with the model.
+      tokenizer: SentencePiece .model; None: the one in the model's folder.
       license_name: for the model card of "huggingface".
       date: "YYYY-MM-DD" in the name of a "tar"; None: today.
       config: JSON file of a TF1 checkpoint's sizes; None: the one beside it.

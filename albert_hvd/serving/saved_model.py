@@ -40,7 +40,7 @@ class ServingModel(tf.Module):
             if path not in source.missing:
                 variable.assign(source.arrays[path])
 
-    @tf.function(input_signature=_ROWS)
+    @tf.function(autograph=False, input_signature=_ROWS)
     def encode(self, input_ids, input_mask, segment_ids):
         """int32 (B, S) each -> dict of float32: `sequence_output` (B, S, H); `pooled_output` (B, H) with a pooler."""
         sequence_output, pooled_output = self.pretrainer.encoder(input_ids, input_mask, segment_ids)
@@ -49,7 +49,7 @@ class ServingModel(tf.Module):
             outputs["pooled_output"] = pooled_output[:, 0]
         return outputs
 
-    @tf.function(input_signature=[*_ROWS, _rows("masked_positions")])
+    @tf.function(autograph=False, input_signature=[*_ROWS, _rows("masked_positions")])
     def fill_mask(self, input_ids, input_mask, segment_ids, masked_positions):
         """int32 (B, S) thrice and (B, P) -> {`log_probs`: float32 (B, P, V)}."""
         sequence_output, _ = self.pretrainer.encoder(input_ids, input_mask, segment_ids)

@@ -59,25 +59,45 @@ def plan_batch(train_batch_size, size, accumulation_steps, row_bytes, memory_byt
     return BatchPlan(train_batch_size, size, accumulation_steps)
 
 
-def activation_bytes_per_row(config, max_seq_length, precision="float32", recompute=False):
+def activation_bytes_per_row(config, max_seq_length, precision="float32", recompute=False, xla=False,
+                             attention="plain", max_predictions_per_seq=0):
     """About what the backward pass needs from the forward pass of one row, in bytes.
 
-    Counted from the graph of `modeling.py`: for each layer 24 tensors of width H, 6 of width F and the
-    attention probabilities, in float32 and in the type of the matrix products; and one layer more
-    while the gradients are made. With `recompute` it is the input of each layer, and one whole layer
-    with its gradients. `bin/benchmark memory` measures it.
+    Operation by operation, it is counted from the graph of `model/encoder.py`: for each layer 24 tensors of width H, 6
+    of width F and the attention probabilities, in float32 and in the type of the matrix products; and one layer more
+    while the gradients are made. `bin/benchmark memory` measures it. Under XLA most of them never reach memory: 8
+    of width H, 2 of width F and the probabilities are what was measured on a GPU (docs/benchmarks.md), and 10 bytes for
+    each score of a masked position. With `recompute` it is the input of each layer, and one whole layer with its
+    gradients.
 
     Args:
-      precision: "float32", "bfloat16" or "float16".
-      recompute: see `modeling.AlbertEncoder`.
+      precision: a key of `precision.COMPUTE_DTYPES`.
+      recompute: see `AlbertEncoder`.
+      xla: whether XLA compiles the whole step.
+      attention: "plain", or "cudnn", which keeps no probabilities.
+      max_predictions_per_seq: masked positions of a row.
     """
-    value_bytes = 4 if precision == "float32" else 2
-    per_position = value_bytes * (24 * config.hidden_size + 6 * config.intermediate_size)
-    probabilities = (4 + value_bytes) * config.num_attention_heads * max_seq_length
-    layer = max_seq_length * (per_position + probabilities)
+    value_bytes = 2 if precision in ("bfloat16", "float16") else 4
+    of_hidden, of_intermediate = (8, 2) if xla else (24, 6)
+    per_position = value_bytes * (of_hidden * config.hidden_size + of_intermediate * config.intermediate_size)
+    if attention == "plain":
+        per_position += (4 + value_bytes) * config.num_attention_heads * max_seq_length
+    layer = max_seq_length * per_position
+    scores = 10 * max_predictions_per_seq * config.vocab_size if xla else 0
     if recompute:
-        return 2 * layer + config.num_hidden_layers * max_seq_length * config.hidden_size * value_bytes
-    return (config.num_hidden_layers + 1) * layer
+        return scores + 2 * layer + config.num_hidden_layers * max_seq_length * config.hidden_size * value_bytes
+    return scores + (config.num_hidden_layers + (0 if xla else 1)) * layer
+
+
+def row_bytes(options, config):
+    """`activation_bytes_per_row` of a run.
+
+    Args:
+      options: `PretrainingOptions`, resolved for the devices.
+      config: an `AlbertConfig`.
+    """
+    return activation_bytes_per_row(config, options.max_seq_length, options.precision, options.recompute,
+                                    bool(options.xla), options.attention, options.max_predictions_per_seq)
 
 
 def cpu_memory_per_rank(local_size):

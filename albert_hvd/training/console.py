@@ -1,4 +1,4 @@
-"""What training says of itself as it goes: its logs, TensorBoard, and lines or a bar on the console. Rank 0 only."""
+"""What training shows as it runs: its logs, TensorBoard, and lines or a bar on the console. Rank 0 only."""
 
 import contextlib
 import os

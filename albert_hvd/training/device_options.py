@@ -4,8 +4,8 @@ import dataclasses
 
 from albert_hvd.errors import InputError
 
-# Below so many positions the scores are too few for a fused kernel to gain on the plain products.
-_FUSED_FROM_POSITIONS = 256
+# From so many positions on a fused kernel was seen to gain: by 8 % of a step at 128, by 27 % at 512 (docs/benchmarks.md).
+_FUSED_FROM_POSITIONS = 128
 
 
 def resolve_device_options(options, config, capability):

@@ -31,14 +31,14 @@ class Evaluator:
         self._dataset = dataset
         self._eval_batch_size = -(-eval_batch_size // size) * size
         self._max_eval_steps = max_eval_steps or None
-        self._sums = tf.function(lambda batch: tf.stack(model(batch)), jit_compile=xla or None)
+        self._sums = tf.function(lambda batch: tf.stack(model(batch)), jit_compile=xla or None, autograph=False)
 
     def __call__(self, should_stop=None):
         """The results, equal on all ranks: dict with the keys of `eval_results.json` but the step.
 
         Args:
           should_stop: optional function without arguments, with the same answer on all ranks, asked before
-            each batch; once it is true, the evaluation is given up and the result is None.
+            each batch; once it is true, the evaluation is interrupted and the result is None.
         """
         total, last = np.zeros(len(LossSums._fields), np.float64), None
         for batch in evaluation_batches(self._dataset, self._eval_batch_size, distributed.rank(),

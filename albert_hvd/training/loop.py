@@ -145,7 +145,7 @@ class TrainingLoop:
         return self._stop_request.agreed()
 
     def _report_skipped_update(self, result):
-        """Say that an update was skipped; give up, on all ranks, after `max_bad_steps` bad ones in a row."""
+        """Say that an update was skipped; end the run, on all ranks, after `max_bad_steps` bad ones in a row."""
         training, count = self._training, int(result.bad_steps)
         if not count:
             if self._log:
@@ -177,7 +177,7 @@ class TrainingLoop:
                 name = self._stop_request.name
                 write_status(options.output_dir, "stopped", training.step, name or "signal to another rank")
                 print(f"stopped at step {training.step} by {name or 'a signal to another rank'}; "
-                      f"{training.last_checkpoint()}: run the same command to go on", flush=True)
+                      f"{training.last_checkpoint()}: run the same command to continue", flush=True)
             else:
                 write_status(options.output_dir, "finished", training.step, training.why_over())
                 print(f"finished: step {training.step}, {training.why_over()}; {options.output_dir}", flush=True)

@@ -62,7 +62,7 @@ class LossScale(tf.Module):
         return {"value": float(self.value), "good_steps": int(self.good_steps)}
 
     def restore(self, state):
-        """Take up `state()` of a checkpoint. A run that changes to float16 finds None, and starts anew."""
+        """Take up `state()` of a checkpoint. A run that changes to float16 finds None: it starts as a new one."""
         if self._growth_steps and state is not None:
             self.value.assign(state["value"])
             self.good_steps.assign(state["good_steps"])

@@ -5,7 +5,7 @@ from albert_hvd.training.evaluation import results_of
 
 
 class MetricsWindow:
-    """Adds up steps; `record` divides once and starts anew.
+    """Adds up steps; `record` divides once and starts again.
 
     Speed is measured over whole steps, from asking for a batch to having its update, and without
     the first step of the process, which compiles the graph.

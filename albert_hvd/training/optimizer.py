@@ -1,6 +1,6 @@
 """LAMB and AdamW with their schedule, as `tf.Module`s that `hvd.DistributedOptimizer` can wrap.
 
-Horovod makes the wrapped optimizer anew from `get_config()`, so that all arguments are plain
+Horovod makes the wrapped optimizer again from `get_config()`, so that all arguments are plain
 numbers, and slots are made afterwards, by `build`.
 
 Sources: You et al., "Large Batch Optimization for Deep Learning: Training BERT in 76 minutes"
@@ -146,7 +146,7 @@ class _Optimizer(tf.Module):
         def update():
             for gradient, variable in zip(gradients, variables):
                 places = (variable, *self.slots_of(variable))
-                # In float32, 1 - 0.999**1 is off by 1e-5 of itself already.
+                # In float32, 1 - 0.999**1 has a relative error of 1e-5 already.
                 for place, value in zip(places, self._updated(variable, gradient * factor, learning_rate,
                                                               tf.cast(step, tf.float64))):
                     place.assign(tf.where(applied, value, place) if branch_free else value)
@@ -225,6 +225,28 @@ class _Given:
         """What `tf.GradientTape.gradient` would have given."""
         del loss, sources
         return self._gradients
+
+
+def layerwise(optimizer_class, decay, depth_of):
+    """A subclass of an optimizer whose learning rate for a variable is multiplied by `decay ** depth_of(path)`.
+
+    The nearer to the head, the faster a weight may move: Howard & Ruder, "Universal Language Model Fine-tuning for
+    Text Classification" (2018), section 3.2.
+
+    Args:
+      depth_of: function of a variable's path.
+    """
+
+    class Layerwise(optimizer_class):
+
+        def build(self, named_variables):
+            super().build(named_variables)
+            self._factors = {variable.ref(): decay ** depth_of(path) for path, variable in named_variables.items()}
+
+        def _updated(self, variable, gradient, learning_rate, step):
+            return super()._updated(variable, gradient, learning_rate * self._factors[variable.ref()], step)
+
+    return Layerwise
 
 
 OPTIMIZERS = {"lamb": Lamb, "adamw": AdamW}

@@ -71,7 +71,7 @@ class Start:
             checkpoints.restore_variables(variables, path, name, f"--output_dir={output_dir}")
 
     def _check_state(self, state):
-        """A resumed run must go on with the same model, data order and optimizer."""
+        """A resumed run must continue with the same model, data order and optimizer."""
         output_dir = self._options.output_dir
         for key, flag in _FIXED.items():
             now = self._state[key]

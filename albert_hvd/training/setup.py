@@ -130,7 +130,7 @@ class Training:
     def save(self):
         """Begin to write a checkpoint (rank 0): the state is copied now and written in the background.
 
-        Training stands still for the copy, and for the end of the write before if that is still under way.
+        Training waits for the copy, and for the previous write if that has not ended.
         """
         if distributed.rank() == 0:
             began = time.monotonic()

@@ -8,6 +8,8 @@ the result later.
 """
 
 import collections
+import concurrent.futures
+import threading
 
 import numpy as np
 import tensorflow as tf
@@ -35,16 +37,35 @@ StagedBatch = collections.namedtuple("StagedBatch", ["numbers", "layout", "sums"
 
 
 class PendingStep:
-    """A step that has begun; `result()` waits for its end."""
+    """A step that has begun; `result()` waits for its end.
+
+    TensorFlow's copy from a GPU waits for all that the GPU has been given by then. So the copy is asked for at once, by
+    a thread of its own: asked for by `result()`, it would wait for the next step too.
+    """
+
+    _readers = concurrent.futures.ThreadPoolExecutor(2, thread_name_prefix="result")  # as many as steps overlap
 
     def __init__(self, values, real_tokens, stop):
-        self._values, self._real_tokens, self._stop = values, real_tokens, stop
+        self._real_tokens, self._stop = real_tokens, stop
+        asked = threading.Event()
+
+        def read():
+            asked.set()  # numpy() lets go of Python only when it has asked
+            return values.numpy()
+
+        self._values = self._readers.submit(read)
+        asked.wait()
 
     def result(self):
         """The `StepResult` of floats."""
-        values = list(map(float, self._values.numpy()))
+        values = list(map(float, self._values.result()))
         sums = len(LossSums._fields)
         return StepResult(*values[:sums], self._real_tokens, self._stop, *values[sums:])
+
+
+def _graph_of(function, xla=False):
+    """A `tf.function` of what has no Python branch on a tensor: AutoGraph would take twice as long as the tracing."""
+    return tf.function(function, jit_compile=xla or None, autograph=False)
 
 
 class TrainingStep:
@@ -64,7 +85,8 @@ class TrainingStep:
         self._accumulation_steps, self._xla = accumulation_steps, xla
         config = model.config
         self._has_dropout = bool(config.hidden_dropout_prob or config.attention_probs_dropout_prob)
-        self._apply = tf.function(self._apply_gradients, jit_compile=True) if xla else self._apply_gradients
+        self._apply = _graph_of(self._apply_gradients, xla=True) if xla else self._apply_gradients
+        self._device = "GPU:0" if tf.config.get_visible_devices("GPU") else "CPU:0"
         self._steps = {}  # layout key: the functions for batches of that layout
 
     def stage(self, batch):
@@ -79,7 +101,11 @@ class TrainingStep:
         layout = BatchLayout(batch, self._accumulation_steps)
         sums = np.array([batch["masked_lm_weights"].sum(dtype=np.float64), batch["sentence_weights"].sum(dtype=np.float64),
                          np.count_nonzero(batch["input_mask"] > 0)], np.float32)
-        return StagedBatch(tf.constant(layout.pack(batch)), layout, sums)
+        # By way of a tensor of the host: making one on the GPU would hold up all Python while the GPU computes.
+        with tf.device("CPU"):
+            numbers = tf.constant(layout.pack(batch))
+        with tf.device(self._device):
+            return StagedBatch(tf.identity(numbers), layout, sums)
 
     def __call__(self, batch, dropout_seed, stop):
         """`start`, and wait for the `StepResult` of floats."""
@@ -124,9 +150,14 @@ class TrainingStep:
 
     @staticmethod
     def _scalars(sums, dropout_seed):
-        """float32 (4,): the weights of both tasks over all ranks, and the bits of the seed."""
+        """float32 (4,): the weights of both tasks over all ranks, and the bits of the seed.
+
+        They lie on the host, and the step's graph copies them: a copy to a GPU waits for the step that runs there.
+        """
         weights = np.maximum(sums[:2].astype(np.float32), np.float32(1.0))  # a NaN stays one
-        return tf.constant(np.concatenate([weights, np.array(dropout_seed, np.int64).astype(np.int32).view(np.float32)]))
+        seed = np.array(dropout_seed, np.int64).astype(np.int32).view(np.float32)
+        with tf.device("CPU"):
+            return tf.constant(np.concatenate([weights, seed]))
 
     def _functions(self, layout):
         """(the whole step, a micro-batch's gradients) for batches of this layout."""
@@ -134,9 +165,9 @@ class TrainingStep:
             def micro_step(row, scalars, number):
                 return self._gradients_of(layout.unpack(row), scalars, number)
 
-            micro_step = tf.function(micro_step, jit_compile=self._xla or None)
+            micro_step = _graph_of(micro_step, self._xla)
             self._steps[layout.key] = (
-                tf.function(lambda numbers, scalars: self._update(numbers, scalars, micro_step)), micro_step)
+                _graph_of(lambda numbers, scalars: self._update(numbers, scalars, micro_step)), micro_step)
         return self._steps[layout.key]
 
     def _update(self, numbers, scalars, micro_step):

@@ -1,7 +1,7 @@
 """The table that a run prints before its first step: where it starts, its batch arithmetic, its size."""
 
 from albert_hvd.runtime.tables import named
-from albert_hvd.training.batch_plan import activation_bytes_per_row
+from albert_hvd.training.batch_plan import row_bytes
 
 # float32: a weight, its gradient, its two moments.
 _BYTES_PER_PARAMETER = 4 * 4
@@ -20,8 +20,7 @@ def describe_run(origin, options, config, plan, num_records, num_parameters, dev
     """
     steps, positions = options.num_train_steps, options.max_seq_length
     tokens = plan.train_batch_size * positions
-    activations = plan.micro_batch_size * activation_bytes_per_row(
-        config, positions, options.precision, options.recompute)
+    activations = plan.micro_batch_size * row_bytes(options, config)
     state = num_parameters * _BYTES_PER_PARAMETER
     rows = [
         ("start", origin),

@@ -1,10 +1,9 @@
 """bin/benchmark allreduce: sizes, definitions and files; nothing is asserted about speed."""
 
 import json
-import subprocess
 
 import pytest
-from conftest import command_environment, command_words, own_lines
+from conftest import own_lines, run_command
 
 from albert_hvd.errors import InputError
 from benchmarks.allreduce import Options, message_sizes, run
@@ -23,12 +22,11 @@ def test_messages_grow_to_the_largest(largest, sizes):
 
 
 def run_benchmark(ranks=0, **flags):
-    words = [*command_words("benchmark", ranks), "allreduce", *(f"--{name}={value}" for name, value in flags.items())]
-    return subprocess.run(words, env=command_environment(), stdin=subprocess.DEVNULL, capture_output=True, text=True,
-                          timeout=500)
+    return run_command("benchmark", ranks, words=["allreduce"], **flags)
 
 
 @pytest.mark.parallel
+@pytest.mark.tier("all")
 def test_two_ranks(config_file, tiny_config, tmp_path):
     result = run_benchmark(ranks=2, model=config_file, repeats=1, json=tmp_path / "figures.json",
                            plot=tmp_path / "figures.png")

@@ -1,11 +1,10 @@
 """bin/benchmark: what its tables say is what was done; nothing is asserted about speed."""
 
 import json
-import subprocess
 import sys
 
 import pytest
-from conftest import ROOT, command_environment, own_lines
+from conftest import own_lines, run_command
 from small_corpus import make_documents, make_tokenizer, write_documents
 
 from albert_hvd.data.records.build import ExampleOptions, build
@@ -15,9 +14,7 @@ from benchmarks.report import Report
 
 
 def run_benchmark(*words, **flags):
-    return subprocess.run(
-        [str(ROOT / "bin" / "benchmark"), *words, *(f"--{name}={value}" for name, value in flags.items())],
-        env=command_environment(), capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=300)
+    return run_command("benchmark", words=words, **flags)
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +29,7 @@ def files(tmp_path_factory):
     return folder
 
 
+@pytest.mark.tier("all")
 def test_data(files, tmp_path):
     result = run_benchmark("data", input_file=files / "a.txt", tokenizer=files / "small.model", sizes="0.05,0.1",
                            max_seq_length=64, max_predictions_per_seq=10, repeats=1, num_shards=2,
@@ -53,6 +51,7 @@ def test_data(files, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["figures.json"]  # the scratch text and records are gone
 
 
+@pytest.mark.tier("all")
 def test_input(files, tmp_path):
     build(str(files / "a.txt"), str(files / "small.model"), str(tmp_path / "a.tfrecord"), ExampleOptions(64, 10),
           report=lambda line: None)

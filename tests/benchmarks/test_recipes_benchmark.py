@@ -17,7 +17,7 @@ def options_for(training_files, **changes):
         "train_batch_size": 4, "num_train_steps": 2, "num_warmup_steps": 1, **changes})
 
 
-@pytest.mark.slow
+@pytest.mark.tier("all")
 def test_a_line_for_each_run(training_files, tmp_path):
     report = run(options_for(training_files, architectures="brightmart", optimizers="lamb:5e-3",
                              scratch_dir=str(tmp_path)), str(ROOT / "bin"))

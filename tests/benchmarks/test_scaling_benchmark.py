@@ -8,13 +8,12 @@ import pytest
 
 from albert_hvd.errors import InputError, RunFailed
 from albert_hvd.model.config import AlbertConfig
-from benchmarks import measured_link, predictions
 from benchmarks.contest import run_by_turns
-from benchmarks.cost_model import Link, Measurement, ring_seconds
 from benchmarks.gradients import gradient_shapes, num_gradient_values
-from benchmarks.published_scaling import TABLES
+from benchmarks.published_scaling import TABLES, compare_published, missing_seconds, speeds
 from benchmarks.ranks import RankSetting, play_ranks
-from benchmarks.scaling import Options, run
+from benchmarks.scaling import Options, read_measurements, run
+from benchmarks.scaling_model import Link, Measurement, Training, predict_models, ring_seconds
 
 LINK = Link(latency_sec=1e-3, bytes_per_sec=2e8)
 
@@ -42,7 +41,7 @@ def test_values_of_a_gradient_are_those_of_the_model(architecture):
 
 
 def test_published_figures_stand_beside_predictions():
-    rows = predictions.compare_published()
+    rows = compare_published()
     assert [(row["published"], row["GPUs"]) for row in rows] == [
         (table.name, gpus) for table in TABLES for gpus in table.updates_per_sec]
     for row in rows:
@@ -54,12 +53,13 @@ def test_published_figures_stand_beside_predictions():
     assert [row["efficiency %"] for row in rows if row["published"].startswith("AWS")] == pytest.approx(
         [100, 100 * 0.46 / 0.48, 100 * 0.90 / 0.96, 100 * 1.73 / 1.92])
     others = sorted(row["missing ms"] for row in rows if row not in fitted)
-    assert others[0] <= 1e3 * predictions.missing_seconds(rows) <= others[-1]
+    assert others[0] <= 1e3 * missing_seconds(rows) <= others[-1]
 
 
 def test_models_are_predicted_on_every_system():
     config = AlbertConfig(vocab_size=100)
-    rows = predictions.predict_models({"a": (config, 10**7), "b": (config, 2 * 10**7)}, 1024, 128, 12, missing_sec=0.01)
+    trainings = {name: Training(config, values, 4, 128, 12, 1024) for name, values in (("a", 10**7), ("b", 2 * 10**7))}
+    rows = predict_models(trainings, speeds(128), missing_sec=0.01)
     systems = list(dict.fromkeys(table.system.name for table in TABLES))
     assert [(row["system"], row["model"], row["GPUs"]) for row in rows] == [
         (system, model, gpus) for system in systems for model in "ab" for gpus in (3, 8, 16, 32, 64, 128, 256, 512)]
@@ -73,12 +73,9 @@ def test_models_are_predicted_on_every_system():
 
 
 def test_measurements_of_several_files(allreduce_file):
-    measurements = measured_link.read_measurements(f"{allreduce_file},{allreduce_file}")
+    measurements = read_measurements(f"{allreduce_file},{allreduce_file}")
     expected = [Measurement(2, size, pytest.approx(ring_seconds(size, 2, LINK))) for size in (4, 10**4, 10**7)]
     assert measurements == expected * 2
-    link, rows = measured_link.fit_rows(measurements)
-    assert link == pytest.approx(LINK)
-    assert [row["residual %"] for row in rows] == pytest.approx([0.0] * 6, abs=1e-6)
 
 
 @pytest.mark.parametrize("text", [
@@ -91,7 +88,7 @@ def test_measurements_of_several_files(allreduce_file):
 def test_other_files_are_no_measurements(tmp_path, text):
     (tmp_path / "a.json").write_text(text)
     with pytest.raises(InputError, match="--allreduce=.*a.json"):
-        measured_link.read_measurements(str(tmp_path / "a.json"))
+        read_measurements(str(tmp_path / "a.json"))
 
 
 def test_predictions_alone(config_file, allreduce_file, tmp_path):
@@ -100,7 +97,8 @@ def test_predictions_alone(config_file, allreduce_file, tmp_path):
     assert report.rows == []  # nothing was trained
     fitted, published, predicted = report.sections.values()
     assert [row["bytes"] for row in fitted] == [4, 10**4, 10**7]
-    assert published == predictions.compare_published()
+    assert [row["residual %"] for row in fitted] == pytest.approx([0.0] * 3, abs=1e-6)
+    assert published == compare_published()
     assert {row["model"] for row in predicted} == {"small"}
     assert any("1000 microseconds and 200 MB/s" in note for note in report.notes)
     for table in TABLES:
@@ -132,6 +130,7 @@ def processes_of(text):
 
 
 @pytest.mark.parallel
+@pytest.mark.tier("all")
 def test_ranks_take_turns_and_leave(tiny_config):
     config = AlbertConfig(**{**tiny_config.to_dict(), "vocab_size": 61})  # by which the ranks are known
     setting = RankSetting(config, max_seq_length=16, rows=2, steps=2)
@@ -144,6 +143,7 @@ def test_ranks_take_turns_and_leave(tiny_config):
 
 
 @pytest.mark.parallel
+@pytest.mark.tier("all")
 def test_ranks_that_fail_are_told_of():
     setting = RankSetting(AlbertConfig(vocab_size=50, max_position_embeddings=8), max_seq_length=9, rows=1, steps=1)
     with pytest.raises(RunFailed, match="horovodrun -np 1"):

@@ -15,6 +15,7 @@ def config_file(tmp_path, tiny_config):
     return str(tmp_path / "config.json")
 
 
+@pytest.mark.tier("all")
 def test_the_first_update_is_within_the_run(config_file):
     row, = run(Options(bert_config_file=config_file, max_seq_length=16, train_batch_size=2, repeats=1),
                str(ROOT / "bin")).rows

@@ -97,6 +97,7 @@ def test_what_a_contestant_says_reaches_the_user(contestant, error, message):
         run_by_turns({"c": (contestant, ())}, 1)
 
 
+@pytest.mark.tier("all")
 def test_the_table_names_speed_share_and_memory(config_file):
     report = train.run(train.Options(bert_config_file=config_file, max_seq_length=16, train_batch_size=4, rounds=1,
                                      steps=2), None)

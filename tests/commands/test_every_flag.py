@@ -11,8 +11,8 @@ import shutil
 
 import pytest
 import synthetic_run
-from command_server import BIN, CommandServer
-from conftest import command_environment
+from command_server import BIN
+from conftest import command_server
 from small_corpus import make_documents, write_documents
 from small_tasks import labelled_texts, write_tsv
 from trained_models import make_config, write_run
@@ -44,8 +44,7 @@ NOT_LOOKED_AT = {"pretrain": {"baseline_input_file"}, "validate": {"tokenizer", 
 
 @pytest.fixture(scope="module")
 def server():
-    with CommandServer(command_environment()) as server:
-        yield server
+    return command_server()
 
 
 @pytest.fixture(scope="module")
@@ -149,7 +148,8 @@ def fault(server, folder, words, name, value, flags):
     command = words[0]
     given = [f"--{key}={flags[key]}" for key in flags if key != name]
     folder.mkdir()
-    code, errors = server.run([*map(str, words), *given, f"--{name}={value}"], str(folder), HANG_SEC)
+    result = server.run([*map(str, words), *given, f"--{name}={value}"], str(folder), HANG_SEC)
+    code, errors = result.returncode, result.stderr.decode(errors="replace")
     left = sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
     lines = [line for line in errors.splitlines() if line.strip()]
     named = rf"--{OTHER_NAMES.get(name, name)}\b"
@@ -192,6 +192,8 @@ def test_wrong_values_of_every_benchmark(server, inputs, tmp_path):
     (["--no_such_flag=1"], "no_such_flag"), (["--flagfile=missing.flags"], "missing.flags"),
     (["--xla=1", "surplus"], "'surplus'"), (["--seed"], "--seed")])
 def test_words_that_are_no_flags(words, named, server, tmp_path):
-    code, errors = server.run(["pretrain", *words], str(tmp_path), HANG_SEC)
-    assert code == 2 and errors.count("\n") == 1 and errors.startswith("pretrain: ") and named in errors, errors
+    result = server.run(["pretrain", *words], str(tmp_path), HANG_SEC)
+    errors = result.stderr.decode()
+    assert result.returncode == 2 and errors.count("\n") == 1, errors
+    assert errors.startswith("pretrain: ") and named in errors
     assert not list(tmp_path.iterdir())

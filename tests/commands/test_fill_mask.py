@@ -1,10 +1,9 @@
 """bin/fill_mask: what it prints, what it refuses, and that transformers gives the same probabilities."""
 
 import re
-import subprocess
 
 import pytest
-from conftest import command_environment, command_words, own_lines
+from conftest import own_lines, run_command
 from trained_models import make_config, write_run
 
 import albert_hvd
@@ -21,8 +20,7 @@ def run(tmp_path_factory):
 
 
 def call(*texts, stdin="", cwd=None, **flags):
-    return subprocess.run([*command_words("fill_mask", **flags), *texts], input=stdin, cwd=cwd, text=True,
-                          capture_output=True, env=command_environment(), timeout=200)
+    return run_command("fill_mask", words=texts, stdin=stdin, cwd=cwd, **flags)
 
 
 def candidates_of(output):

@@ -108,7 +108,7 @@ def test_the_three_commands_in_a_row(tmp_path):
         "manifest.json", "train.tfrecord-00000-of-00002", "train.tfrecord-00001-of-00002"]
 
 
-@pytest.mark.slow
+@pytest.mark.tier("ci")
 def test_one_line_of_50_mb(vocabulary, tmp_path):
     """Cut into documents of a bounded size, with no word lost."""
     number = 50_000_000 // len(LINE)

@@ -3,8 +3,10 @@
 import copy
 import json
 
+import pynvml
 import pytest
 
+from albert_hvd.doctor import facts as doctor_facts
 from albert_hvd.doctor import report
 from albert_hvd.doctor.checks import GIB, check_all
 from conftest import run_command
@@ -15,7 +17,8 @@ def fact(rank, host, local_rank, **changes):
     return {"rank": rank, "size": 4, "local_rank": local_rank, "local_size": 2, "host": host,
             "address": f"10.0.0.{host[-1]}", "versions": {"python": "3.11.7", "MPI": "Open MPI v4.1.8"},
             "libraries": "libmpi /env/lib/libmpi.so.40; Horovod with MPI", "interfaces": {"eth0": "10.0.0.1"},
-            "wanted_interface": None, "gpus": ["gpu0", "gpu1"], "own_gpus": [f"gpu{local_rank}"],
+            "wanted_interface": None, "gpus": ["gpu0", "gpu1"], "driver": "580.65.06", "driver_gpus": 2,
+            "own_gpus": [f"gpu{local_rank}"],
             "cuda_visible_devices": "0,1", "cores": 16, "cores_of_node": 64, "free_memory": 100 * GIB,
             "free_disk": {"output folder": 50 * GIB, "temporary folder": 50 * GIB, "/dev/shm": GIB},
             "slurm": {"SLURM_JOB_NUM_NODES": 2, "SLURM_GPUS_ON_NODE": 2}, **changes}
@@ -32,6 +35,22 @@ def failed(facts, skew_sec=0.01, unseen=()):
 
 def test_a_healthy_job_passes(healthy):
     assert failed(healthy) == {}
+    healthy[3]["driver"] = "550.54.15"
+    said = {finding.name: finding.what for finding in check_all(healthy, 0.01, [])}
+    assert said["GPUs"] == "one for each rank (driver 550.54.15, 580.65.06)"
+
+
+def test_gpus_of_the_driver(monkeypatch):
+    def no_driver():
+        raise pynvml.NVMLError(pynvml.NVML_ERROR_LIBRARY_NOT_FOUND)
+
+    monkeypatch.setattr(pynvml, "nvmlInit", no_driver)
+    assert doctor_facts._nvidia_driver() == (None, 0)
+    closed = []
+    for name, value in [("nvmlInit", None), ("nvmlSystemGetDriverVersion", "580.65.06"), ("nvmlDeviceGetCount", 2)]:
+        monkeypatch.setattr(pynvml, name, lambda value=value: value)
+    monkeypatch.setattr(pynvml, "nvmlShutdown", lambda: closed.append(True))
+    assert doctor_facts._nvidia_driver() == ("580.65.06", 2) and closed == [True]
 
 
 # What is changed on the ranks of node2, the check that must fail, what it must name, and the mend.
@@ -43,6 +62,8 @@ SICK = [
     ({"address": None}, "host names", "node2", "INTERFACE"),
     ({"interfaces": {"ib0": "10.1.0.2"}}, "interfaces", "no interface name in common", "--constraint"),
     ({"gpus": [], "own_gpus": []}, "GPUs", "Slurm gave 2 on node2, TensorFlow sees none", "bin/setup --gpu"),
+    ({"gpus": [], "own_gpus": [], "slurm": {}, "cuda_visible_devices": None}, "GPUs",
+     "the driver shows 2 on node2, TensorFlow sees none", "bin/setup --gpu"),
     ({"gpus": [], "own_gpus": [], "slurm": {}}, "GPUs", "ranks on node2 have none", "--exclude"),
     ({"cores": 1}, "cores", "1 of 64", "--bind-to none"),
     ({"free_memory": 3 * GIB}, "memory", "1.5 GiB free for each rank on node2", "--mem"),
@@ -95,6 +116,7 @@ def test_the_text_has_the_mend_under_what_is_wrong(healthy):
 
 
 @pytest.mark.parallel
+@pytest.mark.tier("ci")
 def test_two_ranks_of_this_machine(tmp_path):
     result = run_command("doctor", ranks=2, output_dir=tmp_path, max_message_mb=1, use_gpu=False)
     document = json.loads((tmp_path / "doctor.json").read_text())

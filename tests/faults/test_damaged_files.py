@@ -18,8 +18,6 @@ from albert_hvd.run_folder.logs import JsonLines, read_log
 from conftest import own_lines, random_record, run_command
 from pretraining_runs import flags, logged_lines, ranks_of, start_and_wait_for_step, status, train_log, wait_until
 
-pytestmark = pytest.mark.parallel
-
 SHAPES = {"kernel": (5, 7), "bias": (7,)}
 FOREVER = 1000000
 DEADLINE_SEC = 200  # for what must not hang
@@ -95,7 +93,7 @@ def test_a_damaged_log(tmp_path, fault_trials):
     path = tmp_path / "train_log.jsonl"
     lines = [json.dumps({"step": step, "loss": 1 / step}).encode() + b"\n" for step in range(1, 31)]
     luck = random.Random(3)
-    for _ in fault_trials("log cut short or with a flipped bit", "the other lines stay, the run goes on",
+    for _ in fault_trials("log cut short or with a flipped bit", "the other lines stay, the run continues",
                           short=60, full=1000):
         path.write_bytes(b"".join(lines))
         damage = luck.choice(DAMAGES)
@@ -222,6 +220,8 @@ def write_over(path):
     shutil.copy(other / path.name, path)
 
 
+@pytest.mark.parallel
+@pytest.mark.tier("ci")
 def test_a_run_whose_shard_is_damaged_stops_and_goes_on_with_the_sound_one(own_files, tmp_path, fault_trials):
     luck = random.Random(6)
     shard = own_files / "train-0.tfrecord"
@@ -229,7 +229,7 @@ def test_a_run_whose_shard_is_damaged_stops_and_goes_on_with_the_sound_one(own_f
     damages = [lambda: os.truncate(shard, luck.randrange(len(sound) // 2)),
                lambda: shard.write_bytes(bytes(len(sound)))]
     for trial in fault_trials("shard cut short or overwritten under a run", "one line naming it on any rank, no hang; "
-                              "restored, it goes on", full=8):
+                              "restored, it continues", full=8):
         ranks, folder = (2, 0)[trial // 2 % 2], tmp_path / str(trial)
         run = flags(own_files, folder, num_train_steps=FOREVER)
         process = start_and_wait_for_step(6, ranks, run)
@@ -244,10 +244,11 @@ def test_a_run_whose_shard_is_damaged_stops_and_goes_on_with_the_sound_one(own_f
         assert result.returncode == 0 and "resuming at step" in result.stdout, result.stderr
 
 
+@pytest.mark.tier("ci")
 def test_a_run_keeps_the_shards_it_began_with(own_files, training_files, tmp_path, fault_trials):
     """A shard that is removed or replaced by another file, as `mv` does, is still open."""
     for trial in fault_trials("shard removed or replaced under a run, then the run resumed",
-                              "the run goes on; resuming on other records is refused", full=4):
+                              "the run continues; resuming on other records is refused", full=4):
         shard = own_files / "train-0.tfrecord"
         sound, folder = shard.read_bytes(), tmp_path / str(trial)
         run = flags(own_files, folder, num_train_steps=FOREVER)

@@ -19,8 +19,6 @@ from pretraining_runs import STEPS, flags, json_lines, train_log, weights, witho
 from small_corpus import make_documents, make_tokenizer, write_documents
 from small_disks import PAGE, SmallDisk, can_unshare, files_in, with_full_shared_memory
 
-pytestmark = pytest.mark.parallel
-
 LOGGED = ("loss", "masked_lm_loss", "sentence_loss", "masked_lm_accuracy", "learning_rate", "grad_norm",
           "sequences_per_sec", "real_tokens_per_sec", "data_wait_fraction", "elapsed_sec")
 
@@ -152,6 +150,7 @@ def left_alone(training_files, tmp_path_factory):
     return folder
 
 
+@pytest.mark.tier("ci")
 def test_training_on_a_full_disk(training_files, left_alone, small_disk, fault_trials):
     luck = random.Random(4)
     for _ in fault_trials("disk full during a run", "one line, the checkpoints intact; with room, ends like a run "
@@ -218,6 +217,8 @@ def in_full_shared_memory(command, launcher=(), **command_flags):
 
 
 @needs_mounts
+@pytest.mark.parallel
+@pytest.mark.tier("ci")
 def test_ranks_do_without_shared_memory(training_files, fault_trials, tmp_path):
     """Under mpirun: horovodrun keeps a lock there before it starts any rank."""
     for trial in fault_trials("/dev/shm full, 2 ranks", "trains all the same", full=5):
@@ -228,6 +229,7 @@ def test_ranks_do_without_shared_memory(training_files, fault_trials, tmp_path):
 
 
 @needs_mounts
+@pytest.mark.tier("ci")
 @pytest.mark.parametrize("command", ["create_pretraining_data", "preprocess"])
 def test_workers_without_shared_memory_are_one_clear_line(corpus, fault_trials, tmp_path, command):
     _, other_flags = COMMANDS[command]

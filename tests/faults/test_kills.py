@@ -14,8 +14,7 @@ from albert_hvd.run_folder.checkpoints import CheckpointFolder
 from albert_hvd.run_folder.lock import LOCK
 from albert_hvd.runtime.files import read_json_object
 from background_run import BackgroundRun
-from command_server import CommandServer
-from conftest import command_environment, run_command
+from conftest import command_server, run_command
 from pretraining_runs import checkpoint_file, eval_log, flags, logged_lines, status, train_log, without_clock
 from small_corpus import make_documents, make_tokenizer, write_documents
 
@@ -29,7 +28,7 @@ MOMENTS = [("rank 0", "a checkpoint", 1), ("mpirun", "an evaluation", 1), ("rank
                ("rank 0", "an evaluation"), ("mpirun", "an allreduce"), ("rank 0", "an update"),
                ("rank 1", "the start"), ("rank 1", "a checkpoint"), ("mpirun", "an update")))]
 
-pytestmark = [pytest.mark.parallel, pytest.mark.slow, pytest.mark.timeout(3600)]
+pytestmark = pytest.mark.timeout(3600)
 
 
 def run_flags(training_files, folder):
@@ -45,9 +44,9 @@ def words(command, **command_flags):
 
 @pytest.fixture(scope="module")
 def server():
-    with CommandServer(command_environment()) as server:
-        assert server.run(["pretrain", "--help"], "/", LIMIT_SEC)[0] == 0  # it has imported everything
-        yield server
+    server = command_server()
+    assert server.run(["pretrain", "--help"], "/", LIMIT_SEC).returncode == 0  # it has imported everything
+    return server
 
 
 def result_of(folder):
@@ -115,14 +114,14 @@ def test_a_single_rank(training_files, tmp_path, fault_trials, server):
     for _ in fault_trials("SIGKILL of a run at random moments", "weights and logs as without", short=3, full=160):
         while True:
             before = logged_lines(chain.folder)
-            code, errors = start(chain.folder, whole_sec * luck.uniform(0.2, 1.0))
-            if code is None:
+            result = start(chain.folder, whole_sec * luck.uniform(0.2, 1.0))
+            if result.returncode is None:
                 break  # it was under way when it was killed
-            assert code == 0, errors
+            assert result.returncode == 0, result.stderr.decode()
             chain.end()
         chain.note_kill(before)
-    code, errors = start(chain.folder, LIMIT_SEC)
-    assert code == 0, errors
+    result = start(chain.folder, LIMIT_SEC)
+    assert result.returncode == 0, result.stderr.decode()
     chain.end()
     assert sum(chain.interrupted.values()) < 100 or min(chain.interrupted.values()) > 0
     print(chain.interrupted)
@@ -131,8 +130,8 @@ def test_a_single_rank(training_files, tmp_path, fault_trials, server):
 def timed(start, folder):
     """Let a command come to its end; returns (folder, seconds)."""
     began = time.monotonic()
-    code, errors = start(folder, LIMIT_SEC)
-    assert code == 0, errors
+    result = start(folder, LIMIT_SEC)
+    assert result.returncode == 0, result.stderr.decode()
     return folder, time.monotonic() - began
 
 
@@ -162,6 +161,8 @@ def kill(run, luck, victim, moment, chain):
     return {"an evaluation": chain.is_evaluating, "a checkpoint": chain.is_saving}.get(moment, lambda: True)()
 
 
+@pytest.mark.parallel
+@pytest.mark.tier("ci")
 def test_two_ranks(training_files, tmp_path, fault_trials):
     def finish(folder):
         result = run_command("pretrain", ranks=2, timeout=3600, **run_flags(training_files, folder))
@@ -189,6 +190,7 @@ def test_two_ranks(training_files, tmp_path, fault_trials):
     chain.end()
 
 
+@pytest.mark.tier("ci")
 @pytest.mark.parametrize("num_workers", [1, 2])
 def test_data_building(tmp_path, fault_trials, server, num_workers):
     write_documents(tmp_path / "a.txt", make_documents(600, 2))
@@ -212,12 +214,12 @@ def test_data_building(tmp_path, fault_trials, server, num_workers):
     for trial in fault_trials("SIGKILL of bin/create_pretraining_data at a random moment", "the same shards as without",
                               short=2, full=30):
         while True:
-            code, errors = start(folder, whole_sec * luck.uniform(0.05, 1.0))
-            if code is None:
+            result = start(folder, whole_sec * luck.uniform(0.05, 1.0))
+            if result.returncode is None:
                 break
-            assert code == 0, errors
+            assert result.returncode == 0, result.stderr.decode()
             assert files(folder) == left_alone
             folder = tmp_path / f"after_{trial}"
-    code, errors = start(folder, LIMIT_SEC)
-    assert code == 0, errors
+    result = start(folder, LIMIT_SEC)
+    assert result.returncode == 0, result.stderr.decode()
     assert files(folder) == left_alone

@@ -21,7 +21,7 @@ FOREVER = 1000000
 KEEPALIVE = {"OMPI_MCA_oob_tcp_keepalive_time": "5", "OMPI_MCA_oob_tcp_keepalive_intvl": "2",
              "OMPI_MCA_oob_tcp_keepalive_probes": "3"}
 
-pytestmark = [pytest.mark.parallel, pytest.mark.slow, pytest.mark.timeout(3600)]
+pytestmark = [pytest.mark.parallel, pytest.mark.tier("all"), pytest.mark.timeout(3600)]
 
 # What Open MPI starts instead of ssh: AGENT HOST COMMAND...
 AGENT = """\
@@ -118,7 +118,7 @@ def run_on(nodes, training_files, output_dir, **changes):
 
 
 def test_a_link_that_is_lost_ends_the_job(nodes, training_files, tmp_path, fault_trials):
-    for trial in fault_trials("network link between two nodes lost", "ends by itself, says so in one line, goes on",
+    for trial in fault_trials("network link between two nodes lost", "ends by itself, says so in one line, continues",
                               short=1, full=5):
         output_dir = tmp_path / str(trial)
         with run_on(nodes, training_files, output_dir, num_train_steps=FOREVER) as run:

@@ -9,7 +9,7 @@ import pytest
 from albert_hvd.run_folder.checkpoints import CheckpointFolder
 from pretraining_runs import flags, json_lines, logged_lines, ranks_of, start, status, wait_until
 
-pytestmark = [pytest.mark.parallel, pytest.mark.timeout(7200)]
+pytestmark = [pytest.mark.tier("ci"), pytest.mark.timeout(7200)]
 
 RECORDS, BATCH = 41, 12
 LOGGED, SAVED = 400, 40  # log lines and checkpoints of a run
@@ -49,7 +49,7 @@ def quarters(values):
     return np.array([np.median(part, axis=0) for part in np.array_split(values, 4)])
 
 
-@pytest.mark.parametrize("ranks", [1, 2])
+@pytest.mark.parametrize("ranks", [1, pytest.param(2, marks=[pytest.mark.parallel, pytest.mark.tier("all")])])
 def test_nothing_grows(training_files, tmp_path, fault_trials, request, ranks):
     steps = 20000 if request.config.getoption("--faults") else 400
     for _ in fault_trials(f"{steps} steps on {ranks} rank{'s' * (ranks > 1)}",

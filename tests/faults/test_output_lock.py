@@ -244,6 +244,7 @@ def test_a_lock_file_that_says_nothing_is_no_hindrance(tmp_path, for_ever, conte
 
 
 @pytest.mark.parallel
+@pytest.mark.tier("ci")
 @pytest.mark.timeout(3600)
 def test_the_second_run_of_bin_pretrain_is_refused_and_the_killed_one_resumed(training_files, tmp_path, fault_trials):
     for trial in fault_trials("bin/pretrain twice on one --output_dir, then SIGKILL", "the second refused in one line, "

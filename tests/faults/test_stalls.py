@@ -1,4 +1,4 @@
-"""Ranks that are stopped, slow or suspended: who does not answer is named, and only a job that is stuck is given up."""
+"""Ranks that are stopped, slow or suspended: who does not answer is named, and only a job that is stuck is aborted."""
 
 import contextlib
 import functools
@@ -19,6 +19,7 @@ from conftest import own_lines, run_command
 from pretraining_runs import flags, logged_lines, status
 
 FOREVER = 1000000
+ABORT_SEC = 8  # several times what a busy machine lets a rank wait
 PLACES = [f"process {100 + rank} on node{rank}" for rank in range(3)]
 
 
@@ -82,7 +83,7 @@ def test_the_rank_that_does_not_answer_is_named_by_the_first_that_does(ranks, tm
     ranks.wait_for_the_end()
     warning, = ranks.warnings()
     named = f"rank {missing} (process {100 + missing} on node{missing}) does not answer"
-    assert named in warning and "at step 7" in warning and "giving up after 3 s (--stall_abort_sec)" in warning
+    assert named in warning and "at step 7" in warning and "aborting after 3 s (--stall_abort_sec)" in warning
     first = ranks.last_words[answering[0]]
     assert named in first and "--stall_abort_sec=3" in first and "\n" not in first
     assert not any(f"rank {rank} (" in first for rank in answering)
@@ -139,7 +140,7 @@ def test_zero_waits_for_ever(ranks):
     wait_for(ranks.warnings)
     time.sleep(0.5)
     warning, = ranks.warnings()
-    assert "giving up" not in warning and ranks.last_words == {}
+    assert "aborting" not in warning and ranks.last_words == {}
 
 
 def stop_and_be_named(run, rank):
@@ -149,19 +150,20 @@ def stop_and_be_named(run, rank):
     process.send_signal(signal.SIGSTOP)
     named = f"rank {rank} (process {process.pid} on "
     run.wait_until(lambda: named in run.errors()[len(before):], f"a warning that names rank {rank}")
-    assert "giving up after 15 s (--stall_abort_sec)" in run.errors()
+    assert f"aborting after {ABORT_SEC} s (--stall_abort_sec)" in run.errors()
     return process
 
 
 @pytest.mark.parallel
-@pytest.mark.slow
+@pytest.mark.tier("ci")
 @pytest.mark.timeout(3600)
-@pytest.mark.parametrize("rank", [0, 1])
+@pytest.mark.parametrize("rank", [pytest.param(0, marks=pytest.mark.tier("all")), 1])
 def test_a_stopped_rank_is_named_and_given_up(training_files, tmp_path, fault_trials, rank):
-    for trial in fault_trials(f"SIGSTOP of rank {rank} of 2", "named, given up with one line and exit code 1, goes on "
+    for trial in fault_trials(f"SIGSTOP of rank {rank} of 2", "named, aborted with one line and exit code 1, continues "
                               "when started again", short=1, full=3):
         output_dir = tmp_path / str(trial)
-        run_flags = flags(training_files, output_dir, num_train_steps=FOREVER, stall_warn_sec=3, stall_abort_sec=15)
+        run_flags = flags(training_files, output_dir, num_train_steps=FOREVER, stall_warn_sec=3,
+                          stall_abort_sec=ABORT_SEC)
         with BackgroundRun(2, run_flags) as run:
             run.wait_until(lambda: logged_lines(output_dir) > 5, "its first checkpoint")
             stop_and_be_named(run, rank).send_signal(signal.SIGCONT)
@@ -170,8 +172,8 @@ def test_a_stopped_rank_is_named_and_given_up(training_files, tmp_path, fault_tr
             process = stop_and_be_named(run, rank)
             assert run.wait() == 1
             line, = own_lines(run, "pretrain")
-        assert f"rank {rank} (process {process.pid} on " in line and "does not answer; given up" in line
-        assert "run the same command to go on from the last checkpoint" in line
+        assert f"rank {rank} (process {process.pid} on " in line and "does not answer; aborted" in line
+        assert "run the same command to continue from the last checkpoint" in line
         assert status(output_dir)["state"] == "failed"
         step = CheckpointFolder(str(output_dir / "checkpoints")).newest_valid()["step"]
         result = run_command("pretrain", ranks=2, **{**run_flags, "num_train_steps": step + 1})
@@ -179,7 +181,7 @@ def test_a_stopped_rank_is_named_and_given_up(training_files, tmp_path, fault_tr
         assert f"resuming at step {step}" in result.stdout
 
 
-@pytest.mark.parallel
+@pytest.mark.tier("ci")
 @pytest.mark.timeout(3600)
 def test_a_second_sigterm_does_not_break_the_save(training_files, tmp_path, fault_trials):
     """SIGTERM again and again, from the first to the end of the process."""

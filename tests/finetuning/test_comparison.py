@@ -5,14 +5,13 @@ import json
 import os
 import re
 import struct
-import subprocess
 
 import pytest
 
 from albert_hvd.errors import InputError
 from albert_hvd.reporting.comparison import compare_results
 from albert_hvd.reporting.comparison_reader import Figure, read_comparisons
-from conftest import command_environment, command_words, own_lines
+from conftest import own_lines, run_command
 from fine_tuning_results import baseline, metrics, result, write_result
 from html_documents import HOSTILE, Document, requests_of
 
@@ -20,8 +19,7 @@ CHARTS = ["accuracy", "macro_f1", "parameters", "tokens_per_sec"]
 
 
 def plot(*arguments, cwd):
-    return subprocess.run([*command_words("plot", kind="comparison"), *arguments], cwd=cwd, env=command_environment(),
-                          stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120)
+    return run_command("plot", kind="comparison", words=arguments, cwd=cwd)
 
 
 def entries_of(*folders):

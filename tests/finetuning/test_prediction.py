@@ -7,16 +7,14 @@ import subprocess
 
 import numpy as np
 import pytest
-from conftest import command_environment, command_words, own_lines
+from conftest import command_environment, command_words, own_lines, run_command
 from small_corpus import make_tokenizer
 from trained_models import make_config
 
 import albert_hvd
 from albert_hvd.errors import InputError
-from albert_hvd.finetuning.input_lines import batches_of_lines
-from albert_hvd.finetuning.prediction import SPLITS, TaskPredictor
-from albert_hvd.finetuning.task_folder import write_task_model
-from albert_hvd.finetuning.task_model import TaskModel
+from albert_hvd.finetuning.prediction import SPLITS, TaskPredictor, batches_of_lines
+from albert_hvd.finetuning.task_model import TaskModel, write_task_model
 from albert_hvd.finetuning.tasks import task_class
 from albert_hvd.model.encoder import named_variables
 
@@ -48,11 +46,7 @@ def tagger(tmp_path_factory):
 
 def call(text, **flags):
     """bin/predict with `text`, str or bytes, on standard input."""
-    stdin = text.encode() if isinstance(text, str) else text
-    outcome = subprocess.run(command_words("predict", **flags), input=stdin, capture_output=True,
-                             env=command_environment(), timeout=300)
-    return subprocess.CompletedProcess(outcome.args, outcome.returncode, outcome.stdout.decode(),
-                                       outcome.stderr.decode())
+    return run_command("predict", stdin=text, **flags)
 
 
 def test_a_text_gets_a_label_and_a_share_for_each(emotion):

@@ -111,7 +111,7 @@ def _best(data, folder):
 
 
 def _task(data, folder):
-    from albert_hvd.finetuning.task_folder import task_of_values  # imports TensorFlow
+    from albert_hvd.finetuning.task_model import task_of_values  # imports TensorFlow
 
     try:
         values = json.loads(data)
@@ -122,7 +122,7 @@ def _task(data, folder):
 
 
 def _tasks():
-    from albert_hvd.finetuning.task_folder import task_values
+    from albert_hvd.finetuning.task_model import task_values
     from albert_hvd.finetuning.tasks import task_class
 
     return [task_values(task_class("pos")(["X", "NOUN"], "crf", 40)), task_values(task_class("emotion")(["a", "b"]))]

@@ -22,7 +22,7 @@ from albert_hvd.data.text.preprocess import CleaningOptions, clean_document
 from albert_hvd.data.text.tokenizer import Tokenizer
 from albert_hvd.data.text.tokenizer_training import CONTROL_SYMBOLS, USER_DEFINED_SYMBOLS
 from albert_hvd.finetuning.encoding import LONG_TEXTS, encode_sentences, encode_texts
-from albert_hvd.finetuning.input_lines import batches_of_lines
+from albert_hvd.finetuning.prediction import batches_of_lines
 from albert_hvd.finetuning.labelled_data import read_sentences, read_texts
 from albert_hvd.finetuning.task_data import read_labels
 

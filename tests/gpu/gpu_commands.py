@@ -32,7 +32,7 @@ def write_data(folder):
         with RecordWriter(str(folder / f"{name}.tfrecord")) as writer:
             for _ in range(count):
                 writer.write(random_record(random, LENGTH, PREDICTIONS, size))
-    write_tsv(folder / "train.tsv", labelled_texts(120, seed=1))
+    write_tsv(folder / "train.tsv", labelled_texts(400, seed=1))
     write_tsv(folder / "valid.tsv", labelled_texts(40, seed=2))
 
 

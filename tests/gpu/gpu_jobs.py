@@ -68,10 +68,12 @@ class GpuReport:
 
     def table(self):
         """What was found, a line each, without the output of jobs that failed."""
-        rows = [[finding["job"], finding.get("check", "ended"), {True: "ok", False: "WRONG", None: ""}[finding.get("ok")],
-                 "  ".join(f"{key} {_short(value)}" for key, value in finding.items() if key not in _NOT_IN_TABLE)]
+        rows = [[finding["job"], finding.get("check", "ended"), {True: "ok", False: "WRONG", None: ""}[finding.get("ok")]]
                 for finding in self.findings]
-        return ["", *aligned([["job", "check", "", "figures"], *rows])]
+        figures = ["  ".join(f"{key} {_short(value)}" for key, value in finding.items() if key not in _NOT_IN_TABLE)
+                   for finding in self.findings]
+        lines = aligned([["job", "check", "", "."], *([*row, "."] for row in rows)])  # the full stop keeps the widths
+        return ["", *(line[:-1] + text for line, text in zip(lines, ["figures", *figures], strict=True))]
 
 
 def _short(value):
@@ -99,7 +101,7 @@ class Jobs:
     """
 
     def __init__(self, report):
-        self._report = report
+        self._report, self._running, self._closed = report, set(), False
         workers = 1 if REHEARSAL else max(2, len(os.sched_getaffinity(0)) * 3 // 4)
         self._pool = concurrent.futures.ThreadPoolExecutor(workers)
 
@@ -121,7 +123,16 @@ class Jobs:
         """The `Outcome` of a command line, run in this thread."""
         return self._run(name, words, limit_sec, environment or {})
 
+    def close(self):
+        """End what still runs, as when the suite itself is interrupted."""
+        self._closed = True
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        for pid in list(self._running):
+            _kill_session(pid)
+
     def _run(self, name, words, limit_sec, environment):
+        if self._closed:
+            return Outcome([], None, "the suite was interrupted")
         began, findings = time.monotonic(), []
         environment = {**command_environment(), **environment}
         if any(word.startswith(str(_FOLDER)) for word in words):
@@ -132,9 +143,10 @@ class Jobs:
         with tempfile.TemporaryFile() as errors:
             process = subprocess.Popen(words, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                        stderr=errors, text=True, start_new_session=True)
-            in_time = threading.Event()
-            timer = threading.Timer(limit_sec, lambda: (in_time.set(), _kill_session(process.pid)))
+            out_of_time = threading.Event()
+            timer = threading.Timer(limit_sec, lambda: (out_of_time.set(), _kill_session(process.pid)))
             timer.start()
+            self._running.add(process.pid)
             output = []
             for line in process.stdout:
                 # horovodrun puts its ranks' numbers before their lines.
@@ -145,10 +157,11 @@ class Jobs:
                 else:
                     output.append(line)
             code = process.wait()
+            self._running.discard(process.pid)
             timer.cancel()
             errors.seek(0)
             output = "".join(output)[-2000:] + errors.read().decode(errors="replace")[-4000:]
-        code = None if in_time.is_set() else code
+        code = None if out_of_time.is_set() else code
         self._report.add(name, {"ended": "out of time" if code is None else code,
                                 "seconds": round(time.monotonic() - began, 1),
                                 **({} if code == 0 else {"output": output[-1500:]})})

@@ -14,7 +14,8 @@ from conftest import ROOT, command_words
 from gpu_jobs import REHEARSAL, GpuReport, Jobs, why_no_gpu
 from gpu_numbers import cases, choices
 
-pytestmark = [pytest.mark.gpu, pytest.mark.skipif(why_no_gpu() is not None, reason=str(why_no_gpu()))]
+pytestmark = [pytest.mark.gpu, pytest.mark.tier("all"),
+              pytest.mark.skipif(why_no_gpu() is not None, reason=str(why_no_gpu()))]
 
 # (config, positions, rows, attention) in the order of their worth, should time run out.
 SPEEDS = [("base", 512, 64, "cudnn"), ("base", 128, 256, "plain"), ("base", 512, 64, "plain"),
@@ -46,7 +47,7 @@ class Suite:
         def compare(precision, attention):
             reference.result().check()
             words = [sys.executable, str(ROOT / "tests" / "gpu" / "gpu_numbers.py"), precision, str(path), attention]
-            return self.jobs.run(f"numbers {precision} {attention}", words, 120)
+            return self.jobs.run(f"numbers {precision} {attention}", words, 150)
 
         for precision, attention in choices():
             self.started[precision, attention] = self.jobs.call(compare, precision, attention)
@@ -78,7 +79,7 @@ class Suite:
             self.started[f"encode-{place}"] = jobs.call(after_whole, f"encode {place}", words)
             words = command_words("finetune", use_gpu=use_gpu, task="emotion", init_checkpoint=folder / "whole",
                                   train_file=folder / "train.tsv", valid_file=folder / "valid.tsv", max_seq_length=32,
-                                  output_dir=folder / f"finetune-{place}", num_train_epochs=6, train_batch_size=8,
+                                  output_dir=folder / f"finetune-{place}", num_train_epochs=8, train_batch_size=16,
                                   dropout=0.0, deterministic=True)
             self.started[f"finetune-{place}"] = jobs.call(after_whole, f"finetune {place}", words)
 
@@ -102,7 +103,9 @@ def suite(request, tmp_path_factory):
             terminal.write_line(line[:400])
 
     report = GpuReport(show)
-    yield Suite({item.originalname for item in request.session.items}, tmp_path_factory.mktemp("gpu"), report)
+    suite = Suite({item.originalname for item in request.session.items}, tmp_path_factory.mktemp("gpu"), report)
+    yield suite
+    suite.jobs.close()
     for line in report.table():
         show(line)
 
@@ -180,8 +183,8 @@ def test_commands_finetune_as_well_as_on_the_cpu(suite):
         suite.check(f"finetune-{place}")
         scores[place] = gpu_commands.results(suite.folder, f"finetune-{place}", "results.json")
     scores = {place: gpu_commands.valid_score(result) for place, result in scores.items()}
-    suite.report.add("finetune", {"check": "valid score", **scores, "ok": abs(scores["gpu"] - scores["cpu"]) <= 0.1})
-    assert scores["gpu"] == pytest.approx(scores["cpu"], abs=0.1)
+    suite.report.add("finetune", {"check": "valid score", **scores, "ok": min(scores.values()) >= 0.9})
+    assert min(scores.values()) >= 0.9
 
 
 @pytest.mark.parametrize("config, positions, rows, attention", SPEEDS)

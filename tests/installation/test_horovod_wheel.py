@@ -1,4 +1,4 @@
-"""The Horovod wheel: the key it is cached under, and how its sources are mended."""
+"""The Horovod wheel: the key it is cached under, and how its sources are patched."""
 
 import subprocess
 import sys
@@ -10,6 +10,7 @@ from conftest import ROOT, command_environment
 sys.path.append(str(ROOT / "requirements"))
 
 import build_environment  # noqa: E402
+import cuda_compiler  # noqa: E402
 import horovod_wheel  # noqa: E402
 from stages import Failed  # noqa: E402
 
@@ -42,9 +43,11 @@ def test_cache_key_changes_with_each_input():
 
 def test_cache_key_tells_cpu_from_gpu_and_one_mpi_from_another():
     cpu, gpu = ((ROOT / f"requirements/{name}.txt").read_text() for name in ("cpu", "gpu"))
-    kinds = [(cpu, "cpu", "wheel"), (gpu, "gpu", "wheel"),
-             (cpu, "cpu", "/a/mpicxx | 4.1.4"), (cpu, "cpu", "/a/mpicxx | 5.0.1")]
-    assert len({horovod_wheel.cache_key(horovod_wheel.wheel_facts(*kind)) for kind in kinds}) == 4
+    wheels, own = (cuda_compiler.Compiler(home, version, "") for home, version in [(None, (13, 0)), ("/c", (13, 0))])
+    older = cuda_compiler.Compiler("/c", (12, 4), "")
+    kinds = [(cpu, "cpu", "wheel"), (gpu, "gpu", "wheel", wheels), (gpu, "gpu", "wheel", own),
+             (gpu, "gpu", "wheel", older), (cpu, "cpu", "/a/mpicxx | 4.1.4"), (cpu, "cpu", "/a/mpicxx | 5.0.1")]
+    assert len({horovod_wheel.cache_key(horovod_wheel.wheel_facts(*kind)) for kind in kinds}) == len(kinds)
 
 
 def test_mending_takes_out_one_source_and_adds_the_properties():
@@ -74,6 +77,30 @@ def test_mending_an_unknown_launcher_fails(text):
         horovod_wheel.mended_launcher_checks(text)
 
 
+def test_mending_the_gpu_stream_leaves_one_definition_and_no_declaration():
+    calls = "auto stream = stream_executor::gpu::AsGpuStreamValue(device_context->stream());\n"
+    mended = horovod_wheel.mended_gpu_stream(f"#if HAVE_GPU\n{horovod_wheel.OLD_STREAM}#endif\n{calls}")
+    assert "inline GpuStreamHandle AsGpuStreamValue(Stream* stream) {" in mended
+    assert "AsGpuStreamValue(Stream* stream);" not in mended and "tensorflow/compiler/xla" not in mended
+    assert mended.startswith("#if HAVE_GPU\n") and mended.endswith(f"#endif\n{calls}")
+
+
+@pytest.mark.parametrize("text, times", [("", 0), (horovod_wheel.OLD_STREAM * 2, 2)])
+def test_mending_unknown_operations_fails(text, times):
+    with pytest.raises(Failed, match=f"declares AsGpuStreamValue {times} times, not once"):
+        horovod_wheel.mended_gpu_stream(text)
+
+
+def test_the_compiler_of_a_gpu_build_comes_first_on_path(tmp_path):
+    (tmp_path / "lib/python3.12/site-packages/nvidia/nccl/lib").mkdir(parents=True)
+    work = tmp_path / "work"
+    work.mkdir()
+    variables = horovod_wheel._gpu_variables(tmp_path, work, "/opt/cuda", "75,80,90", "/usr/bin")
+    assert variables["PATH"] == "/opt/cuda/bin:/usr/bin" and variables["HOROVOD_CUDA_HOME"] == "/opt/cuda"
+    assert variables["HOROVOD_BUILD_CUDA_CC_LIST"] == "75,80,90"
+    assert (work / "libnccl.so").readlink().name == "libnccl.so.2"
+
+
 def test_horovodrun_starts_ranks_without_importing_tensorflow(tmp_path):
     stub = tmp_path / "tensorflow.py"
     stub.write_text(f"open({str(tmp_path / 'imported')!r}, 'w')\n")
@@ -88,7 +115,9 @@ def test_a_cached_wheel_finds_its_libraries_relative_to_itself():
     for compute in ("cpu", "gpu"):
         assert str(ROOT) not in horovod_wheel.run_path(compute, "wheel")
         assert "$ORIGIN/../../../.." in horovod_wheel.run_path(compute, "wheel")
-    assert "nccl" in horovod_wheel.run_path("gpu", "wheel") and "nccl" not in horovod_wheel.run_path("cpu", "wheel")
+    for folder in ("nvidia/nccl/lib", "nvidia/cuda_runtime/lib"):
+        assert folder in horovod_wheel.run_path("gpu", "wheel") and folder in horovod_wheel.run_path("gpu", "/a/mpicxx")
+        assert folder not in horovod_wheel.run_path("cpu", "wheel")
 
 
 def test_an_incomplete_wheel_is_not_taken_from_the_cache(tmp_path, monkeypatch):

@@ -22,8 +22,8 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.append(str(ROOT))
 
 from albert_hvd.runtime.tables import aligned  # noqa: E402
-from benchmarks.cost_model import fit_link, relative_residuals, ring_seconds  # noqa: E402
-from benchmarks.measured_link import read_measurements  # noqa: E402
+from benchmarks.scaling import read_measurements  # noqa: E402
+from benchmarks.scaling_model import fit_link, relative_residuals, ring_seconds  # noqa: E402
 
 NAMESPACES = ("--mount", "--net", "--uts", "--pid")
 NETWORK = "10.85.0"

@@ -45,7 +45,7 @@ def training_flags(training_files, **changes):
     """The flags of a short run as words of a command line."""
     flags = {"input_file": f"{training_files}/train-*.tfrecord", "bert_config_file": f"{training_files}/config.json",
              "max_seq_length": 16, "max_predictions_per_seq": 3, "train_batch_size": 12, "num_train_steps": STEPS,
-             "learning_rate": 0.01, "pack_sequences": False, "deterministic": True, **changes}
+             "optimizer": "lamb", "learning_rate": 0.01, "pack_sequences": False, "deterministic": True, **changes}
     return [f"--{name}={value}" for name, value in flags.items()]
 
 

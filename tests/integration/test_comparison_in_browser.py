@@ -10,8 +10,9 @@ from chromium import Page, find_chromium
 from fine_tuning_results import write_result
 from test_report_in_browser import DESK, PHONE, rgb
 
-pytestmark = pytest.mark.skipif(not find_chromium(),
-                                reason="no Chromium: tests/integration/install_chromium.sh gets it")
+pytestmark = [pytest.mark.skipif(not find_chromium(),
+                                 reason="no Chromium: tests/integration/install_chromium.sh gets it"),
+              pytest.mark.tier("all")]
 
 
 @pytest.fixture(scope="module")

@@ -11,8 +11,9 @@ from albert_hvd.reporting.report import report_runs
 from chromium import Page, find_chromium
 from synthetic_run import FLAGS, held_out_record, record, write_run
 
-pytestmark = pytest.mark.skipif(not find_chromium(),
-                                reason="no Chromium: tests/integration/install_chromium.sh gets it")
+pytestmark = [pytest.mark.skipif(not find_chromium(),
+                                 reason="no Chromium: tests/integration/install_chromium.sh gets it"),
+              pytest.mark.tier("all")]
 
 PHONE, DESK = (390, 844), (1280, 900)
 
@@ -38,8 +39,9 @@ def rgb(colour):
     return f"rgb({', '.join(str(int(colour[start:start + 2], 16)) for start in (1, 3, 5))})"
 
 
-@pytest.mark.parametrize("size", [PHONE, DESK], ids=["phone", "desk"])
-@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("size, dark", [
+    pytest.param(PHONE, False, marks=pytest.mark.tier("ci")), (PHONE, True), (DESK, False), (DESK, True)],
+    ids=["phone-light", "phone-dark", "desk-light", "desk-dark"])
 def test_the_report_in_a_browser(report, tmp_path, size, dark):
     with Page(find_chromium(), tmp_path / "profile", *size, dark) as page:
         page.open_offline(report)

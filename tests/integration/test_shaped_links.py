@@ -4,7 +4,7 @@ import pytest
 import shaped_links
 
 pytestmark = [pytest.mark.skipif(bool(shaped_links.why_not()), reason=str(shaped_links.why_not())),
-              pytest.mark.parallel, pytest.mark.slow]
+              pytest.mark.parallel, pytest.mark.tier("all")]
 
 RATE_MBIT, BURST_BYTES = 20, 32 * 1024
 

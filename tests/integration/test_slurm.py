@@ -13,7 +13,7 @@ from slurm_runs import (STEPS, assert_same_curve, cluster, curve, last_logged_st
                         one_host, shape, site, submit_command, training_flags)
 from virtual_cluster import VirtualCluster
 
-pytestmark = [needs_cluster, pytest.mark.parallel, pytest.mark.slow]
+pytestmark = [needs_cluster, pytest.mark.parallel, pytest.mark.tier("ci")]
 
 # Stands for a training run that only Slurm's time limit stops: works at the second start.
 STOPPABLE = """\
@@ -38,27 +38,28 @@ def time_limited(cluster, site, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def three_nodes(time_limited, cluster, site, training_files, tmp_path_factory):
-    """The folder of an undisturbed run over three nodes, with records on the nodes' own disks: (job, folder)."""
-    folder = tmp_path_factory.mktemp("three_nodes")
-    job = cluster.submit(*shape(3, 1), "slurm/base.sh", *training_flags(training_files), cwd=ROOT,
+def two_nodes(time_limited, cluster, site, training_files, tmp_path_factory):
+    """An undisturbed run over the two nodes that are left, with records on the nodes' own disks: (job, its folder)."""
+    folder = tmp_path_factory.mktemp("two_nodes")
+    job = cluster.submit(*shape(2, 1), "slurm/base.sh", *training_flags(training_files), cwd=ROOT,
                          env=site(folder, LOCAL_SCRATCH=str(folder / "scratch")))
     assert cluster.wait(job) == ("COMPLETED", 0), log_of(folder)
     return job, folder
 
 
-def test_three_nodes_with_staged_records_train_as_one_host(three_nodes, training_files, one_host):
-    job, folder = three_nodes
+def test_two_nodes_with_staged_records_train_as_one_host(two_nodes, training_files, one_host):
+    job, folder = two_nodes
     log = log_of(folder)
-    assert "train_batch_size 12 = micro_batch_size 4 x accumulation_steps 1 x ranks 3" in log
+    assert "train_batch_size 12 = micro_batch_size 6 x accumulation_steps 1 x ranks 2" in log
     assert f"{folder}/scratch{training_files}/train-" in log
     assert re.findall(r"launch.sh: (.*)", log)[-1] == "finished"
     logs = folder / "base" / "logs" / job
-    assert sorted(path.name for path in logs.iterdir()) == ["rank-0.log", "rank-1.log", "rank-2.log"]
+    assert sorted(path.name for path in logs.iterdir()) == ["rank-0.log", "rank-1.log"]
     assert "finished" in (logs / "rank-0.log").read_text()
     assert_same_curve(folder / "base", one_host)
 
 
+@pytest.mark.tier("all")
 def test_two_nodes_with_two_ranks_each_train_as_one_host(cluster, site, training_files, one_host, tmp_path):
     job = cluster.submit(*shape(2, 2), "slurm/large.sh", *training_flags(training_files), cwd=ROOT, env=site(tmp_path))
     assert cluster.wait(job) == ("COMPLETED", 0), log_of(tmp_path)
@@ -66,8 +67,8 @@ def test_two_nodes_with_two_ranks_each_train_as_one_host(cluster, site, training
     assert_same_curve(tmp_path / "large", one_host)
 
 
-def test_a_signal_requeues_and_the_curve_is_identical(three_nodes, cluster, site, training_files, tmp_path):
-    job = cluster.submit(*shape(3, 1), "slurm/base.sh", *training_flags(training_files), cwd=ROOT, env=site(tmp_path))
+def test_a_signal_requeues_and_the_curve_is_identical(two_nodes, cluster, site, training_files, tmp_path):
+    job = cluster.submit(*shape(2, 1), "slurm/base.sh", *training_flags(training_files), cwd=ROOT, env=site(tmp_path))
     cluster.wait_for(lambda: last_logged_step(tmp_path / "base") >= 3, "step 3", 120)
     assert cluster.run("scancel", "--batch", "--signal=USR1", job).returncode == 0
     assert cluster.wait(job) == ("COMPLETED", 0), log_of(tmp_path)
@@ -75,7 +76,7 @@ def test_a_signal_requeues_and_the_curve_is_identical(three_nodes, cluster, site
     log = log_of(tmp_path)
     stopped = int(re.search(r"launch.sh: requeued: stopped at step (\d+)", log).group(1))
     assert 3 <= stopped < STEPS and f"resuming at step {stopped}" in log
-    assert curve(tmp_path / "base") == curve(three_nodes[1] / "base")
+    assert curve(tmp_path / "base") == curve(two_nodes[1] / "base")
 
 
 def test_a_lost_node_requeues_and_fewer_nodes_go_on(site, training_files, one_host, tmp_path):
@@ -107,6 +108,7 @@ def test_a_crash_is_requeued_so_many_times(cluster, site, tmp_path):
     assert "crash 2 since the newest checkpoint (exit code 1): not requeued, since MAX_CRASHES=1" in log_of(tmp_path)
 
 
+@pytest.mark.tier("all")
 def test_smoke_trains_on_the_shipped_sample_with_srun(cluster, site, tmp_path):
     job = cluster.submit("slurm/smoke_2node.sh", "--num_train_steps=2", "--num_warmup_steps=1", cwd=ROOT,
                          env=site(tmp_path, LAUNCHER="srun"))
@@ -115,6 +117,7 @@ def test_smoke_trains_on_the_shipped_sample_with_srun(cluster, site, tmp_path):
     assert json.loads((tmp_path / f"smoke-{job}" / "status.json").read_text())["state"] == "finished"
 
 
+@pytest.mark.tier("all")
 def test_data_made_by_ranks_over_nodes_is_that_of_one_process(cluster, site, tmp_path):
     job = cluster.submit("--ntasks-per-node=2", "slurm/create_data.sh", "--dupe_factor=1", cwd=ROOT, env=site(tmp_path))
     assert cluster.wait(job) == ("COMPLETED", 0), log_of(tmp_path)
@@ -127,6 +130,7 @@ def test_data_made_by_ranks_over_nodes_is_that_of_one_process(cluster, site, tmp
         assert path.read_bytes() == (tmp_path / "alone" / "sample-data" / path.name).read_bytes()
 
 
+@pytest.mark.tier("all")
 def test_doctor_examines_all_nodes(cluster, site, tmp_path):
     job = cluster.submit("--nodes=3", "slurm/doctor.sh", "--max_message_mb=1", cwd=ROOT,
                          env=site(tmp_path, INTERFACE="eth0"))
@@ -138,6 +142,7 @@ def test_doctor_examines_all_nodes(cluster, site, tmp_path):
     assert "node2 10.84.0.2" in found["host names"]
 
 
+@pytest.mark.tier("all")
 def test_doctor_finds_that_the_gpus_are_not_seen(cluster, site, tmp_path):
     """The cluster's GPUs exist for Slurm only."""
     job = cluster.submit("--gpus-per-node=1", "slurm/doctor.sh", "--max_message_mb=1", cwd=ROOT, env=site(tmp_path))
@@ -179,6 +184,7 @@ def test_a_missing_environment(cluster, site, tmp_path):
     assert "run bin/setup" in lines[-1] and "slurm/cluster.env" in lines[-1]
 
 
+@pytest.mark.tier("all")
 def test_a_data_path_that_is_not_there(cluster, site, training_files, tmp_path):
     lines = refusal(cluster, site(tmp_path), tmp_path, *shape(2, 1), "slurm/base.sh",
                     *training_flags(training_files, input_file="/nowhere/train.tfrecord*"))

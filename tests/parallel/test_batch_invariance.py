@@ -11,7 +11,7 @@ from conftest import ROOT, command_environment
 
 RANKS = (1, 2, 4)
 
-pytestmark = [pytest.mark.parallel, pytest.mark.slow]
+pytestmark = [pytest.mark.parallel, pytest.mark.tier("ci")]
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,8 @@ from conftest import ROOT, command_environment
 from small_corpus import make_documents, make_tokenizer, write_documents
 
 
+@pytest.mark.parallel
+@pytest.mark.tier("ci")
 @pytest.mark.parametrize("output", ["a.tfrecord", "a.tfrecord@5"])
 def test_ranks_write_what_one_process_writes(tmp_path, output):
     write_documents(tmp_path / "a.txt", make_documents(150, 2))

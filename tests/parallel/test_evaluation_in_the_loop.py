@@ -7,8 +7,6 @@ import pytest
 from conftest import run_command
 from pretraining_runs import eval_log, flags, status
 
-pytestmark = pytest.mark.parallel
-
 
 def run_flags(training_files, folder, **changes):
     return flags(training_files, folder, eval_input_file=f"{training_files}/eval.tfrecord", eval_every_steps=5,
@@ -23,6 +21,8 @@ def validated(training_files, checkpoint, output_dir, eval_batch_size):
     return json.loads((output_dir / "eval_results.json").read_text())
 
 
+@pytest.mark.parallel
+@pytest.mark.tier("ci")
 # 13 records: neither 2 ranks of 2 rows nor 3 ranks of 1 row (3, rounded up from 2) come out even.
 @pytest.mark.parametrize("ranks, eval_batch_size", [(2, 4), (3, 2)])
 def test_the_loop_gives_the_figures_of_validation_on_one_rank(training_files, tmp_path, ranks, eval_batch_size):

@@ -1,6 +1,6 @@
 """Real runs of bin/finetune: alone and on two ranks, stopped, killed and resumed, and with bad input."""
 
-import collections
+import functools
 import json
 import os
 import signal
@@ -14,7 +14,7 @@ from trained_models import make_config, write_run
 from conftest import own_lines, run_command
 from pretraining_runs import eval_log, json_lines, logged_lines, ranks_of, start, status, train_log, wait_until
 
-pytestmark = pytest.mark.parallel
+TWO_RANKS = [pytest.mark.parallel, pytest.mark.tier("ci")]
 
 # What differs from run to run by nature.
 CLOCK_KEYS = ("tokens_per_sec", "real_tokens_per_sec", "elapsed_sec", "seconds")
@@ -65,34 +65,36 @@ def final_weights(folder):
     return load_file(os.path.join(seed_folder(folder), "checkpoints", name, "weights.safetensors"))
 
 
-# One command, run by one rank without a launcher and by two ranks.
-Pair = collections.namedtuple("Pair", ["kind", "one", "output_of_one", "two"])
-
-
-def run_pair(files, make_folder, kind):
-    one, two = (make_folder.mktemp(f"{kind}_{ranks}") for ranks in (1, 2))
-    output = run(files, one, kind=kind, baselines="majority").stdout
-    run(files, two, ranks=2, kind=kind)
-    return Pair(kind, one, output, two)
+@pytest.fixture(scope="module")
+def one_rank(files, tmp_path_factory):
+    """A function from the kind of data to (folder, output) of its run on one rank without a launcher."""
+    @functools.cache
+    def of(kind):
+        folder = tmp_path_factory.mktemp(f"{kind}_1")
+        return folder, run(files, folder, kind=kind, baselines="majority").stdout
+    return of
 
 
 @pytest.fixture(scope="module")
-def texts(files, tmp_path_factory):
-    return run_pair(files, tmp_path_factory, "tsv")
+def two_ranks(files, tmp_path_factory):
+    """A function from the kind of data to the folder of the same run on two ranks."""
+    @functools.cache
+    def of(kind):
+        folder = tmp_path_factory.mktemp(f"{kind}_2")
+        run(files, folder, ranks=2, kind=kind)
+        return folder
+    return of
 
 
-@pytest.fixture(scope="module")
-def sentences(files, tmp_path_factory):
-    return run_pair(files, tmp_path_factory, "conll")
+@pytest.fixture(params=["tsv", "conll"], ids=["texts", "sentences"])
+def kind(request):
+    return request.param
 
 
-@pytest.fixture(params=["texts", "sentences"])
-def pair(request):
-    return request.getfixturevalue(request.param)
-
-
-def test_two_ranks_train_as_one(pair):
-    one, two = pair.one, pair.two
+@pytest.mark.parallel
+@pytest.mark.tier("ci")
+def test_two_ranks_train_as_one(two_ranks, one_rank, kind):
+    two, one = two_ranks(kind), one_rank(kind)[0]
     ours, theirs = (train_log(seed_folder(folder)) for folder in (two, one))
     assert [record["step"] for record in ours] == [record["step"] for record in theirs]
     for key in ("loss", "grad_norm", "learning_rate"):
@@ -102,8 +104,10 @@ def test_two_ranks_train_as_one(pair):
         np.testing.assert_allclose(ours[path], array, atol=1e-5, err_msg=path)
 
 
-def test_two_ranks_have_the_metrics_of_one(pair):
-    one, two = pair.one, pair.two
+@pytest.mark.parallel
+@pytest.mark.tier("ci")
+def test_two_ranks_have_the_metrics_of_one(two_ranks, one_rank, kind):
+    two, one = two_ranks(kind), one_rank(kind)[0]
     ours, theirs = (result_of(folder)["seeds"][0] for folder in (two, one))
     for part in ("valid", "test"):
         assert ours[part]["confusion"] == theirs[part]["confusion"]
@@ -112,13 +116,13 @@ def test_two_ranks_have_the_metrics_of_one(pair):
     assert [r.get("label", r.get("tags")) for r in ours] == [r.get("label", r.get("tags")) for r in theirs]
 
 
-def test_sentences_are_learned(sentences):
-    losses = [record["loss"] for record in train_log(seed_folder(sentences.one))]
+def test_sentences_are_learned(one_rank):
+    losses = [record["loss"] for record in train_log(seed_folder(one_rank("conll")[0]))]
     assert np.mean(losses[-5:]) < np.mean(losses[:5]) - 0.1
 
 
-def test_results_and_files(pair, files):
-    kind, folder, output, _ = pair
+def test_results_and_files(one_rank, kind, files):
+    folder, output = one_rank(kind)
     result = result_of(folder)
     assert result["format"] == "albert_hvd fine-tuning result 1" and result["ranks"] == 1
     assert (result["name"], result["init_checkpoint"]) == ("run", str(files / "run"))
@@ -141,8 +145,9 @@ def test_results_and_files(pair, files):
     assert status(folder)["state"] == "finished" and "true / predicted" in output
 
 
-def test_a_killed_run_ends_bit_identically(sentences, files, tmp_path):
-    kind, one = sentences.kind, sentences.one
+@pytest.mark.tier("ci")
+def test_a_killed_run_ends_bit_identically(one_rank, files, tmp_path):
+    kind, one = "conll", one_rank("conll")[0]
     process = start(0, flags(files, tmp_path, kind), "finetune")
     wait_until(lambda: logged_lines(seed_folder(tmp_path)) >= 14, process, "step 14")
     process.kill()
@@ -154,8 +159,10 @@ def test_a_killed_run_ends_bit_identically(sentences, files, tmp_path):
         np.testing.assert_array_equal(final_weights(tmp_path)[path], array, err_msg=path)
 
 
-def test_a_signal_to_a_rank_stops_all_and_more_seeds_may_follow(texts, files, tmp_path):
-    kind, two = texts.kind, texts.two
+@pytest.mark.parallel
+@pytest.mark.tier("ci")
+def test_a_signal_to_a_rank_stops_all_and_more_seeds_may_follow(two_ranks, files, tmp_path):
+    kind, two = "tsv", two_ranks("tsv")
     process = start(2, flags(files, tmp_path, kind), "finetune")
     wait_until(lambda: logged_lines(seed_folder(tmp_path)) >= 3, process, "step 3")
     ranks_of(process, "finetune")[1].send_signal(signal.SIGTERM)
@@ -187,7 +194,7 @@ def test_random_weights_a_split_and_early_stopping(files, tmp_path):
 
 
 @pytest.mark.parametrize("ranks, changes, named", [
-    (2, {"valid_file": "bad.tsv"}, "bad.tsv:2: the label 'unknown' is not one of"),
+    pytest.param(2, {"valid_file": "bad.tsv"}, "bad.tsv:2: the label 'unknown' is not one of", marks=TWO_RANKS),
     (0, {"task": "translation"}, "--task=translation: unknown; give one of"),
     (0, {"task": ""}, "--task is missing"),
     (0, {"seeds": "1,1"}, "--seeds=1,1"),

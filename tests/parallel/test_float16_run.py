@@ -4,12 +4,8 @@ import json
 import shutil
 
 import numpy as np
-import pytest
-
 from conftest import run_command
 from pretraining_runs import flags, train_log, weights, without_clock
-
-pytestmark = pytest.mark.parallel
 
 
 def loss_scale(folder, step):
@@ -20,7 +16,7 @@ def test_a_resumed_float16_run_is_bit_identical(training_files, tmp_path):
     run_flags = flags(training_files, "", precision="float16", recompute=True, num_train_steps=10,
                       save_checkpoints_steps=5, initial_loss_scale=2**24, loss_scale_growth_steps=3, max_bad_steps=1)
     straight, resumed = tmp_path / "straight", tmp_path / "resumed"
-    result = run_command("pretrain", ranks=2, **{**run_flags, "output_dir": straight})
+    result = run_command("pretrain", **{**run_flags, "output_dir": straight})
     assert result.returncode == 0, result.stderr
     # Not one of them is a bad step, of which this run allows none.
     assert "float16 overflow after step 0: update skipped, loss scale now 8.38861e+06" in result.stdout
@@ -28,7 +24,7 @@ def test_a_resumed_float16_run_is_bit_identical(training_files, tmp_path):
     assert loss_scale(straight, 5) != loss_scale(straight, 10)
     shutil.copytree(straight, resumed)
     shutil.rmtree(resumed / "checkpoints" / "step_00000010")
-    result = run_command("pretrain", ranks=2, **{**run_flags, "output_dir": resumed})
+    result = run_command("pretrain", **{**run_flags, "output_dir": resumed})
     assert result.returncode == 0, result.stderr
     assert "resuming at step 5" in result.stdout
     assert loss_scale(resumed, 10) == loss_scale(straight, 10)

@@ -15,7 +15,6 @@ from conftest import own_lines, run_command
 from huggingface_folders import random_arrays
 from pretraining_runs import flags, weights
 
-pytestmark = pytest.mark.parallel
 SPECIAL_IDS = types.SimpleNamespace(pad_id=0, unk_id=1, cls_id=2, sep_id=3, mask_id=4)
 
 

@@ -1,13 +1,13 @@
-"""The old project's two command lines, word for word as README prints them."""
+"""The old project's two command lines, word for word as docs/pretraining.md prints them."""
 
 import json
 import os
-import re
 import shlex
 import signal
 import subprocess
 import time
 
+import documentation
 import numpy as np
 import psutil
 import pytest
@@ -16,15 +16,13 @@ from albert_hvd.data.records.tfrecord import RecordWriter
 from albert_hvd.model.config import AlbertConfig
 from conftest import ROOT, command_environment, random_record
 
-pytestmark = pytest.mark.parallel
+pytestmark = [pytest.mark.parallel, pytest.mark.tier("ci")]
 
 
 def old_commands():
-    """The words of the two commands in README's block of old command lines."""
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    blocks = re.findall(r"```sh\n(.*?)```", readme, re.S)
-    block = next(block for block in blocks if "albert-brightmart.tfrecord" in block)
-    return [shlex.split(line) for line in block.replace("\\\n", " ").splitlines()]
+    """The words of the two commands in the pages' one block of old command lines."""
+    block, = documentation.blocks("sh old")
+    return [shlex.split(line) for line in block.text.splitlines()]
 
 
 @pytest.fixture

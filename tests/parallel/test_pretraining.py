@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import time
 
 import numpy as np
 import pytest
@@ -12,7 +11,8 @@ from albert_hvd.run_folder.checkpoints import CheckpointFolder, verified_state
 from conftest import own_lines, run_command
 from pretraining_runs import STEPS, flags, status, train_log, weights, without_clock
 
-pytestmark = pytest.mark.parallel
+
+TWO_RANKS = [pytest.mark.parallel, pytest.mark.tier("ci")]
 
 
 @pytest.fixture(scope="module")
@@ -52,10 +52,12 @@ def test_one_rank_learns_and_leaves_its_files(one_rank):
     assert {"checkpoints", "config.json", "flags.json", "train_log.jsonl", "tensorboard"} <= set(os.listdir(one_rank))
 
 
+@pytest.mark.parallel
 def test_two_ranks_train_as_one(two_ranks, one_rank):
     assert_same_training(two_ranks, one_rank)
 
 
+@pytest.mark.parallel
 def test_three_ranks_train_as_one(training_files, one_rank, tmp_path):
     result = run_command("pretrain", ranks=3, **flags(training_files, tmp_path))
     assert result.returncode == 0, result.stderr
@@ -63,6 +65,8 @@ def test_three_ranks_train_as_one(training_files, one_rank, tmp_path):
     assert result.stdout.count("finished: step 20") == 1
 
 
+@pytest.mark.parallel
+@pytest.mark.tier("ci")
 def test_two_ranks_with_micro_batches_train_as_one(training_files, one_rank, tmp_path):
     result = run_command("pretrain", ranks=2, **flags(training_files, tmp_path, accumulation_steps=3))
     assert result.returncode == 0, result.stderr
@@ -73,7 +77,7 @@ def test_two_ranks_with_micro_batches_train_as_one(training_files, one_rank, tmp
 @pytest.mark.parametrize("ranks, changes, tolerance", [
     (0, {"xla": True}, 1e-4),
     (0, {"precision": "bfloat16"}, 0.05),
-    (2, {"fp16_allreduce": True}, 0.01)], ids=["xla", "bfloat16", "fp16_allreduce"])
+    pytest.param(2, {"fp16_allreduce": True}, 0.01, marks=TWO_RANKS)], ids=["xla", "bfloat16", "fp16_allreduce"])
 def test_other_arithmetic_stays_near(training_files, one_rank, tmp_path, ranks, changes, tolerance):
     result = run_command("pretrain", ranks=ranks, **flags(training_files, tmp_path, **changes))
     assert result.returncode == 0, result.stderr
@@ -87,7 +91,7 @@ def test_packed_training_resumes_and_evaluates(training_files, tmp_path):
                       eval_input_file=f"{training_files}/eval.tfrecord", eval_every_steps=5, do_eval=True,
                       num_train_steps=10)
     for folder in ("straight", "resumed"):
-        result = run_command("pretrain", ranks=2, **{**run_flags, "output_dir": tmp_path / folder})
+        result = run_command("pretrain", **{**run_flags, "output_dir": tmp_path / folder})
         assert result.returncode == 0, result.stderr
         assert "eval at step 10" in result.stdout
         if folder == "resumed":
@@ -103,20 +107,18 @@ def test_packed_training_resumes_and_evaluates(training_files, tmp_path):
     assert resumed[-1] > straight[-1]  # by starting twice
 
 
-@pytest.mark.parametrize("changes, named", [
-    ({"input_file": "nowhere.tfrecord"}, "nowhere.tfrecord"),
-    ({"train_batch_size": 7}, "--train_batch_size=7"),
-    ({"max_seq_length": 12}, "12"),
+@pytest.mark.parametrize("ranks, changes, named", [
+    pytest.param(2, {"input_file": "nowhere.tfrecord"}, "nowhere.tfrecord", marks=TWO_RANKS),
+    pytest.param(2, {"train_batch_size": 7}, "--train_batch_size=7", marks=TWO_RANKS),
+    (0, {"max_seq_length": 12}, "12"),
 ])
-def test_bad_input_ends_all_ranks_with_one_line(training_files, tmp_path, changes, named):
-    started = time.monotonic()
-    result = run_command("pretrain", ranks=2, **flags(training_files, tmp_path / "out", **changes))
+def test_bad_input_ends_all_ranks_with_one_line(training_files, tmp_path, ranks, changes, named):
+    result = run_command("pretrain", ranks=ranks, **flags(training_files, tmp_path / "out", **changes))
     assert result.returncode == 2, result.stderr
     lines = own_lines(result, "pretrain")
     assert len(lines) == 1, result.stderr
     assert named in lines[0]
     assert "Traceback" not in result.stderr
-    assert time.monotonic() - started < 120  # hangs would last for ever
 
 
 def test_a_finished_run_says_so(training_files, one_rank):
@@ -147,6 +149,8 @@ def test_weights_without_an_optimizer_are_not_resumed(training_files, one_rank, 
     assert "weights of " in result.stdout
 
 
+@pytest.mark.parallel
+@pytest.mark.tier("ci")
 def test_validation_is_the_same_on_any_number_of_ranks(training_files, one_rank, tmp_path):
     results = []
     for ranks, batch in ((0, 5), (2, 4)):

@@ -1,36 +1,43 @@
-"""README's commands, run as they are printed, in a copy of the checkout."""
+"""The commands of README and docs/, run as they are printed, in a copy of the checkout."""
 
 import json
 import os
-import re
+import pathlib
 import shutil
 import subprocess
 import sys
 
 import pytest
+from documentation import ROOT, blocks
 
-from conftest import ROOT
+pytestmark = [pytest.mark.parallel, pytest.mark.tier("ci"), pytest.mark.timeout(1500)]
 
-pytestmark = [pytest.mark.parallel, pytest.mark.slow, pytest.mark.timeout(1500)]
+# Writes what bin/setup compares with what it would make: the same as here, at another place.
+STAMP = """
+import dataclasses, json, pathlib, sys
+import build_environment
+settings = json.loads(pathlib.Path(sys.argv[1], "setup.json").read_text())
+plan = build_environment.Plan(**{**settings, "root": str(build_environment.ROOT)})
+(build_environment.VENV / "setup.json").write_text(json.dumps(dataclasses.asdict(plan)))
+(build_environment.VENV / "setup.stamp").write_text(build_environment.stamp_of(plan))
+"""
 
-# Run by other means: by whoever runs this test; by test_old_command_lines.py.
-COVERED_ELSEWHERE = ("bin/test\n", "albert-brightmart.tfrecord")
-
-
-def blocks():
-    """README's shell blocks that are run here, in order."""
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    return [block for block in re.findall(r"```sh\n(.*?)```", readme, re.S)
-            if not any(word in block for word in COVERED_ELSEWHERE)]
+# README's first, whose model the other pages use. Whoever runs this test runs bin/test.
+BLOCKS = [block for block in blocks("sh", "python") if block.text != "bin/test\n"]
 
 
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory):
-    """A copy of the checkout as it is cloned, without an environment: its first command makes one."""
+    """A copy of the checkout in which bin/setup has been run: here, that is, and the copy has it by links."""
     folder = tmp_path_factory.mktemp("readme") / "albert_hvd"
     shutil.copytree(ROOT, folder, ignore=shutil.ignore_patterns(".venv", ".git", "runs", "*.egg-info", "__pycache__"))
-    yield folder
-    shutil.rmtree(folder)  # 2 GB, and pytest would keep three of them
+    environment = folder / ".venv"
+    environment.mkdir()
+    for part in pathlib.Path(sys.prefix).iterdir():
+        if not part.name.startswith("setup."):
+            (environment / part.name).symlink_to(part)
+    subprocess.run([environment / "bin" / "python", "-c", STAMP, sys.prefix], cwd=folder / "requirements", check=True)
+    return folder
 
 
 def user_environment():
@@ -43,22 +50,23 @@ def user_environment():
 
 
 def test_there_are_blocks_to_run():
-    assert [block.splitlines()[0] for block in blocks()] == [
-        "bin/demo", "source .venv/bin/activate", "horovodrun -np 3 bin/pretrain", "bin/plot runs/mine/model",
-        'bin/fill_mask "Kuala Lumpur ialah ibu <mask> Malaysia" --model=runs/mine/model']
+    first_lines = [(block.page.name, block.text.splitlines()[0]) for block in BLOCKS]
+    assert first_lines[:2] == [("README.md", "bin/demo"), ("README.md", "source .venv/bin/activate")]
+    assert {"finetuning.md", "models.md", "pretraining.md"} <= {page for page, _ in first_lines}
 
 
-@pytest.mark.parametrize("block", blocks(), ids=lambda block: block.splitlines()[0])
+@pytest.mark.parametrize("block", BLOCKS, ids=str)
 def test_a_block_runs(checkout, block):
     # What one block activates stays so for the reader's next ones.
-    activate = "[ ! -e .venv/bin/activate ] || source .venv/bin/activate\n"
-    result = subprocess.run(["bash", "-euc", activate + block], cwd=checkout, env=user_environment(), text=True,
+    command = "[ ! -e .venv/bin/activate ] || source .venv/bin/activate\n"
+    command += block.text if block.kind == "sh" else f"python - <<'END'\n{block.text}END\n"
+    result = subprocess.run(["bash", "-euc", command], cwd=checkout, env=user_environment(), text=True,
                             stdin=subprocess.DEVNULL, capture_output=True)
     assert result.returncode == 0, f"{result.stdout}\n{result.stderr}"
     assert "Traceback" not in result.stderr
-    if block.startswith("horovodrun"):
+    if block.text.startswith("horovodrun -np 3 bin/pretrain\n"):
         assert "runs/sample" in result.stdout.splitlines()[0]
-    if block.startswith("bin/demo"):
+    if block.text.startswith("bin/demo"):
         before, after = (json.loads((checkout / "runs" / "demo" / part / "eval_results.json").read_text())
                          for part in ("untrained", "model"))
         assert after["masked_lm_loss"] < before["unigram_masked_lm_loss"] < before["masked_lm_loss"]

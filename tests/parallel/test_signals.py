@@ -11,7 +11,7 @@ from pretraining_runs import (eval_log, flags, ranks_of, start, start_and_wait_f
 
 FOREVER = 1000000
 
-pytestmark = pytest.mark.parallel
+pytestmark = [pytest.mark.parallel, pytest.mark.tier("ci")]
 
 
 def assert_stopped(process, output_dir):
@@ -63,6 +63,6 @@ def test_a_signal_gives_up_an_evaluation_that_is_made_up_for_later(training_file
     ranks_of(process)[1].send_signal(signal.SIGUSR1)
     assert_stopped(process, tmp_path)
     assert (status(tmp_path)["step"], eval_log(tmp_path)) == (1, [])
-    result = run_command("pretrain", ranks=2, **run_flags, eval_input_file=held_out)
+    result = run_command("pretrain", **run_flags, eval_input_file=held_out)
     assert result.returncode == 0, result.stderr
     assert [record["step"] for record in eval_log(tmp_path)] == [1, 2]

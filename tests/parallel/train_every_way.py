@@ -63,8 +63,6 @@ def train(accumulation_steps=1, xla=False):
 
 def graph_facts(step, batch):
     """How many allreduces the graph of a step has, and which functions of it XLA compiles."""
-    import tensorflow as tf
-
     function, arguments = step.step_function(batch)
     graph = function.get_concrete_function(*arguments).graph.as_graph_def()
     functions = {function.signature.name: function for function in graph.library.function}
@@ -83,7 +81,6 @@ def clipping():
     import tensorflow as tf
 
     from albert_hvd.training.optimizer import OPTIMIZERS, average_over_ranks
-    from albert_hvd.training.step import SummedGradients
 
     variable = tf.Variable([[1.0, 1.0]])
     optimizer = distributed.distributed_optimizer(OPTIMIZERS["adamw"](0.1, num_train_steps=10, clip_norm=1.0))

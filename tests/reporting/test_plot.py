@@ -3,14 +3,13 @@
 import os
 import re
 import struct
-import subprocess
 
 import pytest
 
 from albert_hvd.errors import InputError
 from albert_hvd.reporting.drawing import THEME
 from albert_hvd.reporting.report import report_runs
-from conftest import command_environment, command_words, own_lines
+from conftest import own_lines, run_command
 from html_documents import HOSTILE, Document, requests_of
 from synthetic_run import FLAGS, held_out_record, record, write_run
 
@@ -42,8 +41,7 @@ def test_the_command_writes_pictures_and_the_page(tmp_path):
 
 def run_plot(*arguments, cwd):
     """`bin/plot` with arguments that are no flags."""
-    return subprocess.run([*command_words("plot"), *arguments], cwd=cwd, env=command_environment(),
-                          stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120)
+    return run_command("plot", words=arguments, cwd=cwd)
 
 
 @pytest.mark.parametrize("prepare, arguments, message", [

@@ -7,7 +7,8 @@ import pytest
 
 from albert_hvd.errors import InputError
 from albert_hvd.runtime import devices
-from albert_hvd.runtime.devices import check_not_shared, free_gpu_memory, gpu_identifier, gpus_of_rank
+from albert_hvd.runtime.devices import (check_not_shared, first_gpu_name, free_gpu_memory, gpu_identifier,
+                                        gpus_of_rank)
 
 GPUS = ["gpu0", "gpu1", "gpu2"]
 MPIRUN = {"OMPI_COMM_WORLD_LOCAL_RANK": "1"}
@@ -74,7 +75,7 @@ def driver(monkeypatch):
     nvml = types.SimpleNamespace(
         NVMLError=NVMLError, nvmlInit=lambda: None, nvmlShutdown=lambda: None,
         nvmlDeviceGetHandleByIndex=lambda number: number, nvmlDeviceGetHandleByUUID=by_uuid,
-        nvmlDeviceGetUUID=lambda handle: f"GPU-{handle}",
+        nvmlDeviceGetUUID=lambda handle: f"GPU-{handle}", nvmlDeviceGetName=lambda handle: f"card {handle}",
         nvmlDeviceGetMemoryInfo=lambda handle: types.SimpleNamespace(free=(handle + 1) * 2**30))
     monkeypatch.setitem(sys.modules, "pynvml", nvml)
     return nvml
@@ -89,12 +90,16 @@ def test_the_driver_is_asked_about_the_gpu_that_the_rank_has(driver, visible, nu
     assert free_gpu_memory(device, environment) == (None if expected is None else (expected + 1) * 2**30)
 
 
+def test_the_first_gpu_is_named(driver):
+    assert [first_gpu_name({}), first_gpu_name({"CUDA_VISIBLE_DEVICES": "2,1"})] == ["card 0", "card 2"]
+
+
 def test_without_a_driver_nothing_is_known(driver, monkeypatch):
     device = types.SimpleNamespace(name="/physical_device:GPU:0")
     driver.nvmlInit = lambda: (_ for _ in ()).throw(driver.NVMLError("no driver"))
     assert gpu_identifier(device) is None
     monkeypatch.setitem(sys.modules, "pynvml", None)
-    assert free_gpu_memory(device) is None
+    assert free_gpu_memory(device) is first_gpu_name() is None
 
 
 def test_ranks_share_the_cores(monkeypatch):

@@ -1,9 +1,11 @@
-"""What an import of TensorFlow leaves out can still be had, by Keras as well as by us."""
+"""What an import of TensorFlow leaves out can still be had, by Keras as well as by us; and it says nothing."""
 
+import os
 import subprocess
 import sys
 
-from conftest import ROOT
+import pytest
+from conftest import ROOT, command_environment, command_words
 
 PROGRAM = """
 import sys
@@ -12,9 +14,9 @@ tensorflow_import.install()
 tensorflow_import.install()
 import horovod.tensorflow, tensorflow as tf
 print("hidden", sorted(set(tensorflow_import.HIDDEN) & set(sys.modules)), "scipy.stats" in sys.modules)
-print("finders", sum(isinstance(finder, tensorflow_import._KerasFinder) for finder in sys.meta_path))
+print("finders", sum(isinstance(finder, tensorflow_import._FirstImport) for finder in sys.meta_path))
 tensorflow_import.install()
-print("again", sum(isinstance(finder, tensorflow_import._KerasFinder) for finder in sys.meta_path))
+print("again", sum(isinstance(finder, tensorflow_import._FirstImport) for finder in sys.meta_path))
 import matplotlib.pyplot, sklearn.linear_model
 print("keras", float(tf.keras.losses.MeanSquaredError()([1.0], [3.0])))
 """
@@ -23,6 +25,7 @@ print("keras", float(tf.keras.losses.MeanSquaredError()([1.0], [3.0])))
 def test_tensorflow_without_what_keras_imports_besides():
     outcome = subprocess.run([sys.executable, "-c", PROGRAM], cwd=ROOT, capture_output=True, text=True, timeout=300)
     assert outcome.stdout.splitlines() == ["hidden [] False", "finders 0", "again 0", "keras 4.0"], outcome.stderr
+    assert outcome.stderr == ""
 
 
 def test_without_keras_nothing_changes(tmp_path):
@@ -31,3 +34,55 @@ def test_without_keras_nothing_changes(tmp_path):
                "try:\n    import keras\nexcept ModuleNotFoundError as error:\n    print(error)")
     outcome = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert outcome.stdout == "No module named 'keras'\n", outcome.stderr
+
+
+NOISY = r"""
+import os, sys
+os.write(2, b"W0000 00:00:1.2 3 a.cc:4] a warning\n")
+os.write(2, b"WARNING: All log messages before absl::InitializeLog() is called are written to STDERR\n")
+os.write(2, b"I0000 00:00:1795700516.149964   31516 port.cc:153] oneDNN custom operations are on.\n")
+print("Python's own", file=sys.stderr)
+os.write(2, b"I think this is no log line\n")
+if "die" in sys.argv:
+    os.abort()
+"""
+
+IMPORTS_NOISY = """
+import sys
+from albert_hvd.runtime import tensorflow_import
+sys.path.insert(0, sys.argv[1])
+sys.meta_path.insert(0, tensorflow_import._FirstImport("noisy", tensorflow_import.without_start_up_lines))
+import noisy
+print("afterwards", file=sys.stderr)
+"""
+
+
+@pytest.mark.parametrize("level, die", [(None, False), (None, True), ("2", False), ("0", False)])
+def test_information_is_left_out_of_standard_error_and_nothing_else(tmp_path, level, die):
+    (tmp_path / "noisy.py").write_text(NOISY)
+    environment = {key: value for key, value in os.environ.items() if key != "TF_CPP_MIN_LOG_LEVEL"}
+    outcome = subprocess.run([sys.executable, "-c", IMPORTS_NOISY, tmp_path, *["die"] * die], cwd=ROOT, text=True,
+                             capture_output=True, timeout=60,
+                             env={**environment, **({"TF_CPP_MIN_LOG_LEVEL": level} if level else {})})
+    lines = outcome.stderr.splitlines()
+    assert ("oneDNN" in outcome.stderr) == ("InitializeLog" in outcome.stderr) == (level == "0")
+    assert lines[0] == "W0000 00:00:1.2 3 a.cc:4] a warning"
+    assert {"Python's own", "I think this is no log line"} <= set(lines)
+    assert (outcome.returncode, "afterwards" in lines) == ((-6, False) if die else (0, True))
+
+
+def test_without_standard_error_it_can_be_imported_too(tmp_path):
+    (tmp_path / "noisy.py").write_text("print('imported')")
+    outcome = subprocess.run(["bash", "-c", 'exec "$@" 2>&-', "bash", sys.executable, "-c", IMPORTS_NOISY, tmp_path],
+                             cwd=ROOT, stdout=subprocess.PIPE, text=True, timeout=60)
+    assert outcome.stdout == "imported\nafterwards\n"  # without it, print takes standard output
+
+
+def test_an_error_line_is_all_that_a_command_says(tmp_path):
+    environment = command_environment()
+    del environment["TF_CPP_MIN_LOG_LEVEL"]  # as users have it
+    # TensorFlow is imported before this file is looked for.
+    outcome = subprocess.run(command_words("fill_mask", model=tmp_path / "nowhere") + ["ibu <mask>"], env=environment,
+                             capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=300)
+    assert outcome.returncode == 2
+    assert outcome.stderr.startswith("fill_mask: --model=") and outcome.stderr.count("\n") == 1, outcome.stderr

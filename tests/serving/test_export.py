@@ -163,6 +163,11 @@ def test_the_command(albert_run, tmp_path):
     assert result.returncode == 2 and str(path) in line and "Traceback" not in result.stderr
 
 
+def test_the_command_shows_nothing_of_tensorflow(albert_run, tmp_path):
+    result = run_command("export", format="saved_model", model=albert_run, output_dir=tmp_path / "out")
+    assert (result.returncode, result.stdout, result.stderr) == (0, f"{tmp_path / 'out'}\n", "")
+
+
 def test_a_config_may_be_named(albert_run, tmp_path):
     folder = pathlib.Path(export("tf1", albert_run, str(tmp_path / "tf1")))
     config = folder.joinpath("config.json").rename(tmp_path / "sizes.json")

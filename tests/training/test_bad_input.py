@@ -1,4 +1,4 @@
-"""What `bin/pretrain` refuses before it makes a model: one line with the flag or file and the mend.
+"""What `bin/pretrain` refuses before it makes a model: one line with the flag or file and the fix.
 
 Exit codes and the silence of the other ranks are tests/parallel's; here every case is looked at.
 """

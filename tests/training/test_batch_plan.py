@@ -61,3 +61,13 @@ def test_smaller_micro_batches_go_down_to_one_row():
         assert plan.micro_batch_size * plan.accumulation_steps * plan.size == 36
         plan = smaller_micro_batches(plan)
     assert sizes == [12, 6, 4, 3, 2, 1]
+
+
+# What was measured on a GPU: the difference of peak memory between two numbers of rows (docs/benchmarks.md), in MiB.
+@pytest.mark.parametrize("config, positions, predictions, attention, measured", [
+    (AlbertConfig(vocab_size=32000), 512, 51, "cudnn", 154), (AlbertConfig(vocab_size=32000), 512, 51, "plain", 370),
+    (AlbertConfig(vocab_size=32000), 128, 12, "cudnn", 38.4), (AlbertConfig(vocab_size=32000), 128, 12, "plain", 51.8)])
+def test_the_estimate_for_gpus_is_near_what_was_measured(config, positions, predictions, attention, measured):
+    estimate = activation_bytes_per_row(config, positions, "bfloat16", xla=True, attention=attention,
+                                        max_predictions_per_seq=predictions)
+    assert estimate / 2**20 == pytest.approx(measured, rel=0.15)

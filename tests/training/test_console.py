@@ -1,29 +1,11 @@
 """What training shows: a bar on a terminal, plain lines anywhere else."""
 
 import contextlib
-import fcntl
-import os
-import pty
-import struct
-import termios
 
 from albert_hvd.training import console
 from albert_hvd.training.console import TrainLog
 from synthetic_run import record
-
-
-def shown_on_a_terminal(action):
-    """What `action` wrote to stderr while that was a terminal of 120 columns: text."""
-    reader, writer = pty.openpty()
-    fcntl.ioctl(writer, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 0, 0))
-    with os.fdopen(writer, "w", encoding="utf-8") as terminal, contextlib.redirect_stderr(terminal):
-        action()
-    # Only the end of the terminal says that all of it has come: the kernel hands it on in its own time.
-    parts = []
-    with os.fdopen(reader, "rb", buffering=0) as terminal, contextlib.suppress(OSError):
-        while part := terminal.read(1 << 16):
-            parts.append(part)
-    return b"".join(parts).decode("utf-8")
+from terminals import shown_on_a_terminal
 
 
 def show(folder):
@@ -36,7 +18,11 @@ def show(folder):
 
 
 def test_a_terminal_gets_a_bar(tmp_path, capsys):
-    shown = shown_on_a_terminal(lambda: show(tmp_path))
+    def show_with_errors_on(terminal):
+        with contextlib.redirect_stderr(terminal):
+            show(tmp_path)
+
+    shown = shown_on_a_terminal(show_with_errors_on)
     last = [part for part in shown.splitlines() if part.strip()][-1]
     assert " 25%|" in last and "| 2/8 [" in last and "loss 4.250 mlm acc 0.020 154 real tok/s" in last
     assert "eval at step 2: loss 4.5000" in capsys.readouterr().out

@@ -27,6 +27,11 @@ def test_the_batch_arithmetic(tiny_config):
     assert lines["device"] == "3 ranks on CPU, float32"
 
 
+def test_the_optimizer_warms_up_over_six_per_cent_unless_told_otherwise(tiny_config):
+    assert table(tiny_config)["optimizer"] == "adamw, learning rate 0.001, warmup 60 of 1000 steps"
+    assert table(tiny_config, num_warmup_steps=0)["optimizer"].endswith("warmup 0 of 1000 steps")
+
+
 @pytest.mark.parametrize("steps, rows, tokens", [
     (1, 1, "16 tokens"), (100, 1, "1.6 k tokens"), (1000, 100, "1.6 M tokens"), (10**6, 120, "1.92 G tokens")])
 def test_the_tokens_of_a_run_have_a_fitting_unit(tiny_config, steps, rows, tokens):

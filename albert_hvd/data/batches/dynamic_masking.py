@@ -1,4 +1,4 @@
-"""Masks that are drawn anew in each epoch."""
+"""Masks that are drawn again in each epoch."""
 
 import numpy as np
 
@@ -6,7 +6,7 @@ from albert_hvd.data.records.masking import draw_bits, mask_batch, unmask
 
 
 class DynamicMasking:
-    """The `transform` that draws each record's masks anew in each epoch.
+    """The `transform` that draws each record's masks again in each epoch.
 
     A mask depends on the seed, the epoch and the record's number alone: not on the batch, nor on the
     number of ranks.

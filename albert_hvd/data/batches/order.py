@@ -1,4 +1,4 @@
-"""The order in which training reads its records: drawn anew for each epoch, found again by arithmetic."""
+"""The order in which training reads its records: drawn for each epoch, found again by arithmetic."""
 
 import numpy as np
 

@@ -3,7 +3,7 @@
 The work is laid out once (blocks of text, buckets, shards) from the input and the options, then done by
 one process, by `num_workers` processes or by the ranks of an MPI job, with the same bytes as result
 (see build_stages.py). What is finished stays in a scratch folder beside the output, so that the same
-command goes on where it was interrupted; it is deleted when all is done.
+command continues where it was interrupted; it is deleted when all is done.
 """
 
 import collections

@@ -1,7 +1,7 @@
 """Reading pre-training records by number, in any order, with every checksum verified.
 
-`RecordDataset` needs no TensorFlow: a training batch is a handful of reads at known offsets (see
-tfrecord.py) and one vectorised decoding pass (see example.py).
+A training batch is a handful of reads at known offsets (see tfrecord.py) and one decoding pass of
+TensorFlow's (see example.py).
 """
 
 import bisect

@@ -1,9 +1,8 @@
-"""`tf.train.Example` messages of the pre-training schema, to and from NumPy arrays, without TensorFlow.
+"""`tf.train.Example` messages of the pre-training schema, to and from NumPy arrays, a batch at once.
 
-The schema is the old project's (see `FIELDS`). Encoding and decoding work on a whole batch of records
-at once: one vectorised pass per field, and per record only the cutting and joining of bytes. The bytes
-are an ordinary serialized Example, its map entries sorted by name (`tf.io.parse_single_example` reads
-them; a reader of protobuf maps may not rely on their order, and neither does `decode_examples`).
+The schema is the old project's (see `FIELDS`). Encoding needs no TensorFlow: one vectorised pass per field,
+and per record only the joining of bytes. The bytes are an ordinary serialized Example, its map entries sorted
+by name. Decoding is TensorFlow's.
 """
 
 import functools
@@ -13,13 +12,10 @@ import numpy as np
 SEQUENCE_FIELDS = ("input_ids", "input_mask", "segment_ids")  # (max_seq_length,)
 PREDICTION_FIELDS = ("masked_lm_positions", "masked_lm_ids", "masked_lm_weights")  # (max_predictions,)
 LABEL_FIELD = "next_sentence_labels"  # (1,)
+_FLOAT_FIELD = "masked_lm_weights"  # the others are integers
 FIELDS = tuple(sorted((*SEQUENCE_FIELDS, *PREDICTION_FIELDS, LABEL_FIELD)))
 
-FLOAT_LIST, INT64_LIST = 0x12, 0x1A  # the tags of a Feature's float_list and int64_list
-KEY, VALUE = 0x0A, 0x12  # the tags of a map entry
-_ONLY_FIELD, _ENTRY_FIELDS, _LISTS = b"\x0a", b"\x0a\x12", b"\x0a\x12\x1a"  # the tags that a message may have
-_MOST_VARINT_BYTES = 10  # of 64 bits
-_CUT_SHORT = "the record's message is cut short"
+_FLOAT_LIST, _INT64_LIST = 0x12, 0x1A  # the tags of a Feature's float_list and int64_list
 
 
 class FieldError(ValueError):
@@ -43,15 +39,15 @@ def encode_examples(batch, num_padding=0, pad_id=0):
     columns = []
     for field in FIELDS:
         values = np.asarray(batch[field])
-        if field == "masked_lm_weights":
-            columns.append(_fixed_rows(field, FLOAT_LIST, np.ascontiguousarray(values, "<f4").view(np.uint8)))
+        if field == _FLOAT_FIELD:
+            columns.append(_fixed_rows(field, _FLOAT_LIST, np.ascontiguousarray(values, "<f4").view(np.uint8)))
             continue
         tail = _varint(pad_id if field == "input_ids" else 0) * num_padding if field in SEQUENCE_FIELDS else b""
         if values.max(initial=0) < 128:
-            columns.append(_fixed_rows(field, INT64_LIST, values.astype(np.uint8), tail))
+            columns.append(_fixed_rows(field, _INT64_LIST, values.astype(np.uint8), tail))
         else:
             chunks = _varint_rows(values, tail)
-            columns += [[_field_head(field, INT64_LIST, len(chunk)) for chunk in chunks], chunks]
+            columns += [[_field_head(field, _INT64_LIST, len(chunk)) for chunk in chunks], chunks]
     examples = []
     for parts in zip(*columns):
         body = b"".join(parts)
@@ -109,111 +105,89 @@ def _varint(value):
 
 
 def decode_examples(records, max_seq_length, max_predictions_per_seq):
-    """Parse a batch of serialized Examples.
+    """Parse a batch of serialized Examples, of one record or more.
 
     Returns: dict of the seven fields: int64 arrays (N, length) and float32 `masked_lm_weights`.
     Raises: FieldError naming the first record that lacks a field or has another number of values.
     """
-    parsed = [_field_slices(record, index) for index, record in enumerate(records)]
-    batch = {}
-    for field in FIELDS:
-        length = (1 if field == LABEL_FIELD
-                  else max_seq_length if field in SEQUENCE_FIELDS else max_predictions_per_seq)
-        chunks = []
-        for index, slices in enumerate(parsed):
-            if field not in slices:
-                raise FieldError(index, field, 0, f"has no field {field}")
-            tag, chunk = slices[field]
-            if (tag == FLOAT_LIST) != (field == "masked_lm_weights"):
-                raise FieldError(index, field, 0, f"has a field {field} of another type")
-            chunks.append(chunk)
-        decode = _decode_floats if field == "masked_lm_weights" else _decode_varints
-        batch[field] = decode(chunks, length, field)
+    import tensorflow as tf  # whoever reads records has it; they are built without it
+
+    lengths = {**dict.fromkeys(SEQUENCE_FIELDS, max_seq_length),
+               **dict.fromkeys(PREDICTION_FIELDS, max_predictions_per_seq), LABEL_FIELD: 1}
+    try:
+        batch = _parse(records, lengths)
+    except (tf.errors.InvalidArgumentError, UnicodeDecodeError):  # its message quotes the record, which is no text
+        if len(records) > 1:
+            for index, record in enumerate(records):
+                try:
+                    decode_examples([record], max_seq_length, max_predictions_per_seq)
+                except FieldError as error:
+                    error.index = index
+                    raise
+        _check_fields(0, records[0], lengths)
+        raise FieldError(0, "", 0, "is not a tf.train.Example (the values of a field are not in one list)") from None
+    # TensorFlow stops at a field's last value and does not see what may follow it.
+    for index, (record, size) in enumerate(zip(records, _plain_sizes(batch), strict=True)):
+        if len(record) != size:
+            _check_fields(index, record, lengths)
     return batch
 
 
-def _decode_floats(chunks, length, field):
-    for index, chunk in enumerate(chunks):
-        if len(chunk) != 4 * length:
-            raise FieldError(index, field, len(chunk) // 4, f"has {len(chunk) // 4} values in {field}")
-    return np.frombuffer(b"".join(chunks), "<f4").reshape(len(chunks), length).astype(np.float32)
+def _parse(records, lengths):
+    """`tf.io.parse_example` without its preparations, which take longer than a small batch."""
+    import tensorflow as tf
+
+    names, defaults = _constants()
+    parsed = tf.raw_ops.ParseExampleV2(
+        serialized=tf.constant(records), names=names, sparse_keys=names, dense_keys=list(FIELDS), ragged_keys=names,
+        dense_defaults=defaults, num_sparse=0, sparse_types=[], ragged_value_types=[], ragged_split_types=[],
+        dense_shapes=[[lengths[field]] for field in FIELDS])
+    return {field: values.numpy() for field, values in zip(FIELDS, parsed.dense_values, strict=True)}
 
 
-def _decode_varints(chunks, length, field):
-    data = np.frombuffer(b"".join(chunks), np.uint8)
-    last = data < 128  # the last byte of each value
-    ends = np.flatnonzero(last)
-    bounds = np.cumsum([0, *map(len, chunks)])
-    counts = np.diff(np.searchsorted(ends, bounds))
-    wrong = np.flatnonzero(counts != length)
-    if wrong.size:
-        index = int(wrong[0])
-        raise FieldError(index, field, int(counts[index]), f"has {counts[index]} values in {field}")
-    if len(ends) == len(data):
-        return data.astype(np.int64).reshape(len(chunks), length)
-    starts = np.concatenate([[0], ends[:-1] + 1])
-    num_bytes = ends - starts + 1
-    broken = np.flatnonzero(~last[bounds[1:] - 1] | (num_bytes.reshape(-1, length).max(axis=1) > _MOST_VARINT_BYTES))
-    if broken.size:
-        raise FieldError(int(broken[0]), field, 0, f"has a broken value in {field}")
-    values = (data[starts] & 127).astype(np.int64)
-    for k in range(1, int(num_bytes.max())):
-        longer = np.flatnonzero(num_bytes > k)
-        values[longer] |= (data[starts[longer] + k].astype(np.int64) & 127) << (7 * k)
-    return values.reshape(len(chunks), length)
+@functools.cache
+def _constants():
+    """No name at all, and for each field that it has no default."""
+    import tensorflow as tf
+
+    with tf.device("CPU"):  # where they are wanted, GPU or not
+        return tf.constant([], tf.string), [tf.zeros([0], tf.float32 if field == _FLOAT_FIELD else tf.int64)
+                                            for field in FIELDS]
 
 
-def _field_slices(record, index):
-    """Where the packed values of each feature lie in one Example: {name: (list tag, bytes)}."""
-    slices = {}
+def _plain_sizes(batch):
+    """How many bytes the Example of each row has when nothing else is in it: list of N.
+
+    Of integers that `encode_examples` does not write, it is too low.
+    """
+    bodies = 0
+    for field, values in batch.items():
+        size, tag = values.shape[1], _INT64_LIST
+        if field == _FLOAT_FIELD:
+            size, tag = 4 * size, _FLOAT_LIST
+        elif values.max(initial=0) >= 1 << 7:
+            sizes = size + sum(np.count_nonzero(values >= 1 << bits, axis=1) for bits in (7, 14))
+            bodies += np.array([size + len(_field_head(field, tag, size)) for size in sizes.tolist()])
+            continue
+        bodies += size + len(_field_head(field, tag, size))
+    return [1 + len(_varint(size)) + size for size in np.broadcast_to(bodies, len(values)).tolist()]
+
+
+def _check_fields(index, record, lengths):
+    """Raise the FieldError of a record that does not fit the schema as protobuf, which takes longer, reads it."""
+    from google.protobuf.message import DecodeError
+    from tensorflow.train import Example
+
     try:
-        for _, features in _messages(record, 0, len(record), _ONLY_FIELD):
-            for _, entry in _messages(record, *features, _ONLY_FIELD):
-                parts = _once(_messages(record, *entry, _ENTRY_FIELDS))
-                name = record[slice(*parts.get(KEY, (0, 0)))].decode("utf-8")
-                if VALUE in parts:
-                    slices[name] = _packed_values(record, *parts[VALUE])
-    except IndexError:
-        raise FieldError(index, "", 0, f"is not a tf.train.Example ({_CUT_SHORT})") from None
-    except ValueError as error:
-        raise FieldError(index, "", 0, f"is not a tf.train.Example ({error})") from None
-    return slices
-
-
-def _once(fields):
-    """A dict of (tag, place) pairs; ValueError when a tag comes twice, which protobuf would merge."""
-    fields = list(fields)
-    places = dict(fields)
-    if len(places) < len(fields):
-        raise ValueError("a field comes twice")
-    return places
-
-
-def _packed_values(record, start, end):
-    """(list tag, bytes) of a Feature."""
-    for tag, place in _once(_messages(record, start, end, _LISTS)).items():
-        for values in _once(_messages(record, *place, _ONLY_FIELD)).values():
-            return tag, record[slice(*values)]
-        return tag, b""
-    return INT64_LIST, b""
-
-
-def _messages(record, start, end, tags):
-    """Yield (tag, (start, end)) of the length-delimited fields of record[start:end], which has no others."""
-    while start < end:
-        tag = record[start]
-        if tag not in tags:
-            raise ValueError(f"unexpected field tag {tag}")
-        size, shift, start = 0, 0, start + 1
-        while True:
-            byte = record[start]
-            size |= (byte & 127) << shift
-            shift, start = shift + 7, start + 1
-            if byte < 128:
-                break
-            if shift == 7 * _MOST_VARINT_BYTES:
-                raise ValueError(f"a length of more than {_MOST_VARINT_BYTES} bytes")
-        if start + size > end:
-            raise ValueError(_CUT_SHORT)
-        yield tag, (start, start + size)
-        start += size
+        features = Example.FromString(record).features.feature
+    except DecodeError:
+        raise FieldError(index, "", 0, "is not a tf.train.Example") from None
+    for field in FIELDS:
+        if field not in features:
+            raise FieldError(index, field, 0, f"has no field {field}")
+        kind = features[field].WhichOneof("kind")
+        if kind not in (None, "float_list" if field == _FLOAT_FIELD else "int64_list"):
+            raise FieldError(index, field, 0, f"has a field {field} of another type")
+        found = len(getattr(features[field], kind).value) if kind else 0
+        if found != lengths[field]:
+            raise FieldError(index, field, found, f"has {found} values in {field}")

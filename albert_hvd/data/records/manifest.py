@@ -25,7 +25,7 @@ def read_manifest(folder):
         for part in ("shards", "builds"):
             entries = manifest.get(part, {})
             if not isinstance(entries, dict) or not all(isinstance(entry, dict) for entry in entries.values()):
-                raise ValueError(f"its {part!r} are no object of objects")
+                raise ValueError(f"its {part!r} are not an object of objects")
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, RecursionError) as error:

@@ -45,7 +45,7 @@ def frame(data):
 
 
 def index_path(path):
-    """Where the index of a shard lies."""
+    """The path of a shard's index."""
     folder, name = os.path.split(path)
     return os.path.join(folder, f".{name}.index")
 

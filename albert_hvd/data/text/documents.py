@@ -131,7 +131,7 @@ def _read_table(file, path, text_field):
 def _table_lines(file, path):
     while line := file.readline(MAX_VALUE_CHARACTERS):
         if len(line) == MAX_VALUE_CHARACTERS:
-            raise InputError(f"--input_file={path}: a line of {len(line)} or more characters; mend the file")
+            raise InputError(f"--input_file={path}: a line of {len(line)} or more characters; fix the file")
         yield line.replace("\0", " ")
 
 
@@ -185,7 +185,7 @@ def _json_values(file, path):
             # Only what is cut off can become valid; a number of thousands of digits, or hundreds of brackets, cannot.
             if ended or not isinstance(error, json.JSONDecodeError):
                 raise InputError(f"--input_file={path}: not valid JSON near {buffer[place:place + 40]!r} "
-                                 f"({getattr(error, 'msg', error)}); mend the file") from None
+                                 f"({getattr(error, 'msg', error)}); fix the file") from None
             end = None
         # A number at the end of the buffer may go on in the next part of the file.
         if end is not None and (end < len(buffer) or ended):
@@ -194,7 +194,7 @@ def _json_values(file, path):
             continue
         if ended:
             if in_array:
-                raise InputError(f"--input_file={path}: the JSON array is cut short; mend the file")
+                raise InputError(f"--input_file={path}: the JSON array is cut short; fix the file")
             return
         if len(buffer) - place > MAX_VALUE_CHARACTERS:
             raise InputError(f"--input_file={path}: a JSON value of more than {MAX_VALUE_CHARACTERS} characters; make "

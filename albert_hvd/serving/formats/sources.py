@@ -1,4 +1,4 @@
-"""Any model that this program can read, recognised by what lies in its folder.
+"""Any model that this program can read, recognised by what is in its folder.
 
 Three kinds: a run of this program or one of its checkpoints, a TensorFlow 1 checkpoint of
 google-research/albert or of the old project, and a Hugging Face ALBERT. Whatever the kind, names and
@@ -164,7 +164,7 @@ def warn_of_other_architecture(source, config_path):
     if source.kind == "tf1" and named != architecture:
         # Its name alone: what lies in an archive is read from a folder that goes away.
         sys.stderr.write(f"warning: {os.path.basename(config_path)}: architecture = {named!r}, but the checkpoint's "
-                         f"variables are those of {architecture!r}, which is what they are read as; mend the file or "
+                         f"variables are those of {architecture!r}, and are read as that; fix the file or "
                          f"leave the key out\n")
 
 

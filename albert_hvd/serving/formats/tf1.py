@@ -96,7 +96,7 @@ def stored_shapes(prefix):
     declared = sum(math.prod(shape) * dtypes[name].size for name, shape in shapes.items())
     present = sum(os.path.getsize(path) for path in glob.glob(f"{glob.escape(prefix)}.data-*"))
     if declared > present:
-        raise InputError(f"{prefix}: its index tells of {declared} bytes, its data files hold {present}; "
+        raise InputError(f"{prefix}: its index names {declared} bytes, its data files hold {present}; "
                          f"copy or download the checkpoint again")
     return {name: tuple(shape) for name, shape in shapes.items()}
 
@@ -104,7 +104,7 @@ def stored_shapes(prefix):
 def check_fit(prefix, stored, shapes, architecture):
     """Compare the variables of a checkpoint with those of a model.
 
-    Slots of an optimizer, the step counter and the heads of other tasks are passed over.
+    Slots of an optimizer, the step counter and the heads of other tasks are skipped.
 
     Args:
       prefix: the checkpoint, for messages.

@@ -1,19 +1,22 @@
 """Records on disk: the old project's schema, TensorFlow's format, and clear words about damage."""
 
 import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from albert_hvd.data.records import tfrecord
+from albert_hvd.data.records import example, tfrecord
 from albert_hvd.data.records.dataset import RecordDataset
-from albert_hvd.data.records.example import FIELDS, decode_examples, encode_examples
+from albert_hvd.data.records.example import FIELDS, FieldError, decode_examples, encode_examples
 from albert_hvd.data.records.manifest import read_manifest, write_manifest
 from albert_hvd.data.records.tfrecord import RecordWriter
 from albert_hvd.errors import InputError
 from albert_hvd.runtime.files import expand_input_files
+from conftest import ROOT
 
 SEQ, PREDICTIONS = 16, 4
 
@@ -65,6 +68,8 @@ def test_encoding_and_decoding_agree(num_rows, largest, padding, seed):
     batch = make_batch(num_rows, seed, largest)
     examples = encode_examples(batch, padding, pad_id=min(300, largest))
     decoded = decode_examples(examples, SEQ + padding, PREDICTIONS)
+    # Such records need no second look.
+    assert example._plain_sizes(decoded) == [len(serialized) for serialized in examples]
     for field in FIELDS:
         values = np.asarray(batch[field])
         assert (decoded[field][:, :values.shape[1]] == values).all()
@@ -82,12 +87,86 @@ def test_tensorflow_reads_what_we_write_and_we_read_what_it_writes(shard, tmp_pa
     theirs = str(tmp_path / "theirs.tfrecord")
     with tf.io.TFRecordWriter(theirs) as writer:
         for row in range(3):
-            features = {field: tf.train.Feature(
-                **{"float_list": tf.train.FloatList(value=batch[field][row])} if "weights" in field else
-                {"int64_list": tf.train.Int64List(value=batch[field][row])}) for field in FIELDS}
-            writer.write(tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString())
+            writer.write(make_example(batch, row).SerializeToString())
     read = open_dataset([path, theirs]).read(np.array([20, 21, 22]))
     assert all((read[field] == batch[field][:3]).all() for field in FIELDS)
+
+
+def make_example(batch, row, **changes):
+    """A `tf.train.Example` of one row; a change gives a field another `tf.train.Feature`, or None to leave it out."""
+    import tensorflow as tf
+
+    features = {field: tf.train.Feature(
+        **{"float_list": tf.train.FloatList(value=batch[field][row])} if "weights" in field else
+        {"int64_list": tf.train.Int64List(value=batch[field][row])}) for field in FIELDS}
+    return tf.train.Example(features=tf.train.Features(feature={
+        name: feature for name, feature in {**features, **changes}.items() if feature is not None}))
+
+
+def with_feature(field, feature):
+    """A serialized Example one of whose fields is made of these bytes."""
+    entry = b"\x0a" + bytes([len(field)]) + field.encode() + b"\x12" + bytes([len(feature)]) + feature
+    others = make_example(make_batch(1), 0, **{field: None}).features.SerializeToString()
+    body = others + b"\x0a" + bytes([len(entry)]) + entry
+    return b"\x0a" + bytes([len(body) & 127 | 128, len(body) >> 7]) + body
+
+
+def test_a_foreign_record_is_refused_for_what_is_wrong_with_it():
+    import tensorflow as tf
+
+    batch = make_batch(3)
+    numbers, text = tf.train.Int64List(value=[1, 2, 3]), tf.train.BytesList(value=[b"\xec"] * SEQ)
+    for changes, (field, found, message) in (
+            ({"segment_ids": None}, ("segment_ids", 0, "has no field segment_ids")),
+            ({"segment_ids": tf.train.Feature()}, ("segment_ids", 0, "has 0 values in segment_ids")),
+            ({"masked_lm_ids": tf.train.Feature(int64_list=numbers)},
+             ("masked_lm_ids", 3, "has 3 values in masked_lm_ids")),
+            ({"input_ids": tf.train.Feature(bytes_list=text)},
+             ("input_ids", 0, "has a field input_ids of another type")),
+            ({"masked_lm_weights": tf.train.Feature(int64_list=tf.train.Int64List(value=[1] * PREDICTIONS))},
+             ("masked_lm_weights", 0, "has a field masked_lm_weights of another type"))):
+        records = [make_example(batch, row, **(changes if row == 1 else {})).SerializeToString() for row in range(3)]
+        with pytest.raises(FieldError) as error:
+            decode_examples(records, SEQ, PREDICTIONS)
+        assert (error.value.index, error.value.field, error.value.found, str(error.value)) == (1, field, found, message)
+
+
+def test_a_foreign_record_with_more_in_it_is_read():
+    import tensorflow as tf
+
+    batch = make_batch(2)
+    more = {"id": tf.train.Feature(bytes_list=tf.train.BytesList(value=[b"a"]))}
+    records = [make_example(batch, row, **more).SerializeToString() for row in range(2)]
+    decoded = decode_examples(records, SEQ, PREDICTIONS)
+    assert list(decoded) == sorted(FIELDS) and all((decoded[field] == batch[field]).all() for field in FIELDS)
+
+
+def test_values_after_the_last_one_are_noticed():
+    more = b"\x1a\x06\x0a\x01\x01\x0a\x01\x01"  # a second list, which TensorFlow's parser does not look at
+    records = encode_examples(make_batch(2))
+    records[1] = with_feature("next_sentence_labels", more)
+    with pytest.raises(FieldError, match="has 2 values in next_sentence_labels") as error:
+        decode_examples(records, SEQ, PREDICTIONS)
+    assert error.value.index == 1
+
+
+def test_values_in_two_lists_are_refused():
+    """Protobuf would put them together, TensorFlow's parser does not."""
+    first, second = (make_example(make_batch(1), 0, **dict.fromkeys(set(FIELDS) - {"segment_ids"})) for _ in range(2))
+    for part, half in ((first, slice(0, SEQ // 2)), (second, slice(SEQ // 2, SEQ))):
+        values = part.features.feature["segment_ids"].int64_list.value
+        values[:] = values[half]
+    feature = b"".join(part.features.feature["segment_ids"].SerializeToString() for part in (first, second))
+    records = [*encode_examples(make_batch(1)), with_feature("segment_ids", feature)]
+    with pytest.raises(FieldError, match="values of a field are not in one list") as error:
+        decode_examples(records, SEQ, PREDICTIONS)
+    assert error.value.index == 1
+
+
+def test_encoding_needs_no_tensorflow():
+    code = "import sys; sys.modules['tensorflow'] = None\nfrom albert_hvd.data.records.example import *\n" \
+           "import numpy as np\nprint(len(encode_examples({field: np.zeros((2, 3), int) for field in FIELDS})))"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True).stdout == "2\n"
 
 
 def test_a_file_of_the_old_script_reads_unchanged(fixtures):

@@ -76,7 +76,7 @@ def test_refusals_leave_nothing_behind(vocabulary, tmp_path):
     for path, size, output, message in (
             (vocabulary, 110, "full", "--output_dir=.*full: cannot write it"),
             (vocabulary, 111, "out", "110 pieces, the model has 111"),
-            (tmp_path / "bpe.model", 110, "out", "is no unigram model"),
+            (tmp_path / "bpe.model", 110, "out", "is not a unigram model"),
             (tmp_path / "half.model", 110, "out", "'½' is one that normalisation replaces")):
         before = sorted(tmp_path.iterdir())
         with pytest.raises(InputError, match=message):

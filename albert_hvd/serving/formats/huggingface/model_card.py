@@ -1,7 +1,7 @@
 """The model card of an exported model: a README.md from what the run itself wrote down.
 
 Everything in it comes from files: flags.json, train_log.jsonl and eval_results.json of the run, and the
-manifest.json beside its records. What they do not tell is left out or said to be unknown.
+manifest.json beside its records. What they do not say is left out or given as unknown.
 """
 
 import glob

@@ -66,7 +66,7 @@ def config_from_huggingface(values, source):
 
     Raises:
       InputError: another model type, or a setting that our model does not compute; names the key,
-        its value and the mend.
+        its value and the fix.
     """
     if not isinstance(values, dict):
         raise InputError(f"{source}: a JSON object is wanted, found {type(values).__name__}")

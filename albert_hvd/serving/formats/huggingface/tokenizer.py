@@ -37,7 +37,7 @@ def read_sentencepiece_model(path):
     trainer, normalizer = model.trainer_spec, model.normalizer_spec
     kinds = {piece.type for piece in model.pieces}
     for problem, found in (
-            ("is no unigram model", trainer.model_type != _UNIGRAM),
+            ("is not a unigram model", trainer.model_type != _UNIGRAM),
             ("falls back to bytes", trainer.byte_fallback),
             ("marks blanks behind words", trainer.treat_whitespace_as_suffix),
             ("keeps runs of blanks", not normalizer.remove_extra_whitespaces),

@@ -1,0 +1,141 @@
+"""The tasks, by name in `TASKS`. A further task is one more class here; everything else in fine-tuning asks it."""
+
+import abc
+
+from albert_hvd.errors import InputError
+from albert_hvd.finetuning.encoding import encode_sentences, encode_texts
+from albert_hvd.finetuning.labelled_data import read_sentences, read_texts
+
+POOLINGS = ("first", "mean")
+LAYERS = ("last", "sum")
+
+
+class Task(abc.ABC):
+    """One task with its labels.
+
+    A task says how its examples are read, how they become rows for the model, which heads there are, by
+    which metric a model is selected, and how a prediction is written.
+
+    Args:
+      labels: the names of the L labels, in the order of the head's outputs.
+      head: one of `heads`.
+      max_seq_length: most pieces of a row, <cls> and <sep> included.
+      long_texts: what becomes of longer ones, one of `encoding.LONG_TEXTS`; None: the task's own default.
+      pooling: what a slot is read from: "first", <cls> or the word's first piece, or "mean", all pieces; None: the
+        task's own default.
+      layers: "last", or "sum" of all and of the embeddings, with trained weights.
+
+    Raises:
+      InputError: fewer than two labels, a label twice, or a head, pooling or choice of layers that there is not.
+    """
+
+    name = None
+    kind = None  # "classification" or "tagging"
+    heads = ("linear",)
+    select_by = "accuracy"  # "accuracy" or "macro_f1"
+    uses_pooler = False  # True: each row has one slot, and "first" reads it through the pooler
+    default_long_texts = "truncate"
+    default_pooling = "first"
+
+    def __init__(self, labels, head="linear", max_seq_length=128, long_texts=None, pooling=None, layers="last"):
+        pooling = pooling or self.default_pooling
+        for flag, value, values in (("head", head, self.heads), ("pooling", pooling, POOLINGS),
+                                    ("layers", layers, LAYERS)):
+            if value not in values:
+                raise InputError(f"--{flag}={value}: --task={self.name} has none such; give {' or '.join(values)}")
+        if len(labels) < 2 or len(set(labels)) < len(labels):
+            raise InputError(f"--labels_file: the labels are {', '.join(labels) or 'none'}; two or more different "
+                             f"ones are needed")
+        self.labels, self.head, self.pooling, self.layers = tuple(labels), head, pooling, layers
+        self.max_seq_length, self.long_texts = max_seq_length, long_texts or self.default_long_texts
+
+    @staticmethod
+    @abc.abstractmethod
+    def read_examples(path, flag):
+        """The `labelled_data.Example`s of a file; InputError, naming `flag` or file and line."""
+
+    @abc.abstractmethod
+    def encode(self, inputs, tokenizer):
+        """`encoding.Rows` of the `inputs` of examples, a list."""
+
+    @abc.abstractmethod
+    def record(self, inputs, labels, probabilities, gold=None):
+        """A prediction as a JSON-able dict.
+
+        Args:
+          inputs: those of one example.
+          labels: the predicted label of each of its slots; None where the slot was cut off.
+          probabilities: float32 (slots, L), or None when the head gives none.
+          gold: the true labels, when they are known.
+        """
+
+
+class Classification(Task):
+    """A label for each text, read at <cls> through the pooler, or from the mean over its positions."""
+
+    name = kind = "classification"
+    select_by = "macro_f1"
+    uses_pooler = True
+    read_examples = staticmethod(read_texts)
+
+    def encode(self, inputs, tokenizer):
+        return encode_texts(inputs, tokenizer, self.max_seq_length, self.long_texts)
+
+    def record(self, inputs, labels, probabilities, gold=None):
+        """{"text", "label", "gold" when known, "probabilities": {label: p}}."""
+        record = {"text": inputs, "label": labels[0]}
+        if gold is not None:
+            record["gold"] = gold[0]
+        if probabilities is not None:
+            record["probabilities"] = {label: round(float(p), 6)
+                                       for label, p in zip(self.labels, probabilities[0], strict=True)}
+        return record
+
+
+class Tagging(Task):
+    """A tag for each word, read from the mean over its pieces or at its first piece."""
+
+    name = kind = "tagging"
+    heads = ("linear", "crf")
+    default_long_texts = "window"  # a word that is cut off gets no tag
+    default_pooling = "mean"  # a word's ending, in its last pieces, says much about its tag
+    read_examples = staticmethod(read_sentences)
+
+    def encode(self, inputs, tokenizer):
+        return encode_sentences(inputs, tokenizer, self.max_seq_length, self.long_texts)
+
+    def record(self, inputs, labels, probabilities, gold=None):
+        """{"words", "tags", "gold" when known}; probabilities are left out."""
+        record = {"words": list(inputs), "tags": list(labels)}
+        if gold is not None:
+            record["gold"] = list(gold)
+        return record
+
+
+class Emotion(Classification):
+    """The old project's emotion task: anger, fear, happy, love, sadness or surprise.
+
+    Labels are those of the training file, so that other sets of emotions do as well.
+    """
+
+    name = "emotion"
+
+
+class PartOfSpeech(Tagging):
+    """The old project's part-of-speech task, scored per word: padding and later pieces of a word do not count.
+
+    Tags are those of the training file, such as the 16 of Universal Dependencies.
+    """
+
+    name = "pos"
+
+
+TASKS = {task.name: task for task in (Classification, Emotion, PartOfSpeech, Tagging)}
+TASK_NAMES = list(TASKS)  # whether a name is one: what a damaged file has in its place may not be hashable
+
+
+def task_class(name, flag="--task"):
+    """The class of the task `name`; InputError for an unknown one."""
+    if name not in TASK_NAMES:
+        raise InputError(f"{flag}={name}: unknown; give one of {', '.join(TASK_NAMES)}")
+    return TASKS[name]
