@@ -19,7 +19,7 @@ from albert_hvd.errors import InputError
 from albert_hvd.model.config import AlbertConfig
 from albert_hvd.runtime import distributed
 from albert_hvd.training.batch_plan import plan_batch
-from albert_hvd.training.pretrain import PretrainingOptions
+from albert_hvd.training.options import PretrainingOptions
 from benchmarks.flag_checks import check_scratch_dir
 from benchmarks.random_rows import num_predictions, random_rows
 from benchmarks.report import Report
