@@ -12,7 +12,8 @@ _WARMUP_SHARE = 0.06
 class DeviceOptions:
     """What every kind of training and evaluation has."""
 
-    use_gpu: bool = option(None, "True: GPUs (a warning when there is none); False: the CPU; unset: GPUs when there are.")
+    use_gpu: bool = option(None,
+        "True: GPUs (a warning when there is none); False: the CPU; unset: GPUs when there are.")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
