@@ -5,6 +5,7 @@ import os
 
 from absl import flags
 
+import entry_point
 import option_flags
 from albert_hvd.errors import InputError
 from albert_hvd.options import option
@@ -26,17 +27,16 @@ def define():
     option_flags.define(PretrainingOptions, ValidationOptions, Parts, required=False)
 
 
-def values_or_sample(parsed, entry_point, held_out=False):
+def values_or_sample(held_out=False):
     """The flags' values; without --input_file those of the shipped sample, announced in one line.
 
     Args:
-      parsed: the parsed `flags.FLAGS`.
       held_out: whether the command reads the sample's held-out records.
 
     Raises:
       InputError: --input_file without --output_dir or --bert_config_file.
     """
-    values = parsed.flag_values_dict()
+    values = flags.FLAGS.flag_values_dict()
     if values["input_file"] is None:
         from albert_hvd.runtime import distributed
         from albert_hvd.sample import sample_run
@@ -48,7 +48,7 @@ def values_or_sample(parsed, entry_point, held_out=False):
         settings = distributed.on_rank_0(
             lambda: sample_run.settings(folder, os.path.join(entry_point.ROOT, "albert_config"), held_out), "sample")
         # What the user did give goes before the sample's settings.
-        values.update({name: value for name, value in settings.items() if not parsed[name].present})
+        values.update({name: value for name, value in settings.items() if not flags.FLAGS[name].present})
     for name in ("output_dir", "bert_config_file"):
         if not values[name]:
             raise InputError(f"--{name} is missing; it goes with --input_file")
