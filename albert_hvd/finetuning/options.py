@@ -45,8 +45,7 @@ class FineTuningOptions(TrainingOptions):
     train_batch_size: int = option(32, "Rows of an update, over all ranks.")
     eval_batch_size: int = option(64, "Rows of an evaluation batch, over all ranks.")
     optimizer: str = option("adamw", "The optimizer.", choices=["lamb", "adamw"])
-    learning_rate: float = option(1e-3,
-        "Peak learning rate; 1e-3 suits the tiny model, larger ones need a lower one.")
+    learning_rate: float = option(1e-3, "Peak learning rate; 1e-3 suits the tiny model, larger ones need a lower one.")
     warmup_proportion: float = option(0.1, "Share of the updates for linear warmup.", most=1.0)
     layer_decay: float = option(1.0,
         "Layer-wise learning rates: x this for the shared layer (all layers are one), x its square for the "

@@ -37,8 +37,7 @@ class RecordOptions(DeviceOptions):
         "checkpoint or a Hugging Face folder.")
     max_seq_length: int = option(512, "Positions of a row; as the records were made.", least=8)
     max_predictions_per_seq: int = option(51, "Prediction slots of a row; as the records were made.")
-    seed: int = option(12345, "Fixes the first weights, the order of the records and dropout.",
-                       least=0, most=2**31 - 1)
+    seed: int = option(12345, "Fixes the first weights, the order of the records and dropout.", least=0, most=2**31 - 1)
     skip_corrupt: bool = option(False, "Leave out damaged records with a warning; unset: they are an error.")
     eval_batch_size: int = option(60, "Rows of an evaluation batch, over all ranks.")
     max_eval_steps: int = option(0, "Evaluation batches at most; 0: the whole file.")
@@ -59,8 +58,7 @@ class PretrainingOptions(RecordOptions, TrainingOptions):
 
     tokenizer: str = option(None,
         "SentencePiece model of the records, copied to --output_dir; unset: the one that their manifest.json names.")
-    pack_sequences: bool = option(False,
-        "Several records in one row, each for itself; --train_batch_size counts rows.")
+    pack_sequences: bool = option(False, "Several records in one row, each for itself; --train_batch_size counts rows.")
     dynamic_masking: bool = option(False,
         "Draw each record's masks again in each epoch; unset: as bin/create_pretraining_data drew them.")
     masking: str = option("whole_word", "What --dynamic_masking masks together.",
@@ -93,8 +91,7 @@ class PretrainingOptions(RecordOptions, TrainingOptions):
     save_checkpoints_steps: int = option(1000, "Updates between checkpoints.")
     keep_checkpoints: int = option(5, "Newest checkpoints to keep; 0 keeps all.", least=0)
     log_every_steps: int = option(100, "Updates between log lines.")
-    max_bad_steps: int = option(10,
-        "Updates in a row with gradients that are not finite after which the run ends.")
+    max_bad_steps: int = option(10, "Updates in a row with gradients that are not finite after which the run ends.")
     stall_warn_sec: int = option(60,
         "Seconds without the end of a step after which ranks that do not answer are named.")
     stall_abort_sec: int = option(900,

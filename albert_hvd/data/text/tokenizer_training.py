@@ -96,7 +96,8 @@ def train_tokenizer(lines, model_prefix, control_symbols=CONTROL_SYMBOLS, user_d
             sentence_iterator=iter(counted), model_writer=model, vocab_size=options.vocab_size,
             model_type=options.model_type, character_coverage=options.character_coverage,
             control_symbols=list(control_symbols), user_defined_symbols=list(user_defined_symbols),
-            input_sentence_size=options.input_sentence_size, shuffle_input_sentence=True, max_sentence_length=MAX_SENTENCE_BYTES + 1, num_threads=16, minloglevel=2)
+            input_sentence_size=options.input_sentence_size, shuffle_input_sentence=True,
+            max_sentence_length=MAX_SENTENCE_BYTES + 1, num_threads=16, minloglevel=2)
     except (RuntimeError, OSError) as error:
         raise _training_error(str(error), counted, options.vocab_size) from error
     processor = sentencepiece.SentencePieceProcessor(model_proto=model.getvalue())
