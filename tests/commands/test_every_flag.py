@@ -35,11 +35,13 @@ WRITTEN_FOLDERS = ("output", "output_dir", "scratch_dir")
 PARSED = {"task": ["unknown"], "seeds": ["one", "1,1", "-1", "1,", "99999999999"], "baselines": ["unknown", "all,none"],
           "profile_steps": ["5", "9:3", "a:b", "0:0"], "date": ["yesterday", "2020-13-01"], "encoding": ["klingon"],
           "sizes": ["big", "-1", "nan", "inf"], "precision": ["float8"], "precisions": ["float8", "float32,"],
-          "peer": ["nobody"], "architectures": ["unknown", ""], "optimizers": ["sgd:1", "adamw:nan", "adamw", ""]}
+          "attention": ["unknown", ""], "peer_kernels": ["unknown", ""], "device": ["tpu", ""], "peer": ["nobody"],
+          "architectures": ["unknown", ""], "optimizers": ["sgd:1", "adamw:nan", "adamw", ""]}
 ANY_TEXT = ("name", "text_field", "license", "masked_text")
 OTHER_NAMES = {"output": "output_dir"}  # which the messages use
-# Flags that a command takes because another has them, and does not look at.
-NOT_LOOKED_AT = {"pretrain": {"baseline_input_file"}, "validate": {"tokenizer", "eval_input_file", "profile_steps"}}
+# Flags that a command takes because another has them or for another device, and does not look at.
+NOT_LOOKED_AT = {"pretrain": {"baseline_input_file"}, "validate": {"tokenizer", "eval_input_file", "profile_steps"},
+                 "benchmark train": {"configs", "peer_python", "xla_flags"}}  # without a GPU
 
 
 @pytest.fixture(scope="module")
