@@ -7,8 +7,6 @@ from conftest import run_command
 from pretraining_runs import (STEPS, eval_log, flags, logged_lines, ranks_of, start, status, train_log, wait_until,
                               weights, without_clock)
 
-pytestmark = pytest.mark.parallel
-
 
 def run_flags(training_files, folder, **changes):
     return flags(training_files, folder, eval_input_file=f"{training_files}/eval.tfrecord", eval_every_steps=7,
@@ -39,7 +37,7 @@ def test_a_run_is_the_same(training_files, one_by_one, tmp_path):
 
 def test_stopped_by_a_signal_it_goes_on_as_if_it_had_not_been(training_files, one_by_one, tmp_path):
     own = run_flags(training_files, tmp_path, overlap_steps=True)
-    process = start(1, own)
+    process = start(0, own)
     wait_until(lambda: logged_lines(tmp_path) >= 2, process, "two steps")
     ranks_of(process)[0].terminate()
     _, errors = process.communicate(timeout=120)
