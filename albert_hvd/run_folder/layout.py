@@ -22,10 +22,10 @@ def write_model_files(folder, config, tokenizer):
     Raises:
       InputError: the folder cannot be written.
     """
-    with whole_file(os.path.join(folder, CONFIG), "--output_dir") as file:
+    with whole_file(os.path.join(folder, CONFIG), "output_dir") as file:
         file.write(json.dumps(config.to_dict(), indent=2).encode() + b"\n")
     if tokenizer:
-        with whole_file(os.path.join(folder, VOCABULARY), "--output_dir") as file:
+        with whole_file(os.path.join(folder, VOCABULARY), "output_dir") as file:
             file.write(tokenizer.model)
 
 

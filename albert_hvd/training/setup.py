@@ -11,7 +11,7 @@ import tensorflow as tf
 from albert_hvd import __version__
 from albert_hvd.data.batches.training_batches import find_tokenizer, tokenizers_of, training_batches
 from albert_hvd.data.records.dataset import open_records
-from albert_hvd.errors import InputError, RunFailed
+from albert_hvd.errors import InputError, RunFailed, parameter, setting
 from albert_hvd.model.config import AlbertConfig
 from albert_hvd.model.encoder import named_variables
 from albert_hvd.model.precision import COMPUTE_DTYPES
@@ -97,8 +97,8 @@ class Training:
                 return step
             smaller = smaller_micro_batches(self.plan)
             if smaller is None:
-                raise RunFailed("the GPU's memory does not hold one row of a batch: use --recompute or a shorter "
-                                "--max_seq_length")
+                raise RunFailed(f"the GPU's memory does not hold one row of a batch: use {parameter('recompute')} or a "
+                                "shorter max_seq_length")
             if distributed.rank() == 0:
                 print(f"out of memory with micro-batches of {self.plan.micro_batch_size} rows: trying "
                       f"{smaller.micro_batch_size}", flush=True)
@@ -175,7 +175,7 @@ class Training:
         """Held-out results of the weights as they are, equal on all ranks; see `Evaluator.__call__`."""
         if self._evaluator is None:
             options = self.options
-            dataset = open_records(options.eval_input_file, "--eval_input_file", options, self.config.vocab_size)
+            dataset = open_records(options.eval_input_file, "eval_input_file", options, self.config.vocab_size)
             self._evaluator = Evaluator(self._model, dataset, options.eval_batch_size, options.max_eval_steps,
                                         xla=options.xla)
         return self._evaluator(should_stop)
@@ -230,34 +230,35 @@ class Training:
         if state is None:
             if self.options.init_checkpoint:
                 self._origin = f"weights of {self.options.init_checkpoint}"
-                self._load_weights(self.options.init_checkpoint, "--init_checkpoint")
+                self._load_weights(self.options.init_checkpoint, "init_checkpoint")
             else:
                 self._start_from_frequencies()
             return None
         if checkpoints.OPTIMIZER not in state["sha256"]:
-            raise InputError(f"--output_dir={self.options.output_dir}: its checkpoint holds weights without the state "
-                             f"of an optimizer; train from it in a new folder, with "
-                             f"--init_checkpoint={self.options.output_dir}")
+            raise InputError("its checkpoint holds weights without the state of an optimizer",
+                             "train from it in a new folder, with "
+                             f"{parameter('init_checkpoint')}={self.options.output_dir}", name="output_dir",
+                             value=self.options.output_dir)
         self._check_state(state)
         self._checkpoints.mark_best(state.get("evaluations", {}).get("best_step"))
         path = self._checkpoints.path(state["step"])
         for name, variables in ((checkpoints.WEIGHTS, self._variables), (checkpoints.OPTIMIZER, self._slots())):
-            checkpoints.restore_variables(variables, path, name, f"--output_dir={self.options.output_dir}")
+            checkpoints.restore_variables(variables, path, name, setting("output_dir", self.options.output_dir))
         return state
 
-    def _load_weights(self, path, flag):
+    def _load_weights(self, path, option):
         """Read the model's weights from anything that `sources.read_model` knows.
 
         What the source lacks keeps its first values, and is named in the start table.
         """
-        if kind_of(path, flag) == "run":
-            checkpoint = checkpoints.find_checkpoint(path, flag)
-            checkpoints.restore_variables(self._variables, checkpoint, checkpoints.WEIGHTS, f"{flag}={path}")
+        if kind_of(path, option) == "run":
+            checkpoint = checkpoints.find_checkpoint(path, option)
+            checkpoints.restore_variables(self._variables, checkpoint, checkpoints.WEIGHTS, setting(option, path))
             config = AlbertConfig.from_dict(checkpoints.read_state(checkpoint).get("config"), checkpoint)
-            _check_same_sizes(self.config, config, f"{flag}={path}")
+            _check_same_sizes(self.config, config, setting(option, path))
             return
-        source = read_model(path, flag, config=self.config)
-        _check_same_sizes(self.config, source.config, f"{flag}={path}")
+        source = read_model(path, option, config=self.config)
+        _check_same_sizes(self.config, source.config, setting(option, path))
         for name, array in source.arrays.items():
             self._variables[name].assign(array)
         if _OUTPUT_BIAS in source.missing:
@@ -277,15 +278,15 @@ class Training:
         """A resumed run must continue with the same model, data order and optimizer."""
         options = self.options
         now = self._state()
-        flags = {"config": "--bert_config_file", "num_records": "--input_file", "records_fingerprint": "--input_file",
-                 "tokenizers": "--input_file", "seed": "--seed", "optimizer": "--optimizer",
-                 "pack_sequences": "--pack_sequences", "dynamic_masking": "--dynamic_masking"}
-        for key, flag in flags.items():
+        about = {"config": "bert_config_file", "num_records": "input_file", "records_fingerprint": "input_file",
+                 "tokenizers": "input_file", "seed": "seed", "optimizer": "optimizer",
+                 "pack_sequences": "pack_sequences", "dynamic_masking": "dynamic_masking"}
+        for key, option in about.items():
             if state.get(key, now[key]) != now[key]:  # older checkpoints have fewer keys
-                raise InputError(
-                    f"{flag}: {key} is {_difference(now[key], state[key])} in the run that "
-                    f"--output_dir={options.output_dir} holds; set it back, or start a new folder with "
-                    f"--init_checkpoint={options.output_dir}")
+                raise InputError(f"{key} is {_difference(now[key], state[key])} in the run that "
+                                 f"{parameter('output_dir')}={options.output_dir} holds",
+                                 "set it back, or start a new folder with "
+                                 f"{parameter('init_checkpoint')}={options.output_dir}", name=option)
 
 
 def _check_same_sizes(config, other, source):
@@ -294,8 +295,8 @@ def _check_same_sizes(config, other, source):
     now, before = ({key: value for key, value in values.to_dict().items() if key not in free}
                    for values in (config, other))
     if now != before:
-        raise InputError(f"{source}: its config differs from --bert_config_file: {_difference(now, before)}; give the "
-                         f"config that belongs to it")
+        raise InputError(f"its config differs from {parameter('bert_config_file')}: {_difference(now, before)}",
+                         "give the config that belongs to it", value=source)
 
 
 def _difference(now, before):

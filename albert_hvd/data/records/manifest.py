@@ -29,7 +29,7 @@ def read_manifest(folder):
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"{path}: cannot read it ({error}); build the records again or delete it") from None
+        raise InputError(f"cannot read it ({error})", "build the records again or delete it", value=path) from None
     return manifest
 
 
