@@ -72,7 +72,7 @@ def prepare(options):
     """Read and check everything; for rank 0.
 
     Raises:
-      InputError: a flag, a file, a model or a vocabulary is not as it must be, or --output_dir holds a
+      InputError: a flag, a file, a model or a vocabulary is not as it must be, or `output_dir` holds a
         result of other settings.
     """
     kind = task_class(options.task)
@@ -148,8 +148,8 @@ def read_first_weights(options):
     """The `FirstWeights` that the flags ask for.
 
     Raises:
-      InputError: no model at --init_checkpoint, no or another vocabulary, or neither --init_checkpoint nor
-        --bert_config_file and --tokenizer.
+      InputError: no model at `init_checkpoint`, no or another vocabulary, or neither `init_checkpoint` nor
+        `bert_config_file` and `tokenizer`.
     """
     if not options.init_checkpoint:
         return _random_weights(options)

@@ -45,7 +45,7 @@ class TaskData:
 def read_examples(task_class, options):
     """The examples of each part as {"train": ..., "valid": ..., "test": ...}; "test" is missing without a test file.
 
-    Without --valid_file, a seeded share of the training file becomes the validation part.
+    Without `valid_file`, a seeded share of the training file becomes the validation part.
 
     Raises:
       InputError: a file that cannot be read as the task's, or too few examples to divide.
@@ -81,7 +81,7 @@ def split(examples, fraction, seed):
 
 
 def read_labels(path, train_examples):
-    """The labels in their order: those of --labels_file, one a line, else those of the training part, sorted.
+    """The labels in their order: those of `labels_file`, one a line, else those of the training part, sorted.
 
     Raises:
       InputError: the file cannot be read.

@@ -37,7 +37,7 @@ def trained_positions(folder, config):
       config: `AlbertConfig`.
 
     Returns:
-      The run's `--max_seq_length` as far as it is known, else all positions that the model has.
+      The run's `max_seq_length` as far as it is known, else all positions that the model has.
     """
     trained = read_json_object(os.path.join(folder, FLAGS)).get("max_seq_length")
     everything = config.max_position_embeddings

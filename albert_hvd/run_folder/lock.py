@@ -45,7 +45,7 @@ def one_run_in(folder):
     """A context, entered by all ranks, in which no other run writes to an output folder.
 
     Raises:
-      InputError: on every rank, naming --output_dir, when another run does.
+      InputError: on every rank, naming `output_dir`, when another run does.
     """
     with contextlib.ExitStack() as held:
         distributed.on_rank_0(lambda: held.enter_context(RunLock(folder)).path, "run_lock")

@@ -41,7 +41,7 @@ def import_checkpoint(options):
       list of str: what was done, a line each.
 
     Raises:
-      InputError: see `sources.read_model` and `archives.unpack`; or `--from` says another kind than what
+      InputError: see `sources.read_model` and `archives.unpack`; or `from` says another kind than what
         is found, or `output_dir` holds something.
     """
     config = None
@@ -62,7 +62,7 @@ def import_checkpoint(options):
 
 
 def _read(options, config, scratch):
-    """The `ModelSource` that `--input` names; an archive is unpacked into `scratch`."""
+    """The `ModelSource` that `input` names; an archive is unpacked into `scratch`."""
     path = options.input
     if is_archive(path):
         path = os.path.join(scratch, "unpacked")

@@ -45,7 +45,7 @@ class TextModel:
 
     Attributes:
       max_seq_length: the longest row, <cls> and <sep> included, that it is given: what the model has positions for,
-        or the `--max_seq_length` of its run when that is less, for further positions were never trained.
+        or the `max_seq_length` of its run when that is less, for further positions were never trained.
     """
 
     def __init__(self, source, tokenizer):

@@ -32,7 +32,7 @@ from albert_hvd.training.batch_plan import cpu_memory_per_rank, gpu_memory_per_r
 from albert_hvd.training.device_options import resolve_device_options
 from albert_hvd.training.profiling import parse_profile_steps
 
-# Of the updates, without --num_warmup_steps: what albert_config/recipe_tiny_128.flags was measured with.
+# Of the updates, without `num_warmup_steps`: what albert_config/recipe_tiny_128.flags was measured with.
 _WARMUP_SHARE = 0.06
 
 

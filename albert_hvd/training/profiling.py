@@ -15,7 +15,7 @@ FOLDER, TIMELINE = "profile", "horovod_timeline.json"
 
 
 def parse_profile_steps(text, num_train_steps):
-    """The steps that `--profile_steps` names.
+    """The steps that `profile_steps` names.
 
     Args:
       text: "10:20" for the steps 10 to 20, both included; None or "" for none.

@@ -30,7 +30,7 @@ def pack(path, *members, format=tarfile.GNU_FORMAT):
 def refusal(path, folder, **limits):
     folder.mkdir()
     with pytest.raises(InputError) as error:
-        unpack(str(path), str(folder), "--input", **limits)
+        unpack(str(path), str(folder), **limits)
     assert f"input={path}: " in str(error.value) and "\n" not in str(error.value)
     return str(error.value)
 

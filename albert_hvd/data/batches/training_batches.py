@@ -13,9 +13,9 @@ from albert_hvd.errors import InputError, parameter
 
 
 def open_training_records(options, config):
-    """The `RecordDataset` of --input_file, for a rank of a run whose rank 0 has opened it before.
+    """The `RecordDataset` of `input_file`, for a rank of a run whose rank 0 has opened it before.
 
-    What --skip_corrupt leaves out at once has been said then; what is found while reading is said here.
+    What `skip_corrupt` leaves out at once has been said then; what is found while reading is said here.
     """
     dataset = open_records(options.input_file, "input_file", options, config.vocab_size, warn=lambda line: None)
     dataset.warn = lambda line: sys.stderr.write(f"warning: {line}\n")
@@ -23,7 +23,7 @@ def open_training_records(options, config):
 
 
 def find_tokenizer(options, paths, vocab_size, option="input_file"):
-    """The vocabulary behind the records: --tokenizer, else the file that the manifest names, if it is there.
+    """The vocabulary behind the records: `tokenizer`, else the file that the manifest names, if it is there.
 
     Args:
       options: `PretrainingOptions`.
@@ -82,7 +82,7 @@ def training_batches(options, dataset, tokenizer, rank, size, start_record, stag
 
     Args:
       options: `PretrainingOptions`.
-      tokenizer: `Tokenizer`; only --dynamic_masking needs it.
+      tokenizer: `Tokenizer`; only `dynamic_masking` needs it.
       start_record: how many records have been read before.
       stage: see `TrainingBatches`.
     """

@@ -37,7 +37,7 @@ def write_manifest(folder, build, options, shards):
     """Enter one build into the folder's manifest, which keeps what other builds wrote there.
 
     Args:
-      build: the name of the build (its --output_file).
+      build: the name of the build (its `output_file`).
       options: dict, what describes the whole build (options, tokenizer, statistics).
       shards: {file name: dict with num_records, num_real_tokens, num_bytes, sha256}.
     """
