@@ -24,7 +24,7 @@ class InputError(Exception):
           value: what the parameter is; without `name`, the file or the setting that it is about.
         """
         super().__init__(problem)
-        self.problem, self.fix, self.name, self.value = problem, fix, name, value
+        self.problem, self.fix, self.name, self.value = str(problem), fix, name, value
 
     def __reduce__(self):
         return _input_error, (self.problem, self.fix, self.name, self.value)  # what other processes and ranks get
@@ -34,7 +34,7 @@ class InputError(Exception):
             about = self.value
         else:
             about = parameter(self.name) if self.value is None else setting(self.name, self.value)
-        return (f"{about}: " if about is not None else "") + str(self.problem) + (f"; {self.fix}" if self.fix else "")
+        return (f"{about}: " if about is not None else "") + self.problem + (f"; {self.fix}" if self.fix else "")
 
 
 def _input_error(problem, fix, name, value):

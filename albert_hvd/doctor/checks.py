@@ -142,7 +142,7 @@ def _cores(facts):
 
 def _shared_folder(unseen):
     if unseen:
-        return Finding("shared folder", "; ".join(unseen), 
+        return Finding("shared folder", "; ".join(unseen),
                        f"set OUTPUT_ROOT in slurm/cluster.env (or {parameter('output_dir')}) to a folder on a file "
                        "system that all nodes share")
     return Finding("shared folder", "written and seen by all nodes")
