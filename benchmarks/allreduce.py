@@ -15,6 +15,7 @@ import dataclasses
 
 from albert_hvd.errors import InputError
 from albert_hvd.model.config import AlbertConfig
+from albert_hvd.options import option
 from albert_hvd.runtime import distributed
 from albert_hvd.runtime.files import check_place
 from benchmarks.flag_checks import check_least
@@ -29,10 +30,10 @@ _GROWTH = 4
 class Options:
     """Flags of the benchmark."""
 
-    model: str = dataclasses.field(default="albert_config/albert_config_base.json", metadata={
-        "help": "JSON file of the sizes of the model whose gradient is the largest message"})
-    repeats: int = dataclasses.field(default=9, metadata={"help": "calls of which the median is taken"})
-    plot: str = dataclasses.field(default=None, metadata={"help": "draw the figures into this PNG file"})
+    model: str = option("albert_config/albert_config_base.json",
+        "JSON file of the sizes of the model whose gradient is the largest message")
+    repeats: int = option(9, "calls of which the median is taken")
+    plot: str = option(None, "draw the figures into this PNG file")
 
 
 def run(options, command_folder):

@@ -17,9 +17,10 @@ from albert_hvd.data.records.dataset import open_records
 from albert_hvd.data.records.tfrecord import RecordWriter
 from albert_hvd.errors import InputError
 from albert_hvd.model.config import AlbertConfig
+from albert_hvd.options import option
 from albert_hvd.runtime import distributed
 from albert_hvd.training.batch_plan import plan_batch
-from albert_hvd.training.pretrain import PretrainingOptions
+from albert_hvd.training.options import PretrainingOptions
 from benchmarks.flag_checks import check_scratch_dir
 from benchmarks.random_rows import num_predictions, random_rows
 from benchmarks.report import Report
@@ -29,13 +30,11 @@ from benchmarks.report import Report
 class Options:
     """Flags of the benchmark."""
 
-    bert_config_file: str = dataclasses.field(default="albert_config/albert_config_base.json", metadata={
-        "help": "JSON file of the model's sizes"})
-    max_seq_length: int = dataclasses.field(default=128, metadata={"help": "positions of a row"})
-    train_batch_size: int = dataclasses.field(default=4, metadata={"help": "rows of an update"})
-    num_checkpoints: int = dataclasses.field(default=5, metadata={"help": "how many to write"})
-    scratch_dir: str = dataclasses.field(default=None, metadata={
-        "help": "folder on the disk to be measured; default: the system's temporary folder"})
+    bert_config_file: str = option("albert_config/albert_config_base.json", "JSON file of the model's sizes")
+    max_seq_length: int = option(128, "positions of a row")
+    train_batch_size: int = option(4, "rows of an update")
+    num_checkpoints: int = option(5, "how many to write")
+    scratch_dir: str = option(None, "folder on the disk to be measured; default: the system's temporary folder")
 
 
 def run(options, command_folder):

@@ -18,6 +18,7 @@ from albert_hvd.data.records.manifest import read_manifest
 from albert_hvd.data.text.corpus import plan_blocks, read_block
 from albert_hvd.data.text.tokenizer import Tokenizer
 from albert_hvd.errors import InputError
+from albert_hvd.options import option
 from albert_hvd.runtime.files import expand_input_files, whole_file
 from benchmarks.command_usage import run_command
 from benchmarks.flag_checks import check_least, check_scratch_dir
@@ -33,21 +34,18 @@ PUBLISHED_MB_PER_SEC = {"news, 512/51, dupe_factor 5": "0.42 to 0.45 (549 MB of 
 class Options:
     """Flags of the benchmark."""
 
-    input_file: str = dataclasses.field(default=None, metadata={"help": "text files, as bin/create_pretraining_data"})
-    tokenizer: str = dataclasses.field(default=None, metadata={"help": "the SentencePiece .model file"})
-    max_seq_length: int = dataclasses.field(default=512, metadata={"help": "positions of a record"})
-    max_predictions_per_seq: int = dataclasses.field(default=51, metadata={"help": "most masked tokens of a record"})
-    dupe_factor: int = dataclasses.field(default=5, metadata={"help": "how often each document is used"})
-    num_workers: int = dataclasses.field(default=2, metadata={"help": "processes"})
-    num_shards: int = dataclasses.field(default=1, metadata={"help": "output files"})
-    sizes: str = dataclasses.field(default=None, metadata={
-        "help": "comma list of MB: repeat the text up to each size instead of taking it as it is"})
-    repeats: int = dataclasses.field(default=3, metadata={
-        "help": "runs of each line of the table; the one of the least CPU time is shown"})
-    scratch_dir: str = dataclasses.field(default=None, metadata={
-        "help": "where text and records of the benchmark go, and are deleted; default: the system's temporary folder"})
-    compare_published: bool = dataclasses.field(default=False, metadata={
-        "help": "name the old project's published speed below the table"})
+    input_file: str = option(None, "text files, as bin/create_pretraining_data")
+    tokenizer: str = option(None, "the SentencePiece .model file")
+    max_seq_length: int = option(512, "positions of a record")
+    max_predictions_per_seq: int = option(51, "most masked tokens of a record")
+    dupe_factor: int = option(5, "how often each document is used")
+    num_workers: int = option(2, "processes")
+    num_shards: int = option(1, "output files")
+    sizes: str = option(None, "comma list of MB: repeat the text up to each size instead of taking it as it is")
+    repeats: int = option(3, "runs of each line of the table; the one of the least CPU time is shown")
+    scratch_dir: str = option(None,
+        "where text and records of the benchmark go, and are deleted; default: the system's temporary folder")
+    compare_published: bool = option(False, "name the old project's published speed below the table")
 
 
 def run(options, command_folder):

@@ -19,6 +19,7 @@ import numpy as np
 from albert_hvd.data.records.tfrecord import RecordWriter
 from albert_hvd.errors import InputError
 from albert_hvd.model.config import AlbertConfig
+from albert_hvd.options import option
 from albert_hvd.runtime.files import whole_file
 from benchmarks.contest import run_by_turns
 from benchmarks.contestants import Setting, play_own
@@ -36,14 +37,13 @@ _SHARE_OF_REAL_TOKENS = 4  # short records fill a quarter of their row
 class Options:
     """Flags of the benchmark."""
 
-    bert_config_file: str = dataclasses.field(default="albert_config/albert_config_tiny.json", metadata={
-        "help": "JSON file of the model's sizes"})
-    max_seq_length: int = dataclasses.field(default=128, metadata={"help": "positions of a row"})
-    train_batch_size: int = dataclasses.field(default=16, metadata={"help": "records of an update, a multiple of 4"})
-    rounds: int = dataclasses.field(default=5, metadata={"help": "turns of each program"})
-    steps: int = dataclasses.field(default=2, metadata={"help": "updates of a turn"})
-    update: bool = dataclasses.field(default=False, metadata={"help": "make the ratios of now the committed ones"})
-    tolerance: float = dataclasses.field(default=0.15, metadata={"help": "change of a ratio that is marked"})
+    bert_config_file: str = option("albert_config/albert_config_tiny.json", "JSON file of the model's sizes")
+    max_seq_length: int = option(128, "positions of a row")
+    train_batch_size: int = option(16, "records of an update, a multiple of 4")
+    rounds: int = option(5, "turns of each program")
+    steps: int = option(2, "updates of a turn")
+    update: bool = option(False, "make the ratios of now the committed ones")
+    tolerance: float = option(0.15, "change of a ratio that is marked")
 
 
 def run(options, command_folder):

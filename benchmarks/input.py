@@ -18,6 +18,7 @@ from albert_hvd.data.records.dataset import open_records
 from albert_hvd.data.text.tokenizer import Tokenizer
 from albert_hvd.errors import InputError
 from albert_hvd.model.config import AlbertConfig
+from albert_hvd.options import option
 from albert_hvd.runtime import distributed
 from benchmarks.report import Report
 
@@ -29,16 +30,15 @@ _SEED = 12345
 class Options:
     """Flags of the benchmark."""
 
-    input_file: str = dataclasses.field(default=None, metadata={"help": "TFRecords: a comma list of files and globs"})
-    bert_config_file: str = dataclasses.field(default=None, metadata={"help": "JSON file of the model's sizes"})
-    tokenizer: str = dataclasses.field(default=None, metadata={
-        "help": "the SentencePiece .model of the records; adds dynamic masking"})
-    max_seq_length: int = dataclasses.field(default=512, metadata={"help": "positions of a row"})
-    max_predictions_per_seq: int = dataclasses.field(default=51, metadata={"help": "prediction slots of a record"})
-    batch_rows: int = dataclasses.field(default=32, metadata={"help": "rows of a batch of the pipeline"})
-    train_rows: int = dataclasses.field(default=2, metadata={"help": "rows of a training step"})
-    train_steps: int = dataclasses.field(default=3, metadata={"help": "training steps; their median is shown"})
-    seconds: float = dataclasses.field(default=5.0, metadata={"help": "how long each kind of pipeline runs"})
+    input_file: str = option(None, "TFRecords: a comma list of files and globs")
+    bert_config_file: str = option(None, "JSON file of the model's sizes")
+    tokenizer: str = option(None, "the SentencePiece .model of the records; adds dynamic masking")
+    max_seq_length: int = option(512, "positions of a row")
+    max_predictions_per_seq: int = option(51, "prediction slots of a record")
+    batch_rows: int = option(32, "rows of a batch of the pipeline")
+    train_rows: int = option(2, "rows of a training step")
+    train_steps: int = option(3, "training steps; their median is shown")
+    seconds: float = option(5.0, "how long each kind of pipeline runs")
 
 
 def run(options, command_folder):

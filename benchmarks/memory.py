@@ -14,6 +14,7 @@ import time
 
 from albert_hvd.errors import InputError, spelling, use_spelling
 from albert_hvd.model.config import AlbertConfig
+from albert_hvd.options import option
 from albert_hvd.training.batch_plan import activation_bytes_per_row
 from benchmarks.contest import peak_bytes
 from benchmarks.flag_checks import check_positions
@@ -28,12 +29,11 @@ _MIB = 2 ** 20
 class Options:
     """Flags of the benchmark."""
 
-    bert_config_file: str = dataclasses.field(default=None, metadata={"help": "JSON file of the model's sizes"})
-    max_seq_length: int = dataclasses.field(default=128, metadata={"help": "positions of a row"})
-    micro_batch_size: int = dataclasses.field(default=16, metadata={"help": "rows of the step, at least 2"})
-    precisions: str = dataclasses.field(default="float32,bfloat16", metadata={
-        "help": f"comma list of {', '.join(_PRECISIONS)}"})
-    xla: bool = dataclasses.field(default=False, metadata={"help": "compile forward and backward with XLA"})
+    bert_config_file: str = option(None, "JSON file of the model's sizes")
+    max_seq_length: int = option(128, "positions of a row")
+    micro_batch_size: int = option(16, "rows of the step, at least 2")
+    precisions: str = option("float32,bfloat16", f"comma list of {', '.join(_PRECISIONS)}")
+    xla: bool = option(False, "compile forward and backward with XLA")
 
 
 def run(options, command_folder):

@@ -16,6 +16,7 @@ import tempfile
 from albert_hvd.data.records.dataset import open_records
 from albert_hvd.errors import InputError
 from albert_hvd.model.config import AlbertConfig
+from albert_hvd.options import option
 from albert_hvd.run_folder.layout import EVAL_LOG
 from albert_hvd.runtime.files import whole_file
 from benchmarks.command_usage import run_command
@@ -29,22 +30,18 @@ _OPTIMIZERS, _PRECISIONS = ("adamw", "lamb"), ("float32", "bfloat16", "float16")
 class Options:
     """Flags of the benchmark."""
 
-    input_file: str = dataclasses.field(default=None, metadata={"help": "training TFRecords, as bin/pretrain"})
-    eval_input_file: str = dataclasses.field(default=None, metadata={"help": "held-out TFRecords"})
-    bert_config_file: str = dataclasses.field(default=None, metadata={
-        "help": "JSON file of the model's sizes; its architecture is replaced"})
-    architectures: str = dataclasses.field(default="albert,brightmart", metadata={"help": "comma list"})
-    optimizers: str = dataclasses.field(default="adamw:1e-3,lamb:5e-3", metadata={
-        "help": "comma list of optimizer:peak learning rate"})
-    max_seq_length: int = dataclasses.field(default=128, metadata={"help": "positions of a row"})
-    max_predictions_per_seq: int = dataclasses.field(default=20, metadata={"help": "prediction slots of a record"})
-    train_batch_size: int = dataclasses.field(default=16, metadata={"help": "packed rows of an update"})
-    num_train_steps: int = dataclasses.field(default=400, metadata={"help": "updates of each run"})
-    num_warmup_steps: int = dataclasses.field(default=100, metadata={
-        "help": "of them with a rising learning rate", "least": 0})
-    precision: str = dataclasses.field(default="bfloat16", metadata={"help": "as bin/pretrain"})
-    scratch_dir: str = dataclasses.field(default=None, metadata={
-        "help": "where the runs go, and are deleted; default: the system's temporary folder"})
+    input_file: str = option(None, "training TFRecords, as bin/pretrain")
+    eval_input_file: str = option(None, "held-out TFRecords")
+    bert_config_file: str = option(None, "JSON file of the model's sizes; its architecture is replaced")
+    architectures: str = option("albert,brightmart", "comma list")
+    optimizers: str = option("adamw:1e-3,lamb:5e-3", "comma list of optimizer:peak learning rate")
+    max_seq_length: int = option(128, "positions of a row")
+    max_predictions_per_seq: int = option(20, "prediction slots of a record")
+    train_batch_size: int = option(16, "packed rows of an update")
+    num_train_steps: int = option(400, "updates of each run")
+    num_warmup_steps: int = option(100, "of them with a rising learning rate", least=0)
+    precision: str = option("bfloat16", "as bin/pretrain")
+    scratch_dir: str = option(None, "where the runs go, and are deleted; default: the system's temporary folder")
 
 
 def run(options, command_folder):

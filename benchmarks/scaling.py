@@ -22,6 +22,7 @@ import tempfile
 
 from albert_hvd.errors import InputError
 from albert_hvd.model.config import AlbertConfig
+from albert_hvd.options import option
 from albert_hvd.runtime.files import check_place
 from benchmarks.allreduce import FLOAT32
 from benchmarks.command_usage import run_command
@@ -44,19 +45,18 @@ _WANTED = "wanted: under 2 % for Horovod at one rank, 95 % efficiency"
 class Options:
     """Flags of the benchmark."""
 
-    model: str = dataclasses.field(default=_MODELS, metadata={
-        "help": "JSON files of the models' sizes, a comma list; the first is measured, all are predicted"})
-    max_seq_length: int = dataclasses.field(default=512, metadata={"help": "positions of a row"})
-    measure: bool = dataclasses.field(default=True, metadata={"help": "train here; no: only predict"})
-    ranks: int = dataclasses.field(default=2, metadata={"help": "ranks to measure against one", "least": 2})
-    micro_batch_size: int = dataclasses.field(default=2, metadata={"help": "rows of a measured update of each rank"})
-    rounds: int = dataclasses.field(default=5, metadata={"help": "turns of each launch"})
-    steps: int = dataclasses.field(default=1, metadata={"help": "updates of a turn"})
-    allreduce: str = dataclasses.field(default=None, metadata={
-        "help": "JSON files of bin/benchmark allreduce to fit, a comma list; unset: measured on --ranks ranks"})
-    train_batch_size: int = dataclasses.field(default=6144, metadata={
-        "help": "rows of a predicted update over all GPUs", "least": max(GPU_COUNTS)})
-    plot: str = dataclasses.field(default=None, metadata={"help": "draw the predictions into this PNG file"})
+    model: str = option(_MODELS,
+        "JSON files of the models' sizes, a comma list; the first is measured, all are predicted")
+    max_seq_length: int = option(512, "positions of a row")
+    measure: bool = option(True, "train here; no: only predict")
+    ranks: int = option(2, "ranks to measure against one", least=2)
+    micro_batch_size: int = option(2, "rows of a measured update of each rank")
+    rounds: int = option(5, "turns of each launch")
+    steps: int = option(1, "updates of a turn")
+    allreduce: str = option(None,
+        "JSON files of bin/benchmark allreduce to fit, a comma list; unset: measured on --ranks ranks")
+    train_batch_size: int = option(6144, "rows of a predicted update over all GPUs", least=max(GPU_COUNTS))
+    plot: str = option(None, "draw the predictions into this PNG file")
 
 
 def run(options, command_folder):

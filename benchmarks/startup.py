@@ -13,6 +13,7 @@ import time
 
 from albert_hvd.data.records.tfrecord import RecordWriter
 from albert_hvd.model.config import AlbertConfig
+from albert_hvd.options import option
 from albert_hvd.run_folder.layout import TRAIN_LOG
 from benchmarks.command_usage import run_command
 from benchmarks.flag_checks import check_least, check_positions
@@ -24,12 +25,11 @@ from benchmarks.report import Report
 class Options:
     """Flags of the benchmark."""
 
-    bert_config_file: str = dataclasses.field(default="albert_config/albert_config_tiny.json", metadata={
-        "help": "JSON file of the model's sizes"})
-    max_seq_length: int = dataclasses.field(default=128, metadata={"help": "positions of a row"})
-    train_batch_size: int = dataclasses.field(default=16, metadata={"help": "rows of the update"})
-    xla: bool = dataclasses.field(default=False, metadata={"help": "as bin/pretrain"})
-    repeats: int = dataclasses.field(default=3, metadata={"help": "runs; the median of each column is shown"})
+    bert_config_file: str = option("albert_config/albert_config_tiny.json", "JSON file of the model's sizes")
+    max_seq_length: int = option(128, "positions of a row")
+    train_batch_size: int = option(16, "rows of the update")
+    xla: bool = option(False, "as bin/pretrain")
+    repeats: int = option(3, "runs; the median of each column is shown")
 
 
 def run(options, command_folder):

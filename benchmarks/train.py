@@ -26,6 +26,7 @@ from albert_hvd.data.records.dataset import open_records
 from albert_hvd.data.records.tfrecord import RecordWriter
 from albert_hvd.errors import InputError
 from albert_hvd.model.config import AlbertConfig
+from albert_hvd.options import option
 from albert_hvd.runtime.files import check_place
 from albert_hvd.training.batch_plan import plan_batch
 from benchmarks.contest import run_by_turns
@@ -47,38 +48,33 @@ _PEER_KERNELS = ("default", "cudnn", "flash", "efficient")
 class Options:
     """Flags of the benchmark."""
 
-    bert_config_file: str = dataclasses.field(default="albert_config/albert_config_tiny.json", metadata={
-        "help": "JSON file of the model's sizes"})
-    input_file: str = dataclasses.field(default=None, metadata={
-        "help": "TFRecords: a comma list of files and globs; default: random full rows"})
-    max_seq_length: int = dataclasses.field(default=128, metadata={"help": "positions of a row"})
-    max_predictions_per_seq: int = dataclasses.field(default=0, metadata={
-        "help": "prediction slots of a row; 0: a tenth of the positions, for random rows"})
-    train_batch_size: int = dataclasses.field(default=16, metadata={"help": "records of an update"})
-    accumulation_steps: int = dataclasses.field(default=1, metadata={"help": "micro-batches of this program's update"})
-    precision: str = dataclasses.field(default="float32", metadata={"help": " or ".join(_PRECISIONS)})
-    peer: str = dataclasses.field(default="none", metadata={"help": " or ".join(PEERS)})
-    peer_compile: bool = dataclasses.field(default=False, metadata={"help": "also run the peer under torch.compile"})
-    rounds: int = dataclasses.field(default=5, metadata={"help": "turns of each program"})
-    steps: int = dataclasses.field(default=4, metadata={"help": "updates of a turn"})
-    device: str = dataclasses.field(default="cpu", metadata={
-        "help": f"{', '.join(_DEVICES)}; rehearsal: the GPU's way of measuring on the CPU, to try it out"})
-    configs: str = dataclasses.field(default=None, metadata={
-        "help": "on a GPU: a comma list of MODEL:POSITIONS[:ROWS] and packed:MODEL[:ROWS], the latter of the records of "
-                "--input_file; MODEL: of albert_config_MODEL.json beside --bert_config_file"})
-    attention: str = dataclasses.field(default="cudnn", metadata={
-        "help": f"on a GPU: a comma list of {', '.join(_ATTENTIONS)}; each is measured"})
-    recompute: bool = dataclasses.field(default=False, metadata={"help": "on a GPU: as for bin/pretrain"})
-    peer_kernels: str = dataclasses.field(default="default,cudnn", metadata={
-        "help": f"on a GPU: the peer's attention, a comma list of {', '.join(_PEER_KERNELS)}; default: PyTorch chooses"})
-    peer_python: str = dataclasses.field(default=None, metadata={
-        "help": "on a GPU: the Python that has PyTorch and transformers; default: the one that runs this"})
-    xla_flags: str = dataclasses.field(default="", metadata={
-        "help": "on a GPU: settings of XLA, such as --xla_gpu_enable_triton_gemm=false; sets of them after | are each "
-                "measured, an empty one is XLA's defaults"})
-    limit_sec: int = dataclasses.field(default=0, metadata={
-        "help": "on a GPU: how long a configuration may take, 0: for ever"})
-    plot: str = dataclasses.field(default=None, metadata={"help": "draw the real tokens/s into this PNG file"})
+    bert_config_file: str = option("albert_config/albert_config_tiny.json", "JSON file of the model's sizes")
+    input_file: str = option(None, "TFRecords: a comma list of files and globs; default: random full rows")
+    max_seq_length: int = option(128, "positions of a row")
+    max_predictions_per_seq: int = option(0, "prediction slots of a row; 0: a tenth of the positions, for random rows")
+    train_batch_size: int = option(16, "records of an update")
+    accumulation_steps: int = option(1, "micro-batches of this program's update")
+    precision: str = option("float32", " or ".join(_PRECISIONS))
+    peer: str = option("none", " or ".join(PEERS))
+    peer_compile: bool = option(False, "also run the peer under torch.compile")
+    rounds: int = option(5, "turns of each program")
+    steps: int = option(4, "updates of a turn")
+    device: str = option("cpu",
+        f"{', '.join(_DEVICES)}; rehearsal: the GPU's way of measuring on the CPU, to try it out")
+    configs: str = option(None,
+        "on a GPU: a comma list of MODEL:POSITIONS[:ROWS] and packed:MODEL[:ROWS], the latter of the records of "
+        "--input_file; MODEL: of albert_config_MODEL.json beside --bert_config_file")
+    attention: str = option("cudnn", f"on a GPU: a comma list of {', '.join(_ATTENTIONS)}; each is measured")
+    recompute: bool = option(False, "on a GPU: as for bin/pretrain")
+    peer_kernels: str = option("default,cudnn",
+        f"on a GPU: the peer's attention, a comma list of {', '.join(_PEER_KERNELS)}; default: PyTorch chooses")
+    peer_python: str = option(None,
+        "on a GPU: the Python that has PyTorch and transformers; default: the one that runs this")
+    xla_flags: str = option("",
+        "on a GPU: settings of XLA, such as --xla_gpu_enable_triton_gemm=false; sets of them after | are each "
+        "measured, an empty one is XLA's defaults")
+    limit_sec: int = option(0, "on a GPU: how long a configuration may take, 0: for ever")
+    plot: str = option(None, "draw the real tokens/s into this PNG file")
 
 
 def run(options, command_folder):

@@ -33,7 +33,7 @@ flags=(
   --learning_rate=8.5e-4
   --num_train_steps=200000
   --num_warmup_steps=5000
-  --precision=bfloat16
+  --precision=auto
 )
 [ "${SMOKE:-0}" = 0 ] || flags=(--flagfile=slurm/smoke.flags)
 exec slurm/launch.sh "$output_dir" bin/pretrain --output_dir="$output_dir" "${flags[@]}" "$@"

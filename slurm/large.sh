@@ -34,7 +34,7 @@ flags=(
   --learning_rate=1.7e-3
   --num_train_steps=125000
   --num_warmup_steps=3125
-  --precision=bfloat16
+  --precision=auto
 )
 [ "${SMOKE:-0}" = 0 ] || flags=(--flagfile=slurm/smoke.flags)
 exec slurm/launch.sh "$output_dir" bin/pretrain --output_dir="$output_dir" "${flags[@]}" "$@"

@@ -22,9 +22,9 @@ def spelled_flags(text):
     tree = ast.parse(text)
     free = set()
     for node in ast.walk(tree):
-        if isinstance(node, ast.Expr) or isinstance(node, ast.keyword) and node.arg == "help":
-            free.update(map(id, ast.walk(node.value)) if isinstance(node.value, ast.Constant)
-                        or isinstance(node, ast.keyword) else ())
+        is_documentation = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+        if is_documentation or isinstance(node, ast.Call) and getattr(node.func, "id", "") == "option":
+            free.update(map(id, ast.walk(node)))
     for node in ast.walk(tree):
         for part in node.values if isinstance(node, ast.JoinedStr) else ():
             if isinstance(part, ast.Constant) and re.search(r"(^| )--$", part.value):

@@ -3,51 +3,72 @@
 import dataclasses
 
 from albert_hvd.errors import InputError
+from albert_hvd.options import option
+from albert_hvd.training.options import TrainingOptions
 
 # A change of these does not change what a seed comes to.
 _FREE = ("output_dir", "name", "seeds", "baselines", "log_every_steps", "save_checkpoints_steps", "use_gpu")
 
 
-@dataclasses.dataclass(frozen=True)
-class FineTuningOptions:
-    """The flags of `bin/finetune`; they are documented there."""
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FineTuningOptions(TrainingOptions):
+    """The flags of `bin/finetune`."""
 
-    task: str
-    train_file: str
-    output_dir: str
-    valid_file: str = None
-    test_file: str = None
-    labels_file: str = None
-    valid_fraction: float = 0.1
-    split_seed: int = 12345
-    init_checkpoint: str = None
-    bert_config_file: str = None
-    tokenizer: str = None
-    name: str = None
-    head: str = "linear"
-    pooling: str = None
-    layers: str = "last"
-    max_seq_length: int = 128
-    long_texts: str = None
-    num_train_epochs: int = 4
-    train_batch_size: int = 32
-    eval_batch_size: int = 64
-    optimizer: str = "adamw"
-    learning_rate: float = 1e-3
-    warmup_proportion: float = 0.1
-    weight_decay: float = 0.01
-    clip_norm: float = 1.0
-    layer_decay: float = 1.0
-    dropout: float = 0.1
-    class_weights: str = "none"
-    early_stop_epochs: int = 0
-    seeds: tuple = (1,)
-    precision: str = "float32"
-    deterministic: bool = False
-    log_every_steps: int = 50
-    save_checkpoints_steps: int = 500
-    baselines: str = "none"
-    use_gpu: bool = None
+    task: str = option(help="emotion, pos, classification or tagging.")
+    train_file: str = option(help="Labelled texts (.tsv, .jsonl) or tagged sentences (.conll, .txt, .jsonl).")
+    output_dir: str = option(help="Folder of the results. An interrupted run in it is resumed.")
+    valid_file: str = option(None, "The same for selecting the best epoch; unset: a part of --train_file.")
+    test_file: str = option(None, "The same for one final look; unset: no test figures.")
+    labels_file: str = option(None, "All labels in their order, one a line; unset: those of --train_file, sorted.")
+    valid_fraction: float = option(0.1, "Without --valid_file: share of --train_file for validation.", most=1.0)
+    split_seed: int = option(12345, "Draws that share, the same for all --seeds.", least=0)
+    init_checkpoint: str = option(None,
+        "Pre-trained model: a run's folder or one of its checkpoints, a TensorFlow 1 checkpoint or a Hugging Face "
+        "folder; unset: random weights.")
+    bert_config_file: str = option(None, "JSON file of the sizes of random weights or of a TensorFlow 1 checkpoint.")
+    tokenizer: str = option(None, "SentencePiece .model; unset: the spiece.model in the model's folder.")
+    name: str = option(None, "What tables call the model; unset: the name of the checkpoint's folder.")
+    head: str = option("linear",
+        "linear: labels one by one; crf (tagging): a conditional random field over a sentence's.",
+        choices=["linear", "crf"])
+    pooling: str = option(None,
+        "What a label is read from: a text's <cls> or a word's first piece, or the mean over all its pieces; unset: "
+        "first for classification, mean for tagging.", choices=["first", "mean"])
+    layers: str = option("last",
+        "The last layer's output, or a sum of the embeddings and of all layers' outputs with trained weights.",
+        choices=["last", "sum"])
+    max_seq_length: int = option(128, "Pieces of a row at most, <cls> and <sep> included.", least=8)
+    long_texts: str = option(None,
+        "Longer texts are cut off at the end, or split into several rows; unset: truncate for classification, "
+        "window for tagging.", choices=["truncate", "window"])
+    num_train_epochs: int = option(4, "Epochs at most.")
+    train_batch_size: int = option(32, "Rows of an update, over all ranks.")
+    eval_batch_size: int = option(64, "Rows of an evaluation batch, over all ranks.")
+    optimizer: str = option("adamw", "The optimizer.", choices=["lamb", "adamw"])
+    learning_rate: float = option(1e-3, "Peak learning rate; 1e-3 suits the tiny model, larger ones need a lower one.")
+    warmup_proportion: float = option(0.1, "Share of the updates for linear warmup.", most=1.0)
+    layer_decay: float = option(1.0,
+        "Layer-wise learning rates: x this for the shared layer (all layers are one), x its square for the "
+        "embeddings.", most=1.0)
+    dropout: float = option(0.1, "Dropout rate of the hidden states and before the head.", most=0.9)
+    class_weights: str = option("none", "balanced: all labels weigh the same in the loss, however rare.",
+                                choices=["none", "balanced"])
+    early_stop_epochs: int = option(0,
+        "Stop after so many epochs in a row without a better validation result; 0: never.")
+    seeds: str = option("1", "Train once for each, such as 1,2,3: first weights of the head, order, dropout.")
+    precision: str = option("float32",
+        "Type of the matrix products in training; results are computed in float32.",
+        choices=["float32", "float16", "bfloat16"])
+    log_every_steps: int = option(50, "Updates between log lines.")
+    save_checkpoints_steps: int = option(500, "Updates between checkpoints; each epoch ends with one.")
+    baselines: str = option("none",
+        "Simple methods to score on the same split: all, none or a comma list of majority, naive_bayes, "
+        "logistic_regression; for tagging of majority, most_frequent_tag, crf.")
+
+    def __post_init__(self):
+        """Turn the text of `seeds` into a tuple of int; InputError when it is none."""
+        if not isinstance(self.seeds, tuple):
+            object.__setattr__(self, "seeds", parse_seeds(self.seeds or ""))
 
     def settings(self):
         """{name: value} of what shapes the result of a seed."""

@@ -19,7 +19,7 @@ from albert_hvd.run_folder.checkpoint_writer import CheckpointWriter
 from albert_hvd.run_folder.checkpoints import CheckpointFolder
 from albert_hvd.runtime import distributed
 from albert_hvd.training.evaluation import BestEvaluation
-from albert_hvd.training.optimizer import OPTIMIZERS, layerwise
+from albert_hvd.training.optimizer import OPTIMIZERS, average_over_ranks, layerwise
 
 _KEPT_CHECKPOINTS = 1
 _MAX_BAD_STEPS = 10
@@ -39,11 +39,11 @@ TaskStepResult = collections.namedtuple("TaskStepResult", [
 
 
 class TaskStep:
-    """The compiled step of one rank: gradients of all ranks added up, then divided by the weight of the global batch.
+    """The compiled step of one rank: the gradient is that of the global batch, divided by its weight.
 
     Args:
       model: `TaskModel`.
-      optimizer: one of `optimizer.py`, built, and not wrapped: the gradients are added up here.
+      optimizer: one of `optimizer.py`, wrapped by `distributed.distributed_optimizer` and built.
       train_batch_size: rows of a global batch, which keeps the loss in the range of float16.
     """
 
@@ -78,20 +78,17 @@ class TaskStep:
         real_tokens = tf.reduce_sum(tf.where(has_slots, batch["input_mask"], 0))
         sums = tf.stack([loss, tf.reduce_sum(batch["weights"]), tf.cast(real_tokens, tf.float32),
                          tf.cast(tf.size(batch["input_ids"]), tf.float32), stop])
-        gradients, sums = self._summed(gradients, sums)
-        factor = self._unit / tf.maximum(sums[1], 1e-6)
-        update = self._optimizer.apply_gradients([(gradient * factor, variable) for gradient, variable
-                                                  in zip(gradients, self._variables)], tf.math.is_finite(sums[0]))
+        sums = distributed.sum_over_ranks(sums, name="task_sums")
+        # They travel as one tensor, so that the order of summation is always the same.
+        flat = tf.concat([tf.reshape(gradient, [-1]) for gradient in gradients], axis=0)
+        # An average over ranks comes out as a sum when it is divided by the weight of the mean rank.
+        flat = average_over_ranks(self._optimizer, flat) * (self._unit * distributed.size() / tf.maximum(sums[1], 1e-6))
+        parts = tf.split(flat, [variable.shape.num_elements() for variable in self._variables])
+        update = self._optimizer.apply_gradients([(tf.reshape(part, variable.shape), variable) for part, variable
+                                                  in zip(parts, self._variables)], tf.math.is_finite(sums[0]))
         return tf.concat([sums, tf.stack([
             update.grad_norm, update.learning_rate, tf.cast(tf.logical_not(update.applied), tf.float32),
             tf.cast(self._optimizer.bad_steps_in_a_row, tf.float32)])], axis=0)
-
-    def _summed(self, gradients, sums):
-        """Both added up over ranks. They travel as one tensor, so that the order of summation is always the same."""
-        flat = tf.concat([*(tf.reshape(gradient, [-1]) for gradient in gradients), sums], axis=0)
-        sizes = [variable.shape.num_elements() for variable in self._variables]
-        *parts, sums = tf.split(distributed.sum_over_ranks(flat, name="task_gradients"), [*sizes, sums.shape[0]])
-        return [tf.reshape(part, variable.shape) for part, variable in zip(parts, self._variables)], sums
 
 
 class SeedTraining:
@@ -129,9 +126,10 @@ class SeedTraining:
     def _make_optimizer(self):
         options, num_steps = self._options, self.num_train_steps
         scaling = _FLOAT16_SCALING if options.precision == "float16" else {}
-        optimizer = layerwise(OPTIMIZERS[options.optimizer], options.layer_decay, depth_of)(
-            options.learning_rate, num_steps, round(options.warmup_proportion * num_steps),
-            weight_decay=options.weight_decay, clip_norm=options.clip_norm, **scaling)
+        optimizer = distributed.distributed_optimizer(layerwise(
+            OPTIMIZERS[options.optimizer], options.layer_decay, depth_of)(
+                options.learning_rate, num_steps, round(options.warmup_proportion * num_steps),
+                weight_decay=options.weight_decay, clip_norm=options.clip_norm, **scaling))
         optimizer.build(self._model.trained_variables())
         return optimizer
 

@@ -45,7 +45,7 @@ class Dense(tf.Module):
 
 
 class LayerNorm(tf.Module):
-    """Layer normalisation over the last dimension; see `elementwise.layer_norm`."""
+    """Layer normalisation over the last dimension; see `ops.layer_norm`."""
 
     def __init__(self, size, epsilon, compiled=False, name=None):
         super().__init__(name=name)
@@ -200,7 +200,7 @@ class AlbertEncoder(tf.Module):
       compute_dtype: tf.float32, tf.bfloat16 or tf.float16.
       recompute: keep only each layer's input for the backward pass, and compute the layer again there
         (Chen et al., "Training Deep Nets with Sublinear Memory Cost", 2016).
-      compiled: have XLA compile what lies between the layers' matrix products (`elementwise`); faster where
+      compiled: have XLA compile what lies between the layers' matrix products (`ops`); faster where
         all batches have one shape.
       fused_attention: see `SelfAttention`.
     """

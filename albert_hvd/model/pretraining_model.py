@@ -124,7 +124,7 @@ def variable_shapes(config, source="config"):
       source: what to call the config's place in errors, such as its path.
 
     Returns:
-      dict of path, as `modeling.named_variables` gives it, to tuple of int.
+      dict of path, as `encoder.named_variables` gives it, to tuple of int.
 
     Raises:
       InputError: naming `source`, for sizes that no tensor can have.

@@ -1,9 +1,18 @@
 """The processes that share the work of a data command."""
 
 import concurrent.futures
+import dataclasses
 import multiprocessing
 
 from albert_hvd.errors import InputError, parameter, spelling, use_spelling
+from albert_hvd.options import option
+
+
+@dataclasses.dataclass(frozen=True)
+class WorkerOptions:
+    """What every data command with such processes has."""
+
+    num_workers: int = option(0, "processes; 0: one per core")
 
 
 def worker_pool(num_workers):

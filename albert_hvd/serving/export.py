@@ -12,8 +12,7 @@ from albert_hvd.run_folder.layout import write_model_files
 from albert_hvd.runtime.files import check_free, scratch_folder, whole_file, whole_folder
 from albert_hvd.serving.formats.sources import read_model, warn_of_other_architecture
 from albert_hvd.serving.formats.vocabulary import fitting_tokenizer
-
-FORMATS = ("huggingface", "saved_model", "tar", "tf1")
+from albert_hvd.serving.options import FORMATS
 
 # (hidden_size, num_hidden_layers) of the configs in albert_config/.
 _SIZES = {(336, 4): "tiny", (768, 12): "base", (1024, 24): "large", (2048, 24): "xlarge"}

@@ -1,6 +1,5 @@
 """`bin/import_checkpoint`: a model of another program as the folder of a run, with weights and no optimizer."""
 
-import dataclasses
 import os
 import tarfile
 
@@ -18,24 +17,14 @@ from albert_hvd.serving.formats.vocabulary import fitting_tokenizer
 _PART_NAMES = {POOLER: "pooler", MASKED_LM_HEAD: "masked-LM head", SENTENCE_HEAD: "sentence head"}
 
 
-@dataclasses.dataclass(frozen=True)
-class ImportOptions:
-    """The flags of `bin/import_checkpoint`; they are documented there."""
-
-    kind: str
-    input: str
-    output_dir: str
-    bert_config_file: str = None
-    tokenizer: str = None
-    allow_pickle: bool = False
-    seed: int = 12345
-
-
 def import_checkpoint(options):
     """Read a model and write `config.json`, `checkpoints/step_00000000` and, when it is known, `spiece.model`.
 
     The folder appears under its name only when everything is in it. Its step is 0: no update of this
     program was made.
+
+    Args:
+      options: `options.ImportOptions`.
 
     Returns:
       list of str: what was done, a line each.

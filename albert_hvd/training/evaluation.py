@@ -20,7 +20,7 @@ class Evaluator:
 
     Args:
       model: an `AlbertPretrainer`.
-      dataset: a `records.RecordDataset`.
+      dataset: a `dataset.RecordDataset`.
       eval_batch_size: rows of all ranks together; rounded up to a multiple of their number.
       max_eval_steps: batches to read at most; 0 reads the whole file.
       xla: compile it with XLA; the model must have static shapes then.

@@ -19,7 +19,7 @@ class TrainingLoop:
     """Runs one `Training` to its end.
 
     Args:
-      training: `training_setup.Training`.
+      training: `setup.Training`.
       stop_request: an entered `StopRequest`.
       stall_watch: an entered `StallWatch`.
     """

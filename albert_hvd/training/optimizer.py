@@ -86,7 +86,7 @@ class _Optimizer(tf.Module):
         """Make the slots of every variable.
 
         Args:
-          named_variables: dict of path to variable, as `modeling.named_variables` gives it.
+          named_variables: dict of path to variable, as `encoder.named_variables` gives it.
         """
         for path, variable in named_variables.items():
             self._slots[variable.ref()] = tuple(

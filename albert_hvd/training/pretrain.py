@@ -32,68 +32,11 @@ from albert_hvd.training.batch_plan import cpu_memory_per_rank, gpu_memory_per_r
 from albert_hvd.training.device_options import resolve_device_options
 from albert_hvd.training.profiling import parse_profile_steps
 
-# Of the updates, without `num_warmup_steps`: what albert_config/recipe_tiny_128.flags was measured with.
-_WARMUP_SHARE = 0.06
-
-
-@dataclasses.dataclass(frozen=True)
-class PretrainingOptions:
-    """The flags of `bin/pretrain` that the library acts on; they are documented there."""
-
-    input_file: str
-    output_dir: str
-    bert_config_file: str
-    init_checkpoint: str = None
-    tokenizer: str = None
-    max_seq_length: int = 512
-    max_predictions_per_seq: int = 51
-    pack_sequences: bool = False
-    dynamic_masking: bool = False
-    masking: str = "whole_word"
-    masked_lm_prob: float = 0.15
-    skip_corrupt: bool = False
-    train_batch_size: int = 48
-    accumulation_steps: int = 0
-    optimizer: str = "adamw"
-    learning_rate: float = 1e-3
-    num_train_steps: int = 100000
-    num_warmup_steps: int = None
-    weight_decay: float = 0.01
-    clip_norm: float = 1.0
-    seed: int = 12345
-    precision: str = "auto"
-    initial_loss_scale: float = 32768.0
-    loss_scale_growth_steps: int = 2000
-    recompute: bool = False
-    xla: bool = None
-    attention: str = "auto"
-    overlap_steps: bool = None
-    fp16_allreduce: bool = False
-    deterministic: bool = False
-    save_checkpoints_steps: int = 1000
-    keep_checkpoints: int = 5
-    log_every_steps: int = 100
-    max_bad_steps: int = 10
-    stall_warn_sec: int = 60
-    stall_abort_sec: int = 900
-    eval_input_file: str = None
-    eval_every_steps: int = 0
-    early_stop_evaluations: int = 0
-    eval_batch_size: int = 60
-    max_eval_steps: int = 0
-    use_gpu: bool = None
-    share_gpus: bool = False
-    num_gpu_cores: int = 0
-    profile_steps: str = None
-
-    def __post_init__(self):
-        if self.num_warmup_steps is None:
-            object.__setattr__(self, "num_warmup_steps", round(_WARMUP_SHARE * self.num_train_steps))
-
 
 def pretrain(options):
     """Train until `num_train_steps`, from the start or from the newest checkpoint of `output_dir`.
 
+    Args: `options`, `PretrainingOptions`.
     Raises:
       InputError: on every rank, before any training, when a flag or a file is not as it must be, or another run
         writes to `output_dir`.

@@ -1,4 +1,4 @@
-"""Model, optimizer, data and evaluator of one run, new or restored from a checkpoint."""
+"""Model, optimizer, data and evaluator of one run; resume.py gives them the state to begin with."""
 
 import collections
 import dataclasses
@@ -11,27 +11,20 @@ import tensorflow as tf
 from albert_hvd import __version__
 from albert_hvd.data.batches.training_batches import find_tokenizer, tokenizers_of, training_batches
 from albert_hvd.data.records.dataset import open_records
-from albert_hvd.errors import InputError, RunFailed, parameter, setting
-from albert_hvd.model.config import AlbertConfig
+from albert_hvd.errors import RunFailed, parameter
 from albert_hvd.model.encoder import named_variables
 from albert_hvd.model.precision import COMPUTE_DTYPES
 from albert_hvd.model.pretraining_model import AlbertPretrainer
-from albert_hvd.run_folder import checkpoints
 from albert_hvd.run_folder.checkpoint_writer import CheckpointWriter
 from albert_hvd.run_folder.checkpoints import CheckpointFolder
 from albert_hvd.runtime import distributed
-from albert_hvd.serving.formats.sources import kind_of, read_model
 from albert_hvd.training.batch_plan import smaller_micro_batches
-from albert_hvd.training.evaluation import BestEvaluation, Evaluator, unigram_log_probs
+from albert_hvd.training.evaluation import BestEvaluation, Evaluator
 from albert_hvd.training.metrics import MetricsWindow
 from albert_hvd.training.optimizer import OPTIMIZERS
+from albert_hvd.training.resume import Start
 from albert_hvd.training.step import TrainingStep
 from albert_hvd.training.summary import describe_run
-
-# Enough records to know the frequencies of the pieces to within a few per cent.
-_FREQUENCY_RECORDS = 20000
-
-_OUTPUT_BIAS = "masked_lm_head/output_bias"
 
 # A step under way: `pending`, its `PendingStep`; `position`, records read by then; `began`, on the monotonic clock;
 # `wait_seconds` spent on waiting for its batch.
@@ -65,8 +58,10 @@ class Training:
         self.evaluations = BestEvaluation()
         self.step, self.elapsed_sec, self.cpu_sec = 0, 0.0, 0.0
         self._position = self.skipped_updates = 0
-        self._origin = "new weights"
-        self._restore()
+        start = Start(options, config, dataset, self._checkpoints, self._variables, self._slots(), self._state())
+        state, self._origin = start.restore()
+        if state is not None:
+            self._take_up(state)
         self._training_step = self._make_step()
         self._batches = self._open_batches(self._training_step.stage)
         self._last_end = 0.0
@@ -211,100 +206,14 @@ class Training:
         return {f"{path}/{moment}": slot for path, variable in self._variables.items()
                 for moment, slot in zip(moments, self._optimizer.slots_of(variable))}
 
-    def _restore(self):
-        """Take up the newest checkpoint, or `init_checkpoint`, on rank 0, and give it to all ranks."""
-        state = distributed.on_rank_0(self._restore_on_rank_0, "restore")
-        if state is not None:
-            self.step, self._position = state["step"], state["records_read"]
-            self._optimizer.step.assign(self.step)
-            self._optimizer.loss_scale.restore(state.get("loss_scale"))
-            self.elapsed_sec, self.cpu_sec = state.get("elapsed_sec", 0.0), state.get("cpu_sec", 0.0)
-            self.skipped_updates = state.get("skipped_updates", 0)
-            self.evaluations = BestEvaluation(**state.get("evaluations", {}))
-            self._origin = f"resuming at step {self.step}"
-        distributed.broadcast_variables([*self._variables.values(), *self._slots().values()])
-
-    def _restore_on_rank_0(self):
-        self._checkpoints.remove_unfinished()
-        state = self._checkpoints.newest_valid()
-        if state is None:
-            if self.options.init_checkpoint:
-                self._origin = f"weights of {self.options.init_checkpoint}"
-                self._load_weights(self.options.init_checkpoint, "init_checkpoint")
-            else:
-                self._start_from_frequencies()
-            return None
-        if checkpoints.OPTIMIZER not in state["sha256"]:
-            raise InputError("its checkpoint holds weights without the state of an optimizer",
-                             "train from it in a new folder, with "
-                             f"{parameter('init_checkpoint')}={self.options.output_dir}", name="output_dir",
-                             value=self.options.output_dir)
-        self._check_state(state)
-        self._checkpoints.mark_best(state.get("evaluations", {}).get("best_step"))
-        path = self._checkpoints.path(state["step"])
-        for name, variables in ((checkpoints.WEIGHTS, self._variables), (checkpoints.OPTIMIZER, self._slots())):
-            checkpoints.restore_variables(variables, path, name, setting("output_dir", self.options.output_dir))
-        return state
-
-    def _load_weights(self, path, option):
-        """Read the model's weights from anything that `sources.read_model` knows.
-
-        What the source lacks keeps its first values, and is named in the start table.
-        """
-        if kind_of(path, option) == "run":
-            checkpoint = checkpoints.find_checkpoint(path, option)
-            checkpoints.restore_variables(self._variables, checkpoint, checkpoints.WEIGHTS, setting(option, path))
-            config = AlbertConfig.from_dict(checkpoints.read_state(checkpoint).get("config"), checkpoint)
-            _check_same_sizes(self.config, config, setting(option, path))
-            return
-        source = read_model(path, option, config=self.config)
-        _check_same_sizes(self.config, source.config, setting(option, path))
-        for name, array in source.arrays.items():
-            self._variables[name].assign(array)
-        if _OUTPUT_BIAS in source.missing:
-            self._start_from_frequencies()
-        if source.missing:
-            self._origin += f" (new: {', '.join(source.missing)})"
-
-    def _start_from_frequencies(self):
-        """Set the output bias of new weights to the log frequencies of the pieces.
-
-        Otherwise the first hundreds of updates are spent on learning them.
-        """
-        log_probs = unigram_log_probs(self._dataset, self.config.vocab_size, _FREQUENCY_RECORDS)
-        self._variables[_OUTPUT_BIAS].assign(log_probs.astype("float32"))
-
-    def _check_state(self, state):
-        """A resumed run must continue with the same model, data order and optimizer."""
-        options = self.options
-        now = self._state()
-        about = {"config": "bert_config_file", "num_records": "input_file", "records_fingerprint": "input_file",
-                 "tokenizers": "input_file", "seed": "seed", "optimizer": "optimizer",
-                 "pack_sequences": "pack_sequences", "dynamic_masking": "dynamic_masking"}
-        for key, option in about.items():
-            if state.get(key, now[key]) != now[key]:  # older checkpoints have fewer keys
-                raise InputError(f"{key} is {_difference(now[key], state[key])} in the run that "
-                                 f"{parameter('output_dir')}={options.output_dir} holds",
-                                 "set it back, or start a new folder with "
-                                 f"{parameter('init_checkpoint')}={options.output_dir}", name=option)
-
-
-def _check_same_sizes(config, other, source):
-    """Dropout and the like may differ from the source's; what its weights mean may not."""
-    free = ("hidden_dropout_prob", "attention_probs_dropout_prob", "initializer_range")
-    now, before = ({key: value for key, value in values.to_dict().items() if key not in free}
-                   for values in (config, other))
-    if now != before:
-        raise InputError(f"its config differs from {parameter('bert_config_file')}: {_difference(now, before)}",
-                         "give the config that belongs to it", value=source)
-
-
-def _difference(now, before):
-    """"x now and y" for two values, or for the keys in which two dicts differ."""
-    if isinstance(now, dict):
-        keys = [key for key in now if now[key] != before.get(key)]
-        now, before = ({key: values.get(key) for key in keys} for values in (now, before))
-    return f"{now} now and {before}"
+    def _take_up(self, state):
+        """Go on from the state of a checkpoint."""
+        self.step, self._position = state["step"], state["records_read"]
+        self._optimizer.step.assign(self.step)
+        self._optimizer.loss_scale.restore(state.get("loss_scale"))
+        self.elapsed_sec, self.cpu_sec = state.get("elapsed_sec", 0.0), state.get("cpu_sec", 0.0)
+        self.skipped_updates = state.get("skipped_updates", 0)
+        self.evaluations = BestEvaluation(**state.get("evaluations", {}))
 
 
 def build_training(options, config, dataset, plan):

@@ -73,7 +73,7 @@ class TrainingStep:
 
     Args:
       model: an `AlbertPretrainer`.
-      optimizer: one of `optimization.py`, wrapped by `distributed.distributed_optimizer` and built.
+      optimizer: one of `training/optimizer.py`, wrapped by `distributed.distributed_optimizer` and built.
       accumulation_steps: micro-batches of one update.
       xla: compile forward and backward as one program, and the update as another; the allreduce stays outside.
     """
@@ -93,7 +93,7 @@ class TrainingStep:
         """Copy a batch to where the step is computed; another thread may do so while a step is running.
 
         Args:
-          batch: dict of arrays of train_batch_size / size rows, as `input_pipeline` gives them.
+          batch: dict of arrays of train_batch_size / size rows, as `rows.py` gives them.
 
         Returns:
           `StagedBatch`.

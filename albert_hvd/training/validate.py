@@ -1,6 +1,5 @@
 """Held-out figures of a trained model: the whole file once, written as the old project wrote them."""
 
-import dataclasses
 import json
 import os
 
@@ -18,30 +17,12 @@ _KEYS = ("global_step", "loss", "masked_lm_accuracy", "masked_lm_loss", "next_se
          "next_sentence_loss")
 
 
-@dataclasses.dataclass(frozen=True)
-class ValidationOptions:
-    """The flags of `bin/validate`; they are documented there."""
-
-    input_file: str
-    output_dir: str
-    bert_config_file: str
-    init_checkpoint: str = None
-    untrained: bool = False
-    max_seq_length: int = 512
-    max_predictions_per_seq: int = 51
-    eval_batch_size: int = 60
-    max_eval_steps: int = 0
-    skip_corrupt: bool = False
-    baseline_input_file: str = None
-    seed: int = 12345
-    use_gpu: bool = None
-
-
 def validate(options):
     """Evaluate a checkpoint and write `eval_results.txt` and `eval_results.json` (rank 0).
 
     The checkpoint is `init_checkpoint`, else the newest of `output_dir`.
 
+    Args: `options`, `ValidationOptions`.
     Returns:
       dict of the results, equal on all ranks.
 

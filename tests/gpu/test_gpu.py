@@ -14,7 +14,8 @@ from conftest import ROOT, command_words
 from gpu_jobs import REHEARSAL, GpuReport, Jobs, why_no_gpu
 from gpu_numbers import cases, choices
 
-pytestmark = [pytest.mark.gpu, pytest.mark.skipif(why_no_gpu() is not None, reason=str(why_no_gpu()))]
+pytestmark = [pytest.mark.gpu, pytest.mark.tier("all"),
+              pytest.mark.skipif(why_no_gpu() is not None, reason=str(why_no_gpu()))]
 
 # (config, positions, rows, attention) in the order of their worth, should time run out.
 SPEEDS = [("base", 512, 64, "cudnn"), ("base", 128, 256, "plain"), ("base", 512, 64, "plain"),

@@ -1,8 +1,10 @@
 """Run under horovodrun by tests/gpu_setup/run: do the packages of the GPU kind load and add up on the CPU?"""
 
+from importlib import metadata
+
 import horovod.tensorflow as hvd
 import numpy as np
-import pynvml
+import pynvml  # noqa: F401 - that it is there
 import tensorflow as tf
 
 hvd.init()
@@ -13,4 +15,4 @@ wanted = hvd.size() * np.arange(5.0) + sum(range(hvd.size()))
 assert (total == wanted).all(), f"{hvd.size()} ranks add up to {total}, not to {wanted}"
 if hvd.rank() == 0:
     print(f"gpu-setup: TensorFlow {tf.__version__} and Horovod with NCCL {hvd.nccl_built()} load; {hvd.size()} rank(s) "
-          f"add up; nvidia-ml-py {pynvml.__version__}", flush=True)
+          f"add up; nvidia-ml-py {metadata.version('nvidia-ml-py')}", flush=True)

@@ -15,7 +15,8 @@ from albert_hvd.model.encoder import named_variables
 from albert_hvd.model.pretraining_model import AlbertPretrainer
 from albert_hvd.serving.formats.sources import read_model
 from albert_hvd.serving.formats.tf1 import write_checkpoint
-from albert_hvd.serving.import_model import ImportOptions, import_checkpoint
+from albert_hvd.serving.import_model import import_checkpoint
+from albert_hvd.serving.options import ImportOptions
 from conftest import own_lines, run_command
 from model_folders import FOLDERS, write_huggingface, write_run
 from tf1_checkpoints import random_arrays, same_arrays, write_config

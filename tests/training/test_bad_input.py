@@ -11,7 +11,8 @@ import pytest
 
 from albert_hvd.data.records.tfrecord import RecordWriter
 from albert_hvd.errors import InputError
-from albert_hvd.training.pretrain import PretrainingOptions, _check
+from albert_hvd.training.options import PretrainingOptions
+from albert_hvd.training.pretrain import _check
 from conftest import random_record
 
 

@@ -7,7 +7,7 @@ from albert_hvd.errors import InputError
 from albert_hvd.model.config import AlbertConfig
 from albert_hvd.model.precision import resolve_precision, use_precision
 from albert_hvd.training.device_options import resolve_device_options
-from albert_hvd.training.pretrain import PretrainingOptions
+from albert_hvd.training.options import PretrainingOptions
 
 BASE = AlbertConfig(vocab_size=32000)
 TINY = AlbertConfig(vocab_size=32000, hidden_size=336, num_attention_heads=12, intermediate_size=1344)
@@ -15,7 +15,8 @@ CPU, VOLTA, HOPPER = None, (7, 0), (9, 0)
 
 
 def resolved(capability, config=BASE, **changes):
-    options = resolve_device_options(PretrainingOptions("a", "b", "c", **changes), config, capability)
+    options = PretrainingOptions(input_file="a", output_dir="b", bert_config_file="c", **changes)
+    options = resolve_device_options(options, config, capability)
     return options.precision, options.xla, options.attention, options.overlap_steps
 
 

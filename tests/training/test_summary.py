@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from albert_hvd.training.batch_plan import BatchPlan, activation_bytes_per_row
-from albert_hvd.training.pretrain import PretrainingOptions
+from albert_hvd.training.options import PretrainingOptions
 from albert_hvd.training.summary import describe_run
 
 OPTIONS = PretrainingOptions(input_file="a.tfrecord", output_dir="runs/a", bert_config_file="c.json",

@@ -8,13 +8,14 @@ import hashlib
 import json
 import os
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 
 from albert_hvd.data.records import masking, segments
 from albert_hvd.data.records.build_stages import ExampleOptions
 from albert_hvd.data.text import corpus
 from albert_hvd.data.text.tokenizer import Tokenizer
 from albert_hvd.errors import InputError
+from albert_hvd.options import bounds
 from albert_hvd.runtime.files import check_place, expand_input_files, whole_file
 
 FORMAT_VERSION = 1  # raise it when the same options give other bytes
@@ -69,10 +70,9 @@ def expand_outputs(output_file):
 
 def check_options(options):
     """InputError for a setting with which no record can be made."""
-    limits = [("max_seq_length", 8, 65535), ("max_predictions_per_seq", 1, options.max_seq_length),
-              ("dupe_factor", 1, 1000), ("masked_lm_prob", 0.0, 1.0), ("short_seq_prob", 0.0, 1.0),
-              ("min_fill", 0.0, 1.0), ("random_seed", 0, 2**63)]
-    for name, least, most in limits:
+    limits = {field.name: bounds(field) for field in fields(options) if field.type in (int, float)}
+    limits["max_predictions_per_seq"] = 1, options.max_seq_length
+    for name, (least, most) in limits.items():
         value = getattr(options, name)
         if not least <= value <= most:
             raise InputError(f"must be from {least} to {most}", name=name, value=value)

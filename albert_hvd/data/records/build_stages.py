@@ -19,6 +19,7 @@ from albert_hvd.data.records import masking, segments
 from albert_hvd.data.records.example import encode_examples
 from albert_hvd.data.records.tfrecord import frame, index_rows
 from albert_hvd.data.text.corpus import read_block
+from albert_hvd.options import option
 from albert_hvd.runtime.files import whole_file
 
 ROW_DTYPE = np.dtype([("first_length", "<u2"), ("second_length", "<u2"), ("label", "<u2")])
@@ -29,17 +30,22 @@ HISTOGRAM_BINS = 10
 
 @dataclass(frozen=True)
 class ExampleOptions:
-    """What decides the content of the records; the field names are those of the flags."""
+    """What decides the content of the records: flags of `bin/create_pretraining_data`."""
 
-    max_seq_length: int = 512
-    max_predictions_per_seq: int = 51
-    masked_lm_prob: float = 0.15
-    dupe_factor: int = 5
-    short_seq_prob: float = 0.1
-    random_seed: int = 12345
-    sentence_objective: str = "sop"
-    masking: str = "whole_word"
-    min_fill: float = 0.0
+    max_seq_length: int = option(512, "positions of a record", least=8, most=65535)
+    max_predictions_per_seq: int = option(51, "most masked tokens of a record")
+    masked_lm_prob: float = option(0.15, "share of a record's tokens that are masked", most=1.0)
+    dupe_factor: int = option(5, "how often each document is used, each time cut and masked differently", most=1000)
+    short_seq_prob: float = option(0.1, "share of documents cut into shorter sequences", most=1.0)
+    random_seed: int = option(12345, "seed of everything that is random", least=0, most=2**63)
+    sentence_objective: str = option("sop",
+        "sop: label 1 = the two segments swapped; nsp: label 1 = the second is from another document",
+        choices=segments.OBJECTIVES)
+    masking: str = option("whole_word", "what is masked together", choices=masking.MASKINGS)
+    min_fill: float = option(0.0,
+        "join neighbouring documents until each is this share of a record long, so that tweets do not leave most of it "
+        "empty; 0: never join. Still shorter: what is left over of a longer document, and what --short_seq_prob cuts "
+        "short", most=1.0)
 
 
 def _generator(options, stage, number):

@@ -7,12 +7,13 @@ duplicates and written here in their order, so that the output does not depend o
 import collections
 import functools
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from albert_hvd.data.text import cleaning, duplicates
 from albert_hvd.data.text.documents import expand_with_folders, read_documents
 from albert_hvd.data.text.sentences import split_sentences
 from albert_hvd.errors import InputError, parameter
+from albert_hvd.options import option
 from albert_hvd.runtime.files import check_place, whole_file
 from albert_hvd.runtime.tables import named
 from albert_hvd.runtime.worker_pool import worker_pool
@@ -20,26 +21,39 @@ from albert_hvd.runtime.worker_pool import worker_pool
 BATCH_CHARACTERS = 1 << 18
 REMOVED = ("empty_after_cleaning", "not_malay", "exact_duplicate", "near_duplicate")
 
+_REPLACEMENTS = ("drop", "placeholder", "keep")
+
 
 @dataclass(frozen=True)
 class CleaningOptions:
-    """What is done to the text; the field names are those of the flags."""
+    """How text is read and what is done to it, with a field for each of `cleaning.STEPS`: flags of `bin/preprocess`."""
 
-    steps: dict = field(default_factory=lambda: {
-        name: "drop" if name in cleaning.REPLACING_STEPS else True for name, _ in cleaning.STEPS})
-    split_sentences: bool = True
-    min_words: int = 1
-    malay_only: bool = False
-    exact_duplicates: bool = True
-    near_duplicates: bool = True
-    near_duplicate_similarity: float = 0.8
-    near_duplicate_min_words: int = 20
+    text_field: str = option("text", "key or column of the text in JSON and CSV; a.b for nested keys")
+    encoding: str = option("utf-8", "of the input files")
+    fix_mojibake: bool = option(True, "repair wrongly decoded characters (ftfy)")
+    normalize_unicode: bool = option(True, "NFKC, without control and invisible characters")
+    remove_html: bool = option(True, "drop tags, decode entities")
+    spell_dot: bool = option(True, "contoh(dot)com -> contoh.com")
+    emails: str = option("drop", "e-mail addresses", choices=_REPLACEMENTS)
+    links: str = option("drop", "URLs", choices=_REPLACEMENTS)
+    mentions: str = option("drop", "@mentions", choices=_REPLACEMENTS)
+    remove_spam_runs: bool = option(True, "drop ===== and the like")
+    shorten_punctuation: bool = option(True, "!!! -> !")
+    shorten_letters: bool = option(True, "bestttt -> bestt")
+    split_long_tokens: bool = option(True, "cut tokens of more than 30 characters at _ / -")
+    split_sentences: bool = option(True, "cut lines into sentences")
+    min_words: int = option(1, "drop lines of fewer words", least=0)
+    malay_only: bool = option(False, "drop documents whose function words are mostly English")
+    exact_duplicates: bool = option(True, "drop documents of the same letters and digits as an earlier one")
+    near_duplicates: bool = option(True, "drop documents that are nearly the same as an earlier one (MinHash)")
+    near_duplicate_similarity: float = option(0.8, "share of word triples that makes a near duplicate", most=1.0)
+    near_duplicate_min_words: int = option(20, "shorter documents are compared exactly only", least=3)
 
 
 def clean_document(lines, options, counts):
     """The sentences of a document: list of str, maybe empty; adds to `counts` what each step changed."""
     for name, step in cleaning.STEPS:
-        how = options.steps[name]
+        how = getattr(options, name)
         if how is False or how == "keep":
             continue
         apply = functools.partial(step, how=how) if name in cleaning.REPLACING_STEPS else step
@@ -77,7 +91,7 @@ def clean_batch(documents, options):
     return cleaned, counts
 
 
-def preprocess(input_file, output_file, options, text_field="text", encoding="utf-8", num_workers=1, report=print):
+def preprocess(input_file, output_file, options, num_workers=1, report=print):
     """Clean all documents of `input_file` (files, folders, globs) into `output_file`.
 
     Args: `num_workers`, processes (0: one per core), without effect on the result.
@@ -91,7 +105,7 @@ def preprocess(input_file, output_file, options, text_field="text", encoding="ut
     counts = collections.Counter()
     seen = duplicates.DuplicateFilter(options.exact_duplicates, options.near_duplicates,
                                       options.near_duplicate_similarity)
-    batches = _batches(_with_progress(paths, text_field, encoding), counts)
+    batches = _batches(_with_progress(paths, options.text_field, options.encoding), counts)
     num_workers = num_workers or len(os.sched_getaffinity(0))
     with whole_file(output_file) as file:
         for cleaned, batch_counts in _in_order(functools.partial(clean_batch, options=options), batches, num_workers):

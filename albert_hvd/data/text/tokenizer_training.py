@@ -1,8 +1,9 @@
 """The job of bin/train_tokenizer: files in, vocabulary and coverage report out.
 
-The defaults of `train_tokenizer` are those of the old project's `sp10m.cased.v8`.
+The defaults of `VocabularyOptions` are those of the old project's `sp10m.cased.v8`.
 """
 
+import dataclasses
 import io
 import itertools
 import os
@@ -11,6 +12,7 @@ import re
 from albert_hvd.data.text.corpus import check_is_plain, read_lines
 from albert_hvd.data.text.tokenizer import Tokenizer
 from albert_hvd.errors import InputError, parameter
+from albert_hvd.options import option
 from albert_hvd.runtime.files import expand_input_files, make_folder, whole_file
 
 CONTROL_SYMBOLS = ("<cls>", "<sep>", "<pad>", "<mask>", "<eod>")
@@ -21,6 +23,18 @@ MAX_SENTENCE_BYTES = 4192
 
 # The report needs a fair impression, not every line of a big corpus.
 MAX_REPORT_LINES = 50_000
+
+
+@dataclasses.dataclass(frozen=True)
+class VocabularyOptions:
+    """What decides the vocabulary that a text gets: flags of `bin/train_tokenizer`."""
+
+    vocab_size: int = option(32000, "number of pieces")
+    model_type: str = option("unigram", "kind of SentencePiece model", choices=["unigram", "bpe"])
+    character_coverage: float = option(0.99995, "share of the text's characters that get a piece", least=0.9, most=1.0)
+    # Bounds the memory.
+    input_sentence_size: int = option(2_000_000, "train on a sample of at most so many lines")
+    random_seed: int = option(12345, "seed of that sample", least=0)
 
 
 def train(input_file, model_prefix, coverage_file=None, report=print, **settings):
@@ -59,10 +73,8 @@ def split_long_line(line, max_bytes=MAX_SENTENCE_BYTES):
     return pieces
 
 
-def train_tokenizer(lines, model_prefix, vocab_size=32000, model_type="unigram",
-                    character_coverage=0.99995, control_symbols=CONTROL_SYMBOLS,
-                    user_defined_symbols=USER_DEFINED_SYMBOLS, input_sentence_size=2_000_000,
-                    random_seed=12345):
+def train_tokenizer(lines, model_prefix, control_symbols=CONTROL_SYMBOLS, user_defined_symbols=USER_DEFINED_SYMBOLS,
+                    **settings):
     """Train a vocabulary and write `<model_prefix>.model` and `.vocab` (piece, tab, score).
 
     The same lines and settings give the same bytes: sampling is seeded, and SentencePiece's number
@@ -70,24 +82,26 @@ def train_tokenizer(lines, model_prefix, vocab_size=32000, model_type="unigram",
 
     Args:
       lines: an iterable of str, one sentence each.
-      input_sentence_size: at most this many lines are sampled, which bounds the memory.
+      settings: the fields of `VocabularyOptions`.
     Returns: the new `Tokenizer`.
     Raises: InputError when the text is empty, or too small for `vocab_size`.
     """
     import sentencepiece
 
+    options = VocabularyOptions(**settings)
     make_folder(os.path.dirname(os.path.abspath(model_prefix)), "model_prefix")
-    sentencepiece.set_random_generator_seed(random_seed)
+    sentencepiece.set_random_generator_seed(options.random_seed)
     counted, model = _NonEmpty(lines), io.BytesIO()
     try:
         # Into memory: a file name would become part of the model, and of its hash.
         sentencepiece.SentencePieceTrainer.train(
-            sentence_iterator=iter(counted), model_writer=model, vocab_size=vocab_size, model_type=model_type,
-            character_coverage=character_coverage, control_symbols=list(control_symbols),
-            user_defined_symbols=list(user_defined_symbols), input_sentence_size=input_sentence_size,
-            shuffle_input_sentence=True, max_sentence_length=MAX_SENTENCE_BYTES + 1, num_threads=16, minloglevel=2)
+            sentence_iterator=iter(counted), model_writer=model, vocab_size=options.vocab_size,
+            model_type=options.model_type, character_coverage=options.character_coverage,
+            control_symbols=list(control_symbols), user_defined_symbols=list(user_defined_symbols),
+            input_sentence_size=options.input_sentence_size, shuffle_input_sentence=True,
+            max_sentence_length=MAX_SENTENCE_BYTES + 1, num_threads=16, minloglevel=2)
     except (RuntimeError, OSError) as error:
-        raise _training_error(str(error), counted, vocab_size) from error
+        raise _training_error(str(error), counted, options.vocab_size) from error
     processor = sentencepiece.SentencePieceProcessor(model_proto=model.getvalue())
     vocabulary = "".join(f"{processor.id_to_piece(i)}\t{processor.get_score(i):g}\n"
                          for i in range(processor.get_piece_size()))

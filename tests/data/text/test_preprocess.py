@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from small_corpus import make_documents, write_documents
 
+from albert_hvd.data.text.cleaning import STEPS
 from albert_hvd.data.text.documents import expand_with_folders, read_documents
 from albert_hvd.data.text.duplicates import DuplicateFilter, SignatureIndex, exact_key, signature
 from albert_hvd.data.text.preprocess import CleaningOptions, preprocess
@@ -105,8 +106,7 @@ def test_the_output_must_not_be_an_input(tmp_path):
 
 def test_switches(tmp_path):
     (tmp_path / "a.txt").write_text("Lihat www.a.com! @ali ya. Dan lagi.\n\nThe end of it is that.\n\nsatu\n")
-    off = dataclasses.replace(CleaningOptions(), steps={name: "keep" for name in CleaningOptions().steps},
-                              split_sentences=False)
+    off = dataclasses.replace(CleaningOptions(), split_sentences=False, **{name: "keep" for name, _ in STEPS})
     assert clean(tmp_path / "a.txt", tmp_path / "out.txt", off)[0] == (tmp_path / "a.txt").read_text()
     strict = dataclasses.replace(CleaningOptions(), malay_only=True, min_words=2)
     text, counts = clean(tmp_path / "a.txt", tmp_path / "out.txt", strict)
