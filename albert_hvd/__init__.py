@@ -28,6 +28,6 @@ def load(path, tokenizer=None):
     if not prediction.find_task_folder(path):
         return text_model.load(path, tokenizer)
     if tokenizer is not None:
-        raise InputError(f"tokenizer={tokenizer}: {path} is a fine-tuned model, which has its vocabulary with it; "
-                         f"leave the argument out")
-    return prediction.TaskPredictor(path, flag="path")
+        raise InputError(f"tokenizer={tokenizer}: {path} is a fine-tuned model, which has its vocabulary with it",
+                         "leave the argument out")
+    return prediction.TaskPredictor(path, option="path")

@@ -46,10 +46,10 @@ def run(options, command_folder):
       InputError: bad flags, or a single rank.
     """
     del command_folder  # it runs in these processes
-    config = AlbertConfig.from_json_file(options.model, "--model")
+    config = AlbertConfig.from_json_file(options.model, "model")
     check_least(options, 1, "repeats")
     if options.plot:
-        check_place(options.plot, "--plot")
+        check_place(options.plot, "plot")
     distributed.initialize()
     if distributed.size() == 1:
         raise InputError("a single rank has nobody to sum with: start it with horovodrun -np 2 or more")
@@ -131,4 +131,4 @@ def _draw(rows, path):
                  for message in dict.fromkeys(row["message"] for row in rows)]
         panels.append(Panel(label, True, lines))
     chart = PanelChart("allreduce", f"Allreduce over {distributed.size()} ranks", "bytes that travel", panels)
-    write_png(chart, draw_panels, path, "--plot")
+    write_png(chart, draw_panels, path, "plot")

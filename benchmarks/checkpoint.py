@@ -65,7 +65,7 @@ def _random_training(folder, benchmark, config):
         max_predictions_per_seq=num_predictions(benchmark.max_seq_length), train_batch_size=benchmark.train_batch_size)
     with RecordWriter(options.input_file) as writer:
         writer.write_batch(random_rows(config, options.train_batch_size, options.max_seq_length))
-    dataset = open_records(options.input_file, "--input_file", options, config.vocab_size)
+    dataset = open_records(options.input_file, "input_file", options, config.vocab_size)
     plan = plan_batch(options.train_batch_size, size=1, accumulation_steps=1, row_bytes=0, memory_bytes=None)
     return build_training(options, config, dataset, plan)
 

@@ -6,7 +6,7 @@ import sys
 import time
 import traceback
 
-from albert_hvd.errors import InputError, RunFailed
+from albert_hvd.errors import InputError, RunFailed, spelling, use_spelling
 
 _SETUP_SHARE = 0.75  # of the time; who is not ready by then leaves the rest to the others
 
@@ -74,7 +74,7 @@ class _Contestant:
         self._name = name
         context = multiprocessing.get_context("spawn")
         self._connection, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(theirs, function, arguments), daemon=True)
+        self._process = context.Process(target=_serve, args=(theirs, spelling(), function, arguments), daemon=True)
         self._theirs = theirs
 
     def __enter__(self):
@@ -106,14 +106,15 @@ class _Contestant:
             self._process.join()
             raise RunFailed(f"{self._name} ended with exit code {self._process.exitcode}") from None
         if kind == "input error":
-            raise InputError(value)
+            raise value
         if kind == "failed":
             raise RunFailed(f"{self._name}: {value}")
         return value
 
 
-def _serve(connection, function, arguments):
+def _serve(connection, parent_spelling, function, arguments):
     """The process of a contestant: answers until the parent hangs up."""
+    use_spelling(parent_spelling)
     try:
         play = function(*arguments)
         connection.send(("ready", None))
@@ -124,7 +125,7 @@ def _serve(connection, function, arguments):
     except EOFError:
         pass
     except InputError as error:
-        connection.send(("input error", str(error)))
+        connection.send(("input error", error))
     except RunFailed as error:
         connection.send(("failed", str(error)))
     except Exception as error:  # to be raised in the parent

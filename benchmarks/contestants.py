@@ -121,7 +121,7 @@ def _rounds(update, steps):
 
 def open_dataset(setting):
     """The `RecordDataset` of a setting."""
-    return open_records(setting.input_file, "--input_file", setting, setting.config.vocab_size)
+    return open_records(setting.input_file, "input_file", setting, setting.config.vocab_size)
 
 
 def work_of_batch(batch):

@@ -171,6 +171,6 @@ def _repeated(documents, num_bytes):
 
 
 def _write_documents(path, documents):
-    with whole_file(path, "--scratch_dir") as file:
+    with whole_file(path, "scratch_dir") as file:
         for document in documents:
             file.write("\n".join(document).encode("utf-8") + b"\n\n")

@@ -76,7 +76,7 @@ def _read_committed():
 def _write_committed(ratios, report):
     machine = f"{report.machine['processor']}, {report.machine['cores']} cores, {report.machine['system']}"
     ratios = {name: round(ratio, 3) for name, ratio in ratios.items()}
-    with whole_file(COMMITTED, "--update") as file:
+    with whole_file(COMMITTED, "update") as file:
         file.write(json.dumps({"machine": machine, "ratios": ratios}, indent=1).encode() + b"\n")
 
 

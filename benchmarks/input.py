@@ -54,7 +54,7 @@ def run(options, command_folder):
     distributed.initialize()
     if distributed.size() > 1:
         raise InputError(f"started on {distributed.size()} ranks: start it alone, for it measures one rank")
-    dataset = open_records(options.input_file, "--input_file", options, config.vocab_size)
+    dataset = open_records(options.input_file, "input_file", options, config.vocab_size)
     report = Report("input", dataclasses.asdict(options))
     remask = DynamicMasking(Tokenizer.from_file(options.tokenizer), _SEED) if options.tokenizer else None
     consumed = {False: _train(TrainingBatches, dataset, config, options),

@@ -12,7 +12,7 @@ import itertools
 import multiprocessing
 import time
 
-from albert_hvd.errors import InputError
+from albert_hvd.errors import InputError, spelling, use_spelling
 from albert_hvd.model.config import AlbertConfig
 from albert_hvd.options import option
 from albert_hvd.training.batch_plan import activation_bytes_per_row
@@ -53,7 +53,8 @@ def run(options, command_folder):
     report = Report("memory", dataclasses.asdict(options))
     for precision, recompute in itertools.product(precisions, (False, True)):
         # Spawned, not forked: a fork begins with the memory of its parent.
-        with concurrent.futures.ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
+        with concurrent.futures.ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), use_spelling,
+                                                    (spelling(),)) as process:
             figures = process.submit(_measure, config, options.max_seq_length, options.micro_batch_size, precision,
                                      recompute, options.xla).result()
         report.rows.append({"precision": precision, "recompute": recompute, **figures})

@@ -39,7 +39,7 @@ def play_peer(setting, precision, kernel, python):
     """
     folder = tempfile.mkdtemp(prefix="benchmark-peer-")
     works, paths = [], []
-    batches = TrainingBatches(open_records(setting.input_file, "--input_file", setting, setting.config.vocab_size),
+    batches = TrainingBatches(open_records(setting.input_file, "input_file", setting, setting.config.vocab_size),
                               setting.rows, 0, 1, SEED)
     for number in range(_BATCHES):
         batch = next(batches)

@@ -60,7 +60,7 @@ def run(options, command_folder):
 
     tf.config.set_visible_devices([], "GPU")  # reading records starts TensorFlow; the GPUs are for the runs
     for name in ("input_file", "eval_input_file"):
-        open_records(getattr(options, name), f"--{name}", options, config.vocab_size).close()
+        open_records(getattr(options, name), name, options, config.vocab_size).close()
     report = Report("recipes", dataclasses.asdict(options))
     with tempfile.TemporaryDirectory(dir=options.scratch_dir, prefix="benchmark-recipes-") as folder:
         for number, (config, recipe) in enumerate(itertools.product(configs, optimizers)):
@@ -84,7 +84,7 @@ def _train(options, command_folder, folder, config, optimizer, learning_rate):
     """One run; returns its row of the table."""
     os.mkdir(folder)
     config_file, output_dir = os.path.join(folder, "config.json"), os.path.join(folder, "run")
-    with whole_file(config_file, "--scratch_dir") as file:
+    with whole_file(config_file, "scratch_dir") as file:
         file.write(json.dumps(config.to_dict()).encode())
     same = ("input_file", "eval_input_file", "max_seq_length", "max_predictions_per_seq", "train_batch_size",
             "num_train_steps", "num_warmup_steps", "precision")

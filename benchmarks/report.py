@@ -43,7 +43,7 @@ class Report:
 
     def write_json(self, path):
         """Write the report to `path`, whole or not at all. Raises InputError when it cannot be written."""
-        with whole_file(path, "--json") as file:
+        with whole_file(path, "json") as file:
             file.write(json.dumps(dataclasses.asdict(self), indent=1, ensure_ascii=False).encode() + b"\n")
 
 

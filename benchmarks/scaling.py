@@ -93,11 +93,11 @@ def _check(options):
     check_least(options, 2, "ranks")
     check_least(options, max(GPU_COUNTS), "train_batch_size")
     paths = options.model.split(",")
-    configs = [AlbertConfig.from_json_file(path, "--model") for path in paths]
+    configs = [AlbertConfig.from_json_file(path, "model") for path in paths]
     for config in configs:
         check_positions(options.max_seq_length, config)
     if options.plot:
-        check_place(options.plot, "--plot")
+        check_place(options.plot, "plot")
     return paths, configs
 
 
@@ -225,4 +225,4 @@ def _draw(sections, path):
             found.append(Line(f"published: {name}", [row["GPUs"] for row in rows], speeds[column], is_scattered=True))
     panels = [Panel("sequences/s", True, lines["sequences/s"]), Panel("efficiency, %", False, lines["efficiency %"])]
     chart = PanelChart("scaling", "Speed predicted by the cost model, and published", "GPUs", panels, GPU_COUNTS)
-    write_png(chart, draw_panels, path, "--plot")
+    write_png(chart, draw_panels, path, "plot")

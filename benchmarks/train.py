@@ -111,7 +111,7 @@ def _check(options):
         raise InputError("--max_predictions_per_seq is missing; it goes with --input_file")
     plan_batch(options.train_batch_size, 1, options.accumulation_steps, 0, None)
     if options.plot:
-        check_place(options.plot, "--plot")
+        check_place(options.plot, "plot")
 
 
 def _setting(options, config, folder):
@@ -145,7 +145,7 @@ def _contestants(options, setting):
 
 def _packed_rows(setting):
     """Packed rows that hold about as many real tokens as `setting.rows` records do."""
-    dataset = open_records(setting.input_file, "--input_file", setting, setting.config.vocab_size)
+    dataset = open_records(setting.input_file, "input_file", setting, setting.config.vocab_size)
     lengths, _ = dataset.lengths()
     return max(1, round(setting.rows * float(lengths.mean()) / setting.max_seq_length))
 
@@ -188,4 +188,4 @@ def _draw(rows, options):
     model = os.path.splitext(os.path.basename(options.bert_config_file))[0]
     chart = BarChart("train", f"Training of {model}, {options.max_seq_length} positions, {options.precision}",
                      "real tokens/s", True, bars)
-    write_png(chart, draw_bars, options.plot, "--plot")
+    write_png(chart, draw_bars, options.plot, "plot")

@@ -129,27 +129,29 @@ def _check_numbers(parsed):
 
 
 def _call(main, arguments):
-    from albert_hvd.errors import EXIT_BAD_INPUT, EXIT_STOPPED, InputError, StoppedBySignal, RunFailed
+    from albert_hvd.errors import (EXIT_BAD_INPUT, EXIT_STOPPED, InputError, StoppedBySignal, RunFailed,
+                                   parameters_as_flags)
     from albert_hvd.runtime.exit import exit_now
 
-    try:
-        main() if arguments is None else main(arguments)
-    except InputError as error:
-        _leave(EXIT_BAD_INPUT, str(error))
-    except RunFailed as error:
-        _leave(1, str(error))
-    except StoppedBySignal:
-        sys.exit(EXIT_STOPPED)
-    except KeyboardInterrupt:
-        _leave(130, "interrupted")
-    except Exception:  # noqa: BLE001 - the traceback is printed, then the other ranks must go as well
-        if launched_size() == 1:
-            raise
-        import traceback
-        traceback.print_exc()
-        sys.stderr.write(f"(rank {launched_rank()} of {launched_size()} on {os.uname().nodename} failed; "
-                         f"the launcher stops the others)\n")
-        exit_now(1)
+    with parameters_as_flags():
+        try:
+            main() if arguments is None else main(arguments)
+        except InputError as error:
+            _leave(EXIT_BAD_INPUT, str(error))
+        except RunFailed as error:
+            _leave(1, str(error))
+        except StoppedBySignal:
+            sys.exit(EXIT_STOPPED)
+        except KeyboardInterrupt:
+            _leave(130, "interrupted")
+        except Exception:  # noqa: BLE001 - the traceback is printed, then the other ranks must go as well
+            if launched_size() == 1:
+                raise
+            import traceback
+            traceback.print_exc()
+            sys.stderr.write(f"(rank {launched_rank()} of {launched_size()} on {os.uname().nodename} failed; "
+                             f"the launcher stops the others)\n")
+            exit_now(1)
 
 
 def _leave(code, message):

@@ -2,6 +2,8 @@
 
 import dataclasses
 
+from albert_hvd.errors import parameter, setting
+
 GIB = 2**30
 LEAST_MEMORY_PER_RANK = 2 * GIB  # TensorFlow, Horovod and a small model
 LEAST_DISK = {"output folder": 5 * GIB, "temporary folder": GIB, "/dev/shm": GIB // 16}
@@ -117,7 +119,8 @@ def _gpus(facts):
                            "build the environment with bin/setup --gpu, and try nvidia-smi on that node")
         if fact["driver_gpus"] and not fact["gpus"] and fact["cuda_visible_devices"] is None:
             return Finding("GPUs", f"the driver shows {fact['driver_gpus']} on {fact['host']}, TensorFlow sees none",
-                           "build the environment with bin/setup --gpu, or train on the CPU with --use_gpu=False")
+                           "build the environment with bin/setup --gpu, or train on the CPU with "
+                           f"{setting('use_gpu', False)}")
     counts = {len(fact["own_gpus"]) for fact in facts}
     if len(counts) > 1:
         without = sorted({fact["host"] for fact in facts if not fact["own_gpus"]})
@@ -139,8 +142,9 @@ def _cores(facts):
 
 def _shared_folder(unseen):
     if unseen:
-        return Finding("shared folder", "; ".join(unseen), "set OUTPUT_ROOT in slurm/cluster.env (or --output_dir) to "
-                                                           "a folder on a file system that all nodes share")
+        return Finding("shared folder", "; ".join(unseen),
+                       f"set OUTPUT_ROOT in slurm/cluster.env (or {parameter('output_dir')}) to a folder on a file "
+                       "system that all nodes share")
     return Finding("shared folder", "written and seen by all nodes")
 
 

@@ -22,7 +22,7 @@ def examine(output_dir, max_message_mb, use_gpu=None):
     from albert_hvd.doctor.checks import check_all
     from albert_hvd.doctor.facts import collect_facts
 
-    make_folder(output_dir, "--output_dir")
+    make_folder(output_dir, "output_dir")
     facts = distributed.gather_objects(collect_facts(output_dir, use_gpu), "doctor_facts")
     unseen, skew_sec = probes.unseen_files(output_dir), probes.clock_skew_sec()
     rows = probes.allreduce_speed(max_message_mb * MEGABYTE) if distributed.size() > 1 else []

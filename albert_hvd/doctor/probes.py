@@ -21,7 +21,7 @@ def unseen_files(output_dir):
     host = os.uname().nodename
     name = f".doctor-{host}-{distributed.rank()}"
     token = np.random.default_rng().bytes(16).hex()
-    with whole_file(os.path.join(output_dir, name), "--output_dir") as file:
+    with whole_file(os.path.join(output_dir, name), "output_dir") as file:
         file.write(token.encode())
     written = distributed.gather_objects((host, name, token), "doctor_written")
     lines = []

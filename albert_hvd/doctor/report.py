@@ -36,12 +36,12 @@ def allreduce_text(rows):
 def write_files(output_dir, facts, findings, rows):
     """Write doctor.json and, when an allreduce was measured, allreduce.png; returns their paths."""
     paths = [os.path.join(output_dir, "doctor.json")]
-    with whole_file(paths[0], "--output_dir") as file:
+    with whole_file(paths[0], "output_dir") as file:
         found = [vars(finding) for finding in findings]
         file.write(json.dumps({"ranks": facts, "findings": found, "allreduce": rows}, indent=1).encode() + b"\n")
     if rows:
         paths.append(os.path.join(output_dir, "allreduce.png"))
-        with whole_file(paths[1], "--output_dir") as file:
+        with whole_file(paths[1], "output_dir") as file:
             _plot(rows, f"allreduce over {len(facts)} ranks").savefig(file, format="png", dpi=150)
     return paths
 

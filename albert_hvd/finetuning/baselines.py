@@ -15,8 +15,8 @@ _PACKAGES = {"sklearn": "scikit-learn", "sklearn_crfsuite": "sklearn-crfsuite"}
 _SUFFIX_LENGTH = 3
 
 
-def chosen(kind, choice, flag="--baselines"):
-    """The baselines that a flag asks for.
+def chosen(kind, choice):
+    """The baselines that `choice` asks for.
 
     Args:
       kind: "classification" or "tagging".
@@ -32,12 +32,13 @@ def chosen(kind, choice, flag="--baselines"):
     names = list(known) if choice == "all" else [] if choice == "none" else choice.split(",")
     unknown = [name for name in names if name not in known]
     if unknown:
-        raise InputError(f"{flag}={choice}: a {kind} task has no baseline {unknown[0]!r}; give all, none, or a comma "
-                         f"list of {', '.join(known)}")
+        raise InputError(f"a {kind} task has no baseline {unknown[0]!r}",
+                         f"give all, none, or a comma list of {', '.join(known)}", name="baselines", value=choice)
     missing = {package for name in names for package in known[name].packages if not importlib.util.find_spec(package)}
     if missing:
-        raise InputError(f"{flag}={choice}: {' and '.join(sorted(map(_PACKAGES.get, missing)))} is not installed; pip "
-                         f"install 'albert_hvd[baselines]', or leave out what needs it")
+        raise InputError(f"{' and '.join(sorted(map(_PACKAGES.get, missing)))} is not installed",
+                         "pip install 'albert_hvd[baselines]', or leave out what needs it",
+                         name="baselines", value=choice)
     return names
 
 
@@ -117,8 +118,8 @@ class _Tfidf:
         try:
             weights = self._vectorizer.fit_transform(inputs)
         except ValueError as error:
-            raise InputError(f"--baselines: {self.title} finds no word that two training texts have ({error}); "
-                             f"leave it out") from None
+            raise InputError(f"{self.title} finds no word that two training texts have ({error})",
+                             "leave it out", name="baselines") from None
         self._classifier = self._make_classifier().fit(weights, [label for label, in labels])
         self.num_parameters = self._count_parameters(self._classifier)
 

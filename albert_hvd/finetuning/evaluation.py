@@ -168,7 +168,7 @@ class FinalLook:
           {"valid": metrics, "test": metrics or None}, equal on all ranks; None when it was interrupted.
         """
         job = self._job
-        distributed.on_rank_0(lambda: read_weights(model_folder, self._model, "--output_dir"), "read_best")
+        distributed.on_rank_0(lambda: read_weights(model_folder, self._model, "output_dir"), "read_best")
         distributed.broadcast_variables(list(named_variables(self._model).values()))
         metrics = {"test": None}
         for name in ("valid", "test"):
@@ -181,6 +181,6 @@ class FinalLook:
             metrics[name], scores = result
         records = prediction_records(job.task, part if part is not None else job.data.valid, scores)
         if records is not None:
-            with whole_file(predictions_file, "--output_dir") as file:
+            with whole_file(predictions_file, "output_dir") as file:
                 file.writelines(json.dumps(record, ensure_ascii=False).encode() + b"\n" for record in records)
         return metrics

@@ -8,7 +8,7 @@ import json
 import os
 
 from albert_hvd.data.text.tokenizer import Tokenizer
-from albert_hvd.errors import InputError
+from albert_hvd.errors import InputError, parameter
 from albert_hvd.finetuning import baselines
 from albert_hvd.finetuning.options import FineTuningOptions
 from albert_hvd.finetuning.task_data import TaskData, encode_parts, read_examples, read_labels, report_long_texts
@@ -72,24 +72,24 @@ def prepare(options):
     """Read and check everything; for rank 0.
 
     Raises:
-      InputError: a flag, a file, a model or a vocabulary is not as it must be, or --output_dir holds a
+      InputError: a flag, a file, a model or a vocabulary is not as it must be, or `output_dir` holds a
         result of other settings.
     """
     kind = task_class(options.task)
     if options.class_weights != "none" and options.head == "crf":
-        raise InputError(f"--class_weights={options.class_weights} goes with --head=linear: a CRF's loss is that of "
-                         f"whole sequences")
+        raise InputError(f"{parameter('class_weights')}={options.class_weights} goes with {parameter('head')}=linear: "
+                         "a CRF's loss is that of whole sequences")
     names = baselines.chosen(kind.kind, options.baselines)
     examples = read_examples(kind, options)
     task = kind(read_labels(options.labels_file, examples["train"]), options.head, options.max_seq_length,
                 options.long_texts, options.pooling, options.layers)
     first_weights = read_first_weights(options)
     if options.max_seq_length > first_weights.config.max_position_embeddings:
-        raise InputError(f"--max_seq_length={options.max_seq_length}: the model has "
-                         f"{first_weights.config.max_position_embeddings} positions; give that or less")
+        raise InputError(f"the model has {first_weights.config.max_position_embeddings} positions",
+                         "give that or less", name="max_seq_length", value=options.max_seq_length)
     data = encode_parts(task, examples, options, first_weights.tokenizer)
     job = Job(options, task, data, first_weights, names)
-    make_folder(options.output_dir, "--output_dir")
+    make_folder(options.output_dir, "output_dir")
     _check_folder(job)
     return job
 
@@ -106,15 +106,17 @@ def _check_folder(job):
     except FileNotFoundError:
         before = noted
     except (OSError, ValueError) as error:
-        raise InputError(f"--output_dir={folder}: {path} cannot be read ({error}); give a new folder") from None
+        raise InputError(f"{path} cannot be read ({error})", "give a new folder", name="output_dir",
+                         value=folder) from None
     for key, value in settings.items():
         if before.get(key) != value:
-            raise InputError(f"--{key}: {value} now and {before.get(key)} in the run that --output_dir={folder} holds; "
-                             f"set it back, or give a new folder")
+            raise InputError(f"{value} now and {before.get(key)} in the run that {parameter('output_dir')}={folder} "
+                             "holds",
+                             "set it back, or give a new folder", name=key)
     for name, part in job.parts():
         if before["sha256"].get(name) != part.sha256:
-            raise InputError(f"{part.file}: it has changed since the run that --output_dir={folder} holds read it; "
-                             f"give a new folder")
+            raise InputError(f"it has changed since the run that {parameter('output_dir')}={folder} holds read it",
+                             "give a new folder", value=part.file)
     write_atomically(path, json.dumps(noted, indent=2, ensure_ascii=False) + "\n")
 
 
@@ -146,20 +148,21 @@ def read_first_weights(options):
     """The `FirstWeights` that the flags ask for.
 
     Raises:
-      InputError: no model at --init_checkpoint, no or another vocabulary, or neither --init_checkpoint nor
-        --bert_config_file and --tokenizer.
+      InputError: no model at `init_checkpoint`, no or another vocabulary, or neither `init_checkpoint` nor
+        `bert_config_file` and `tokenizer`.
     """
     if not options.init_checkpoint:
         return _random_weights(options)
     path = options.init_checkpoint
     if is_task_folder(path):
-        raise InputError(f"--init_checkpoint={path}: it is a task model already; give the pre-trained model that it "
-                         f"was made from")
+        raise InputError("it is a task model already", "give the pre-trained model that it was made from",
+                         name="init_checkpoint", value=path)
     config = options.bert_config_file and AlbertConfig.from_json_file(options.bert_config_file)
-    source = read_model(path, "--init_checkpoint", config=config or None)
+    source = read_model(path, "init_checkpoint", config=config or None)
     if config and _sizes(config) != _sizes(source.config):
-        raise InputError(f"--bert_config_file={options.bert_config_file}: not the config of "
-                         f"--init_checkpoint={path}; leave it out, or give the one that belongs to it")
+        raise InputError(f"not the config of {parameter('init_checkpoint')}={path}",
+                         "leave it out, or give the one that belongs to it", name="bert_config_file",
+                         value=options.bert_config_file)
     tokenizer = fitting_tokenizer(source, options.tokenizer)
     _check_vocabulary(source, tokenizer, options)
     arrays = {name: array for name, array in source.arrays.items() if name.startswith(_ENCODER)}
@@ -169,15 +172,16 @@ def read_first_weights(options):
 
 
 def _random_weights(options):
-    missing = [f"--{name}" for name in ("bert_config_file", "tokenizer") if not getattr(options, name)]
+    missing = [parameter(name) for name in ("bert_config_file", "tokenizer") if not getattr(options, name)]
     if missing:
-        raise InputError(f"{' and '.join(missing)} missing: without --init_checkpoint, a network of random weights "
-                         f"needs --bert_config_file and --tokenizer")
+        raise InputError(f"{' and '.join(missing)} missing: without {parameter('init_checkpoint')}, a network of "
+                         f"random weights needs {parameter('bert_config_file')} and {parameter('tokenizer')}")
     config = AlbertConfig.from_json_file(options.bert_config_file)
     tokenizer = Tokenizer.from_file(options.tokenizer)
     if tokenizer.vocab_size != config.vocab_size:
-        raise InputError(f"--tokenizer={options.tokenizer}: {tokenizer.vocab_size} pieces, but the config's vocab_size "
-                         f"is {config.vocab_size}; give the config and the vocabulary that belong together")
+        raise InputError(f"{tokenizer.vocab_size} pieces, but the config's vocab_size is {config.vocab_size}",
+                         "give the config and the vocabulary that belong together", name="tokenizer",
+                         value=options.tokenizer)
     return FirstWeights(config, tokenizer, {}, "random weights", "random weights")
 
 
@@ -191,10 +195,11 @@ def _check_vocabulary(source, tokenizer, options):
     """A vocabulary of the same size may still be another one: compare it with all that is known of the model's own."""
     known = set()
     if source.tokenizer_path:
-        known.add(Tokenizer.from_file(source.tokenizer_path, "--init_checkpoint").sha256)
+        known.add(Tokenizer.from_file(source.tokenizer_path, "init_checkpoint").sha256)
     if source.kind == "run":
-        checkpoint = find_checkpoint(options.init_checkpoint, "--init_checkpoint")
+        checkpoint = find_checkpoint(options.init_checkpoint, "init_checkpoint")
         known.update(read_state(checkpoint).get("tokenizers", []))
     if known and tokenizer.sha256 not in known:
-        raise InputError(f"--tokenizer={tokenizer.path}: not the vocabulary that --init_checkpoint="
-                         f"{options.init_checkpoint} was trained with; give that one")
+        raise InputError(f"not the vocabulary that {parameter('init_checkpoint')}={options.init_checkpoint} was "
+                         "trained with",
+                         "give that one", name="tokenizer", value=tokenizer.path)

@@ -34,35 +34,36 @@ class Example:
     line: int
 
 
-def read_texts(path, flag):
+def read_texts(path, option):
     """The `Example`s of a file of labelled texts.
 
     Raises:
       InputError: naming file and line, for what cannot be read, too few columns, or an empty text or label.
     """
-    return _read(path, flag, {".tsv": _read_tsv, ".jsonl": _read_json_texts}, "labelled texts")
+    return _read(path, option, {".tsv": _read_tsv, ".jsonl": _read_json_texts}, "labelled texts")
 
 
-def read_sentences(path, flag):
+def read_sentences(path, option):
     """The `Example`s of a file of sentences with a tag for each word; raises like `read_texts`."""
-    return _read(path, flag, {".conll": _read_conll, ".conllu": _read_conll, ".txt": _read_conll,
+    return _read(path, option, {".conll": _read_conll, ".conllu": _read_conll, ".txt": _read_conll,
                               ".jsonl": _read_json_sentences}, "tagged sentences")
 
 
-def _read(path, flag, readers, what):
+def _read(path, option, readers, what):
     extension = os.path.splitext(path)[1].lower()
     if extension not in readers:
-        raise InputError(f"{flag}={path}: files of {what} end in {', '.join(readers)}; convert or rename it")
+        raise InputError(f"files of {what} end in {', '.join(readers)}", "convert or rename it", name=option,
+                         value=path)
     if not os.path.isfile(path):
-        raise InputError(f"{flag}={path}: no such file; give one with {what}")
-    check_readable(path, flag)
-    examples = list(readers[extension](path, _lines(path, flag)))
+        raise InputError("no such file", f"give one with {what}", name=option, value=path)
+    check_readable(path, option)
+    examples = list(readers[extension](path, _lines(path, option)))
     if not examples:
-        raise InputError(f"{flag}={path}: it holds no example; give a file with {what}")
+        raise InputError("it holds no example", f"give a file with {what}", name=option, value=path)
     return examples
 
 
-def _lines(path, flag):
+def _lines(path, option):
     """(number, line without its end) of a UTF-8 file; blank lines at the end are left out."""
     with open(path, "rb") as file:
         content = file.read()
@@ -70,7 +71,7 @@ def _lines(path, flag):
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
-        raise InputError(f"{flag}={path}: {path}:{line}: not UTF-8; convert the file first") from None
+        raise InputError(f"{path}:{line}: not UTF-8", "convert the file first", name=option, value=path) from None
     # Not splitlines(): a text may hold U+2028 and its like.
     lines = text.rstrip("\r\n").split("\n")
     return [(number, line.rstrip("\r")) for number, line in enumerate(lines, 1)] if text.strip() else []

@@ -71,16 +71,16 @@ class FineTuningOptions(TrainingOptions):
             object.__setattr__(self, "seeds", parse_seeds(self.seeds or ""))
 
     def settings(self):
-        """{flag: value} of what shapes the result of a seed."""
+        """{name: value} of what shapes the result of a seed."""
         return {key: value for key, value in dataclasses.asdict(self).items() if key not in _FREE}
 
 
-def parse_seeds(text, flag="--seeds"):
+def parse_seeds(text):
     """"1,2,3" -> (1, 2, 3); InputError when it is no list of different whole numbers from 0 to 2**31 - 1."""
     try:
         seeds = tuple(int(part) for part in text.split(","))
     except ValueError:
         seeds = ()
     if not seeds or len(set(seeds)) < len(seeds) or not all(0 <= seed < 2 ** 31 for seed in seeds):
-        raise InputError(f"{flag}={text}: give different whole numbers from 0 on, such as 1,2,3")
+        raise InputError("give different whole numbers from 0 on, such as 1,2,3", name="seeds", value=text)
     return seeds

@@ -34,14 +34,14 @@ class TaskPredictor:
 
     Args:
       path: the --output_dir of bin/finetune, or the folder model/ in it.
-      flag: what names it in messages.
+      option: what messages call `path`.
 
     Raises:
       InputError: there is no task model, or it is damaged.
     """
 
-    def __init__(self, path, flag="--model"):
-        model, self._task, self._tokenizer = read_task_model(find_task_folder(path) or path, flag)
+    def __init__(self, path, option="model"):
+        model, self._task, self._tokenizer = read_task_model(find_task_folder(path) or path, option)
         self.kind, self.labels = self._task.kind, self._task.labels
         self.max_seq_length, self.long_texts = self._task.max_seq_length, self._task.long_texts
         self.num_long = self.num_cut_words = 0
@@ -64,7 +64,7 @@ class TaskPredictor:
           InputError: a text that is no str, or another `split`.
         """
         if split not in SPLITS:
-            raise InputError(f"split={split!r} is unknown; give one of {', '.join(SPLITS)}")
+            raise InputError(f"split={split!r} is unknown", f"give one of {', '.join(SPLITS)}")
         inputs = [self._input_of(number, text, SPLITS[split]) for number, text in enumerate(texts)]
         predicted = iter(self._records([one for one in inputs if not _is_empty(one)]))
         return [self._empty(one) if _is_empty(one) else next(predicted) for one in inputs]
@@ -77,7 +77,7 @@ class TaskPredictor:
         if self.kind == "classification" or not isinstance(words, (list, tuple)) or not all(
                 isinstance(word, str) and word.strip() for word in words):
             wanted = "a str" if self.kind == "classification" else "a str or a list of words that are not empty"
-            raise InputError(f"texts[{number}] is {text!r:.60}; give {wanted}")
+            raise InputError(f"texts[{number}] is {text!r:.60}", f"give {wanted}")
         return tuple(words)
 
     def _records(self, inputs):
@@ -129,7 +129,7 @@ def batches_of_lines(stream, source="standard input"):
             except UnicodeDecodeError:
                 if batch:
                     yield batch
-                raise InputError(f"{source}:{number}: not UTF-8; convert the text first") from None
+                raise InputError(f"{source}:{number}: not UTF-8", "convert the text first") from None
             batch.append(text.removesuffix("\r"))
         yield batch
 

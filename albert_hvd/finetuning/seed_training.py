@@ -7,7 +7,7 @@ import os
 import tensorflow as tf
 
 from albert_hvd import __version__
-from albert_hvd.errors import RunFailed
+from albert_hvd.errors import RunFailed, parameter, setting
 from albert_hvd.finetuning.batches import epoch_batches, pad
 from albert_hvd.finetuning.evaluation import Scorer, evaluate
 from albert_hvd.finetuning.task_data import slot_weights
@@ -160,7 +160,7 @@ class SeedTraining:
         self.position += 1
         if result.bad_steps >= _MAX_BAD_STEPS:
             raise RunFailed(f"training diverged: {int(result.bad_steps)} updates in a row had gradients that are not "
-                            f"finite; lower --learning_rate, and give a new --output_dir")
+                            f"finite; lower {parameter('learning_rate')}, and give a new {parameter('output_dir')}")
         return result
 
     def evaluate(self, should_stop):
@@ -235,5 +235,5 @@ class SeedTraining:
             return None
         path = self._checkpoints.path(state["step"])
         for name, variables in ((checkpoints.WEIGHTS, self._variables), (checkpoints.OPTIMIZER, self._slots())):
-            checkpoints.restore_variables(variables, path, name, f"--output_dir={self._options.output_dir}")
+            checkpoints.restore_variables(variables, path, name, setting("output_dir", self._options.output_dir))
         return state

@@ -51,7 +51,7 @@ class Seeds:
     def _train_seed(self, seed, folder):
         """Train a seed and look at its best model; returns its result, equal on all ranks."""
         options = self._job.options
-        distributed.on_rank_0(lambda: make_folder(folder, "--output_dir"), "make_seed_folder")
+        distributed.on_rank_0(lambda: make_folder(folder, "output_dir"), "make_seed_folder")
         training = SeedTraining(self._job, seed, folder)
         self._say(f"seed {seed}: {training.origin}")
         self._write_status(training, "running", "")

@@ -6,7 +6,7 @@ import json
 
 import numpy as np
 
-from albert_hvd.errors import InputError
+from albert_hvd.errors import InputError, parameter
 from albert_hvd.finetuning.encoding import Rows
 
 
@@ -45,18 +45,18 @@ class TaskData:
 def read_examples(task_class, options):
     """The examples of each part as {"train": ..., "valid": ..., "test": ...}; "test" is missing without a test file.
 
-    Without --valid_file, a seeded share of the training file becomes the validation part.
+    Without `valid_file`, a seeded share of the training file becomes the validation part.
 
     Raises:
       InputError: a file that cannot be read as the task's, or too few examples to divide.
     """
-    examples = {"train": task_class.read_examples(options.train_file, "--train_file")}
+    examples = {"train": task_class.read_examples(options.train_file, "train_file")}
     if options.valid_file:
-        examples["valid"] = task_class.read_examples(options.valid_file, "--valid_file")
+        examples["valid"] = task_class.read_examples(options.valid_file, "valid_file")
     else:
         examples["train"], examples["valid"] = split(examples["train"], options.valid_fraction, options.split_seed)
     if options.test_file:
-        examples["test"] = task_class.read_examples(options.test_file, "--test_file")
+        examples["test"] = task_class.read_examples(options.test_file, "test_file")
     return examples
 
 
@@ -72,8 +72,8 @@ def split(examples, fraction, seed):
     inputs = sorted({example.inputs for example in examples})
     count = round(fraction * len(inputs))
     if not 0 < count < len(inputs):
-        raise InputError(f"--valid_fraction={fraction:g}: of {len(inputs)} different inputs, {count} would be for "
-                         f"validation; change it, or give --valid_file")
+        raise InputError(f"of {len(inputs)} different inputs, {count} would be for validation",
+                         f"change it, or give {parameter('valid_file')}", name="valid_fraction", value=f"{fraction:g}")
     order = np.random.Generator(np.random.PCG64(seed)).permutation(len(inputs))
     chosen = {inputs[number] for number in order[:count]}
     return ([example for example in examples if example.inputs not in chosen],
@@ -81,7 +81,7 @@ def split(examples, fraction, seed):
 
 
 def read_labels(path, train_examples):
-    """The labels in their order: those of --labels_file, one a line, else those of the training part, sorted.
+    """The labels in their order: those of `labels_file`, one a line, else those of the training part, sorted.
 
     Raises:
       InputError: the file cannot be read.
@@ -92,7 +92,8 @@ def read_labels(path, train_examples):
         with open(path, encoding="utf-8") as file:
             return [line.strip() for line in file if line.strip()]
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"--labels_file={path}: cannot be read ({error}); give a file with one label a line") from None
+        raise InputError(f"cannot be read ({error})", "give a file with one label a line", name="labels_file",
+                         value=path) from None
 
 
 def encode_parts(task, examples, options, tokenizer):
@@ -115,7 +116,8 @@ def _encode_part(file, examples, task, tokenizer, number_of):
         for label in example.labels:
             if label not in number_of:
                 raise InputError(f"{example.file}:{example.line}: the label {label!r} is not one of "
-                                 f"{', '.join(task.labels)}; fix the line, or name all labels with --labels_file")
+                                 f"{', '.join(task.labels)}",
+                                 f"fix the line, or name all labels with {parameter('labels_file')}")
     gold = np.array([number_of[label] for example in examples for label in example.labels], np.int32)
     with open(file, "rb") as content:
         sha256 = hashlib.sha256(content.read()).hexdigest()

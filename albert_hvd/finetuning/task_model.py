@@ -12,7 +12,7 @@ import tensorflow as tf
 from safetensors.numpy import save
 
 from albert_hvd.data.text.tokenizer import Tokenizer
-from albert_hvd.errors import InputError
+from albert_hvd.errors import InputError, setting
 from albert_hvd.finetuning.heads import HEADS, WeightedSum, mean_of_rows, means_of_words
 from albert_hvd.finetuning.tasks import TASK_NAMES, task_class
 from albert_hvd.model.config import AlbertConfig
@@ -123,11 +123,11 @@ def write_task_model(folder, model, task, tokenizer):
     arrays = {path: variable.numpy() for path, variable in named_variables(model).items()}
     for name, content in ((CONFIG, _json(model.config.to_dict())), (VOCABULARY, tokenizer.model),
                           (_TASK, _json(task_values(task))), (_WEIGHTS, save(arrays))):
-        with whole_file(os.path.join(folder, name), "--output_dir") as file:
+        with whole_file(os.path.join(folder, name), "output_dir") as file:
             file.write(content)
 
 
-def read_task_model(folder, flag="--model"):
+def read_task_model(folder, option="model"):
     """Read what `write_task_model` wrote.
 
     Returns:
@@ -137,29 +137,30 @@ def read_task_model(folder, flag="--model"):
       InputError: no task model there, or one with a file that is damaged or of another size than the others say.
     """
     if not is_task_folder(folder):
-        raise InputError(f"{flag}={folder}: no task model there; give a folder model/ that bin/finetune made")
-    source = f"{flag}={folder}"
+        raise InputError("no task model there", "give a folder model/ that bin/finetune made", name=option,
+                         value=folder)
+    source = setting(option, folder)
     task = task_of_values(_read_json(folder, _TASK, source), source)
     config = AlbertConfig.from_dict(_read_json(folder, CONFIG, source), source)
-    tokenizer = Tokenizer.from_file(os.path.join(folder, VOCABULARY), flag)
+    tokenizer = Tokenizer.from_file(os.path.join(folder, VOCABULARY), option)
     if tokenizer.vocab_size != config.vocab_size:
-        raise InputError(f"{source}: its {VOCABULARY} has {tokenizer.vocab_size} pieces, its model "
-                         f"{config.vocab_size}; copy the folder again")
+        raise InputError(f"its {VOCABULARY} has {tokenizer.vocab_size} pieces, its model {config.vocab_size}",
+                         "copy the folder again", value=source)
     model = TaskModel(config, task)
-    read_weights(folder, model, flag)
+    read_weights(folder, model, option)
     return model, task, tokenizer
 
 
-def read_weights(folder, model, flag):
+def read_weights(folder, model, option):
     """Give a `TaskModel` the weights of a folder; InputError when they are damaged or do not fit."""
-    restore_variables(named_variables(model), folder, _WEIGHTS, f"{flag}={folder}", f"its {CONFIG} and {_TASK}")
+    restore_variables(named_variables(model), folder, _WEIGHTS, setting(option, folder), f"its {CONFIG} and {_TASK}")
 
 
 def copy_task_model(source, target):
     """Copy a task model; each file appears whole."""
     for name in (CONFIG, VOCABULARY, _TASK, _WEIGHTS):
         with open(os.path.join(source, name), "rb") as content, \
-                whole_file(os.path.join(target, name), "--output_dir") as file:
+                whole_file(os.path.join(target, name), "output_dir") as file:
             shutil.copyfileobj(content, file)
 
 
@@ -173,14 +174,15 @@ def task_values(task):
 def task_of_values(values, source):
     """The `Task` of a `task.json`; InputError, naming `source`, for another format or a task that is not known."""
     if not isinstance(values, dict) or values.get("format") != FORMAT:
-        raise InputError(f"{source}: {_TASK} is not of the format {FORMAT!r}; give a folder that bin/finetune made")
+        raise InputError(f"{_TASK} is not of the format {FORMAT!r}", "give a folder that bin/finetune made",
+                         value=source)
     # A model of a task that this installation does not have is still one of its kind.
     name = values["task"] if values.get("task") in TASK_NAMES else values.get("kind")
     try:
         return task_class(name, source)(values["labels"], values["head"], values["max_seq_length"],
                                         values["long_texts"], values["pooling"], values["layers"])
     except (KeyError, TypeError) as error:
-        raise InputError(f"{source}: {_TASK} lacks or spoils {error}; copy the folder again") from None
+        raise InputError(f"{_TASK} lacks or spoils {error}", "copy the folder again", value=source) from None
 
 
 def _json(values):
@@ -192,4 +194,4 @@ def _read_json(folder, name, source):
         with open(os.path.join(folder, name), encoding="utf-8") as file:
             return json.load(file)
     except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"{source}: {name} cannot be read as JSON ({error}); copy the folder again") from None
+        raise InputError(f"{name} cannot be read as JSON ({error})", "copy the folder again", value=source) from None

@@ -2,7 +2,7 @@
 
 import abc
 
-from albert_hvd.errors import InputError
+from albert_hvd.errors import InputError, parameter
 from albert_hvd.finetuning.encoding import encode_sentences, encode_texts
 from albert_hvd.finetuning.labelled_data import read_sentences, read_texts
 
@@ -39,20 +39,21 @@ class Task(abc.ABC):
 
     def __init__(self, labels, head="linear", max_seq_length=128, long_texts=None, pooling=None, layers="last"):
         pooling = pooling or self.default_pooling
-        for flag, value, values in (("head", head, self.heads), ("pooling", pooling, POOLINGS),
-                                    ("layers", layers, LAYERS)):
+        for option, value, values in (("head", head, self.heads), ("pooling", pooling, POOLINGS),
+                                      ("layers", layers, LAYERS)):
             if value not in values:
-                raise InputError(f"--{flag}={value}: --task={self.name} has none such; give {' or '.join(values)}")
+                raise InputError(f"{parameter('task')}={self.name} has none such", f"give {' or '.join(values)}",
+                                 name=option, value=value)
         if len(labels) < 2 or len(set(labels)) < len(labels):
-            raise InputError(f"--labels_file: the labels are {', '.join(labels) or 'none'}; two or more different "
-                             f"ones are needed")
+            raise InputError(f"the labels are {', '.join(labels) or 'none'}", "two or more different ones are needed",
+                             name="labels_file")
         self.labels, self.head, self.pooling, self.layers = tuple(labels), head, pooling, layers
         self.max_seq_length, self.long_texts = max_seq_length, long_texts or self.default_long_texts
 
     @staticmethod
     @abc.abstractmethod
-    def read_examples(path, flag):
-        """The `labelled_data.Example`s of a file; InputError, naming `flag` or file and line."""
+    def read_examples(path, option):
+        """The `labelled_data.Example`s of a file; InputError, naming `option` or file and line."""
 
     @abc.abstractmethod
     def encode(self, inputs, tokenizer):
@@ -134,8 +135,9 @@ TASKS = {task.name: task for task in (Classification, Emotion, PartOfSpeech, Tag
 TASK_NAMES = list(TASKS)  # whether a name is one: what a damaged file has in its place may not be hashable
 
 
-def task_class(name, flag="--task"):
-    """The class of the task `name`; InputError for an unknown one."""
+def task_class(name, source=None):
+    """The class of the task `name`; InputError, naming the parameter task or else `source`, for an unknown one."""
     if name not in TASK_NAMES:
-        raise InputError(f"{flag}={name}: unknown; give one of {', '.join(TASK_NAMES)}")
+        raise InputError("unknown", f"give one of {', '.join(TASK_NAMES)}",
+                         value=f"{source or parameter('task')}={name}")
     return TASKS[name]

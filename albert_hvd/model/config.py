@@ -3,7 +3,7 @@
 import dataclasses
 import json
 
-from albert_hvd.errors import InputError
+from albert_hvd.errors import InputError, setting
 
 ARCHITECTURES = ("albert", "brightmart")
 
@@ -59,7 +59,7 @@ class AlbertConfig:
         return self.hidden_size // self.num_attention_heads
 
     @classmethod
-    def from_json_file(cls, path, flag="--bert_config_file"):
+    def from_json_file(cls, path, option="bert_config_file"):
         """Read and check a config file.
 
         Raises:
@@ -69,29 +69,29 @@ class AlbertConfig:
             with open(path, encoding="utf-8") as file:
                 values = json.load(file)
         except FileNotFoundError:
-            raise InputError(f"{flag}={path}: no such file; configs are in albert_config/") from None
+            raise InputError("no such file", "configs are in albert_config/", name=option, value=path) from None
         except (OSError, ValueError, RecursionError) as error:
-            raise InputError(f"{flag}={path}: cannot be read as JSON ({error}); fix the file") from None
-        return cls.from_dict(values, source=f"{flag}={path}")
+            raise InputError(f"cannot be read as JSON ({error})", "fix the file", name=option, value=path) from None
+        return cls.from_dict(values, source=setting(option, path))
 
     @classmethod
     def from_dict(cls, values, source="config"):
         """Build from a parsed JSON object; `source` names it in error messages."""
         if not isinstance(values, dict):
-            raise InputError(f"{source}: a JSON object is wanted, found {type(values).__name__}")
+            raise InputError(f"a JSON object is wanted, found {type(values).__name__}", value=source)
         fields = {field.name: field for field in dataclasses.fields(cls)}
         known = {}
         for key, value in values.items():
             if key in fields:
                 known[key] = _checked_type(source, fields[key], value)
             elif key not in _IGNORED_KEYS:
-                raise InputError(f"{source}: unknown key {key!r} (value {value!r}); "
-                                 f"known keys: {', '.join(sorted(fields))}")
+                raise InputError(f"unknown key {key!r} (value {value!r})", f"known keys: {', '.join(sorted(fields))}",
+                                 value=source)
             elif _IGNORED_KEYS[key] is not None and value not in _IGNORED_KEYS[key]:
-                raise InputError(f"{source}: {key} = {value!r} is not supported, only {_IGNORED_KEYS[key][0]!r} is; "
-                                 f"give such a model")
+                raise InputError(f"{key} = {value!r} is not supported, only {_IGNORED_KEYS[key][0]!r} is",
+                                 "give such a model", value=source)
         if "vocab_size" not in known:
-            raise InputError(f"{source}: vocab_size is missing; set it to the vocabulary's size")
+            raise InputError("vocab_size is missing", "set it to the vocabulary's size", value=source)
         config = cls(**known)
         config._check_ranges(source)
         return config
@@ -104,30 +104,30 @@ class AlbertConfig:
                      "num_attention_heads", "intermediate_size", "max_position_embeddings",
                      "type_vocab_size"):
             if not 1 <= getattr(self, name) <= _LARGEST_SIZE:
-                raise InputError(f"{source}: {name} = {getattr(self, name)} must be from 1 to {_LARGEST_SIZE}")
+                raise InputError(f"{name} = {getattr(self, name)} must be from 1 to {_LARGEST_SIZE}", value=source)
         for name in ("hidden_dropout_prob", "attention_probs_dropout_prob"):
             if not 0 <= getattr(self, name) < 1:
-                raise InputError(f"{source}: {name} = {getattr(self, name)} must be in [0, 1)")
+                raise InputError(f"{name} = {getattr(self, name)} must be in [0, 1)", value=source)
         for name in ("initializer_range", "layer_norm_epsilon"):
             if not 0 < getattr(self, name) < 10:
-                raise InputError(f"{source}: {name} = {getattr(self, name)} must be a small number above 0")
+                raise InputError(f"{name} = {getattr(self, name)} must be a small number above 0", value=source)
         if self.hidden_size % self.num_attention_heads:
-            raise InputError(f"{source}: hidden_size = {self.hidden_size} must be a multiple of "
-                             f"num_attention_heads = {self.num_attention_heads}")
+            raise InputError(f"hidden_size = {self.hidden_size} must be a multiple of num_attention_heads = "
+                             f"{self.num_attention_heads}", value=source)
         if self.hidden_act not in ("gelu", "gelu_new"):
-            raise InputError(f"{source}: hidden_act = {self.hidden_act!r} is not supported; use \"gelu\"")
+            raise InputError(f"hidden_act = {self.hidden_act!r} is not supported", "use \"gelu\"", value=source)
         if self.architecture not in ARCHITECTURES:
-            raise InputError(f"{source}: architecture = {self.architecture!r} is unknown; "
-                             f"use one of {', '.join(ARCHITECTURES)}")
+            raise InputError(f"architecture = {self.architecture!r} is unknown",
+                             f"use one of {', '.join(ARCHITECTURES)}", value=source)
 
 
 def _checked_type(source, field, value):
     """`value` as the field's type; an integer may stand for a float, a bool for nothing."""
     wanted = {int: int, float: (int, float), str: str}[field.type]
     if isinstance(value, bool) or not isinstance(value, wanted):
-        raise InputError(f"{source}: {field.name} = {value!r} must be of type {field.type.__name__}")
+        raise InputError(f"{field.name} = {value!r} must be of type {field.type.__name__}", value=source)
     try:
         return field.type(value)
     except OverflowError:
-        raise InputError(f"{source}: {field.name} = {value} is too large for a {field.type.__name__}; give a smaller "
-                         f"number") from None
+        raise InputError(f"{field.name} = {value} is too large for a {field.type.__name__}",
+                         "give a smaller number", value=source) from None

@@ -23,8 +23,8 @@ def resolve_precision(precision, capability):
       InputError: bfloat16 on a GPU without units for it.
     """
     if precision == "bfloat16" and capability is not None and capability < AMPERE:
-        raise InputError(f"--precision=bfloat16: GPUs of compute capability {capability[0]}.{capability[1]} have no "
-                         f"units for it; use float16 or auto")
+        raise InputError(f"GPUs of compute capability {capability[0]}.{capability[1]} have no units for it",
+                         "use float16 or auto", name="precision", value="bfloat16")
     if precision != "auto":
         return precision
     if capability is None:

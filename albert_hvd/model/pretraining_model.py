@@ -133,8 +133,9 @@ def variable_shapes(config, source="config"):
         with tf.Graph().as_default():  # the variables of a graph that is never run hold nothing
             variables = named_variables(AlbertPretrainer(config))
     except (ValueError, TypeError, OverflowError, tf.errors.OpError) as error:
-        raise InputError(f"{source}: its config asks for a tensor of an impossible size "
-                         f"({str(error).splitlines()[0]}); give the config that the model was trained with") from None
+        raise InputError("its config asks for a tensor of an impossible size "
+                         f"({str(error).splitlines()[0]})",
+                         "give the config that the model was trained with", value=source) from None
     return {path: tuple(variable.shape) for path, variable in variables.items()}
 
 

@@ -33,13 +33,13 @@ def compare_results(paths, output_dir=None):
     comparisons = read_comparisons(paths)
     first = paths[0] if os.path.isdir(paths[0]) else os.path.dirname(os.path.abspath(paths[0]))
     output_dir = output_dir or os.path.join(first, "plots")
-    make_folder(output_dir, "--output_dir")
+    make_folder(output_dir, "output_dir")
     charts = [_charts(comparison) for comparison in comparisons]
     files = {f"{chart.name}.png": to_png(chart, draw_bars) for some in charts for chart in some}
     files[REPORT] = _page(comparisons, charts)
     written = [os.path.join(output_dir, name) for name in files]
     for path, content in zip(written, files.values()):
-        with whole_file(path, "--output_dir") as file:
+        with whole_file(path, "output_dir") as file:
             file.write(content)
     return "\n\n".join(map(_markdown, comparisons)), written
 

@@ -7,7 +7,7 @@ import os
 import re
 import statistics
 
-from albert_hvd.errors import InputError
+from albert_hvd.errors import InputError, parameter
 from albert_hvd.reporting.published import FIGURES
 from albert_hvd.reporting.run_reader import distinct_labels
 from albert_hvd.run_folder.task_results import FORMAT, RESULTS
@@ -15,7 +15,9 @@ from albert_hvd.run_folder.task_results import FORMAT, RESULTS
 # In the order of a comparison; the titles of the legend.
 GROUPS = {"pre-trained": "pre-trained", "random": "from random weights", "baseline": "baseline",
           "published": "published, not comparable"}
-_MEND = "name the --output_dir of a finished run of bin/finetune"
+
+def _other_result():
+    return f"name the {parameter('output_dir')} of a finished run of bin/finetune"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,7 +95,8 @@ def read_comparisons(paths):
       InputError: no path, a file that holds no result, or results of one task on different texts.
     """
     if not paths:
-        raise InputError("RESULT is missing: name the --output_dir of one or several runs of bin/finetune")
+        raise InputError(f"RESULT is missing: name the {parameter('output_dir')} of one or several runs of "
+                         "bin/finetune")
     paths = [os.path.join(path, RESULTS) if os.path.isdir(path) else path for path in paths]
     by_task = {}
     for path in paths:
@@ -107,14 +110,14 @@ def _read(path):
         with open(path, encoding="utf-8") as file:
             values = json.load(file)
     except OSError as error:
-        raise InputError(f"RESULT {path}: cannot be read ({error.strerror}); {_MEND}") from None
+        raise InputError(f"RESULT {path}: cannot be read ({error.strerror})", _other_result()) from None
     except (ValueError, RecursionError) as error:
-        raise InputError(f"RESULT {path}: not JSON ({error}); {_MEND}") from None
+        raise InputError(f"RESULT {path}: not JSON ({error})", _other_result()) from None
     if not isinstance(values, dict) or values.get("format") != FORMAT:
-        raise InputError(f"RESULT {path}: not of the format {FORMAT!r}; {_MEND}")
+        raise InputError(f"RESULT {path}: not of the format {FORMAT!r}", _other_result())
     task = values.get("task")
     if not isinstance(task, str) or not re.fullmatch(r"[\w-]{1,40}", task):
-        raise InputError(f"RESULT {path}: its task is {task!r}; run bin/finetune again")
+        raise InputError(f"RESULT {path}: its task is {task!r}", "run bin/finetune again")
     return values
 
 
@@ -139,8 +142,8 @@ def _compare(task, results):
                 baselines.setdefault((entry.name, entry.accuracy, entry.macro_f1), entry)
             _check_same_texts(results[0], current, part)
     except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
-        raise InputError(f"RESULT {current.path}: damaged ({type(error).__name__}: {error}); run bin/finetune again "
-                         f"with the same flags, which continues where it stopped") from None
+        raise InputError(f"RESULT {current.path}: damaged ({type(error).__name__}: {error})",
+                         "run bin/finetune again with the same flags, which continues where it stopped") from None
     trained.sort(key=lambda entry: entry.group != "pre-trained")
     return Comparison(task, part, results, [*trained, *baselines.values(), *_published(task)])
 
@@ -155,7 +158,8 @@ def _check_same_texts(first, other, part):
     files = [result.values["data"][part] for result in (first, other)]
     if files[0]["sha256"] != files[1]["sha256"]:
         raise InputError(f"RESULT {other.path}: scored on another {part} file ({files[1]['file']}) than {first.path} "
-                         f"({files[0]['file']}); compare results on the same one")
+                         f"({files[0]['file']})",
+                         "compare results on the same one")
 
 
 def _trained(result, part):

@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from albert_hvd.errors import InputError
+from albert_hvd.errors import InputError, parameter
 
 X_LABELS = {"step": "step (updates)", "real_tokens": "real tokens, millions", "hours": "hours of training"}
 # What a run must tell for an x axis.
@@ -92,7 +92,7 @@ def training_charts(runs, x):
     axes = [x_values(run, x) for run in runs]
     for run, axis in zip(runs, axes):
         if axis is None:
-            raise InputError(f"--x={x}: {run.folder} lacks {_NEEDED[x]}; use --x=step")
+            raise InputError(f"{run.folder} lacks {_NEEDED[x]}", f"use {parameter('x')}=step", name="x", value=x)
     charts = []
     for metric in _METRICS:
         series = [series for number, (run, axis) in enumerate(zip(runs, axes))

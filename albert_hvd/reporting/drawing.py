@@ -70,9 +70,9 @@ def to_png(chart, draw):
         return _save(figure, format="png", dpi=_PNG_DPI, metadata={"Software": None})
 
 
-def write_png(chart, draw, path, flag):
-    """Write `to_png` into a file; InputError naming `flag` when it cannot be written."""
-    with whole_file(path, flag) as file:
+def write_png(chart, draw, path, option):
+    """Write `to_png` into a file; InputError naming `option` when it cannot be written."""
+    with whole_file(path, option) as file:
         file.write(to_png(chart, draw))
 
 

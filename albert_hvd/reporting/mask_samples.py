@@ -2,7 +2,7 @@
 
 import os
 
-from albert_hvd.errors import InputError
+from albert_hvd.errors import InputError, command
 from albert_hvd.reporting.page import element, section, table
 from albert_hvd.run_folder.layout import VOCABULARY
 
@@ -23,7 +23,8 @@ def _samples_of(run, texts):
     yield element("h3", run.label)
     if not os.path.exists(os.path.join(run.folder, VOCABULARY)):
         yield element("p", f"There is no {VOCABULARY} in {run.folder}, so the model cannot read text: train with "
-                           f"bin/pretrain --tokenizer=vocabulary.model, or copy the file there.", class_="note")
+                           f"{command('pretrain', tokenizer='vocabulary.model')}, or copy the file there.",
+                      class_="note")
         return
     from albert_hvd.serving import text_model  # which imports TensorFlow
 

@@ -31,12 +31,12 @@ def report_runs(folders, output_dir=None, x="step", masked_texts=()):
     runs = read_runs(folders)
     charts = training_charts(runs, x)
     output_dir = output_dir or os.path.join(folders[0], "plots")
-    make_folder(output_dir, "--output_dir")
+    make_folder(output_dir, "output_dir")
     files = {f"{chart.name}.png": to_png(chart, draw_curves) for chart in charts}
     files[REPORT] = report_page(runs, charts, masked_texts)
     paths = [os.path.join(output_dir, name) for name in files]
     for path, content in zip(paths, files.values()):
-        with whole_file(path, "--output_dir") as file:
+        with whole_file(path, "output_dir") as file:
             file.write(content)
     return paths
 

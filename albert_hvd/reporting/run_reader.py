@@ -12,7 +12,7 @@ import os
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
-from albert_hvd.errors import InputError
+from albert_hvd.errors import InputError, parameter
 from albert_hvd.run_folder.checkpoints import STATE, WEIGHTS, CheckpointFolder
 from albert_hvd.run_folder.layout import CONFIG, EVAL_LOG, EVAL_RESULTS, FLAGS, STATUS, TRAIN_LOG
 from albert_hvd.runtime.files import read_json_object
@@ -76,7 +76,7 @@ def read_runs(folders):
       InputError: no folder was named, or one has no usable log.
     """
     if not folders:
-        raise InputError("RUN_DIR is missing: name the --output_dir of one or several runs")
+        raise InputError(f"RUN_DIR is missing: name the {parameter('output_dir')} of one or several runs")
     return [_read_run(folder, label) for folder, label in zip(folders, distinct_labels(folders))]
 
 
@@ -93,7 +93,7 @@ def distinct_labels(folders):
 
 def _read_run(folder, label):
     if not os.path.isdir(folder):
-        raise InputError(f"RUN_DIR {folder}: no such folder; name the --output_dir of a run")
+        raise InputError(f"RUN_DIR {folder}: no such folder", f"name the {parameter('output_dir')} of a run")
     checkpoint, num_parameters = _read_checkpoint(folder)
     return Run(folder, label, _read_training(os.path.join(folder, TRAIN_LOG)),
                _as_metrics(_read_records(os.path.join(folder, EVAL_LOG))[0]),
@@ -106,11 +106,12 @@ def _read_run(folder, label):
 
 def _read_training(path):
     if not os.path.exists(path):
-        raise InputError(f"{path}: no such file; name the --output_dir of a run that has trained")
+        raise InputError("no such file", f"name the {parameter('output_dir')} of a run that has trained", value=path)
     records, num_lines = _read_records(path)
     if not records:
         found = f"none of its {num_lines} lines is a record of a step" if num_lines else "it is empty"
-        raise InputError(f"{path}: {found}; name the --output_dir of a run that has trained for a step")
+        raise InputError(found, f"name the {parameter('output_dir')} of a run that has trained for a step",
+                         value=path)
     return _as_metrics(records)
 
 
@@ -130,7 +131,7 @@ def _read_records(path):
                     records.pop()
                 records += [record] if record else []
     except OSError as error:
-        raise InputError(f"{path}: cannot read it ({error.strerror}); fix that or name another run") from None
+        raise InputError(f"cannot read it ({error.strerror})", "fix that or name another run", value=path) from None
     return records, num_lines
 
 

@@ -1,1 +1,1 @@
-"""What is in --output_dir: checkpoints, logs, the lock."""
+"""What is in `output_dir`: checkpoints, logs, the lock."""

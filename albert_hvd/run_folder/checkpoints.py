@@ -24,7 +24,7 @@ import sys
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from albert_hvd.errors import InputError, RunFailed
+from albert_hvd.errors import InputError, RunFailed, parameter
 from albert_hvd.runtime.files import whole_file
 
 _NAME = re.compile(r"step_(\d{8,})$")
@@ -84,9 +84,9 @@ class CheckpointFolder:
             self.mark_best(best_step)
         except (OSError, SafetensorError, InputError) as error:
             shutil.rmtree(unfinished, ignore_errors=True)
-            raise RunFailed(f"--output_dir: the checkpoint of step {step} cannot be written to {self.folder} "
-                            f"({error}); the ones before it are intact ({self._kept()}): make room, then run "
-                            f"the same command again") from None
+            raise RunFailed(f"{parameter('output_dir')}: the checkpoint of step {step} cannot be written to "
+                            f"{self.folder} ({error}); the ones before it are intact ({self._kept()}): make room, then "
+                            "run the same command again") from None
         self._prune(best_step)
 
     def _kept(self):
@@ -96,7 +96,7 @@ class CheckpointFolder:
         """Write the step of the best checkpoint to `best.json`; without such a checkpoint there is no file."""
         path = os.path.join(self.folder, BEST)
         if step in self.steps():
-            with whole_file(path, "--output_dir") as file:
+            with whole_file(path, "output_dir") as file:
                 checksum = _sha256(os.path.join(self.path(step), STATE))
                 file.write(json.dumps({"step": step, _STATE_CHECKSUM: checksum}).encode() + b"\n")
         elif os.path.exists(path):
@@ -115,10 +115,10 @@ class CheckpointFolder:
                 if name.startswith(_UNFINISHED):
                     shutil.rmtree(os.path.join(self.folder, name), ignore_errors=True)
 
-    def newest_valid(self, flag="--output_dir"):
+    def newest_valid(self, option="output_dir"):
         """The state of the newest checkpoint that passes its checksums, or None when there is none.
 
-        Each damaged one is reported on stderr and skipped. Raises InputError, naming `flag`, when all
+        Each damaged one is reported on stderr and skipped. Raises InputError, naming `option`, when all
         are damaged, since starting from nothing would lose what may still be rescued by hand.
         """
         steps = self.steps()
@@ -131,8 +131,8 @@ class CheckpointFolder:
             except DamagedCheckpoint as damage:
                 sys.stderr.write(f"warning: {damage}; trying the checkpoint before it\n")
         if steps:
-            raise InputError(f"{flag}: all {len(steps)} checkpoints in {self.folder} are damaged; "
-                             f"restore one from a backup, or move the folder away to start again")
+            raise InputError(f"all {len(steps)} checkpoints in {self.folder} are damaged",
+                             "restore one from a backup, or move the folder away to start again", name=option)
         return None
 
 
@@ -189,7 +189,7 @@ def verified_state(path):
     return state
 
 
-def find_checkpoint(path, flag):
+def find_checkpoint(path, option):
     """The checkpoint folder meant by a user: itself, a run's folder or its `checkpoints/` (the newest), or
     the `best.json` in there.
 
@@ -197,22 +197,22 @@ def find_checkpoint(path, flag):
       InputError: there is none, or the one named is damaged.
     """
     if os.path.basename(path) == BEST and os.path.isfile(path):
-        path = _best_in(path, flag)
+        path = _best_in(path, option)
     for folder in (path, os.path.join(path, "checkpoints")):
         if os.path.exists(os.path.join(folder, STATE)):
             try:
                 verified_state(folder)
             except DamagedCheckpoint as damage:
-                raise InputError(f"{flag}={path}: {damage}; name an earlier checkpoint") from None
+                raise InputError(str(damage), "name an earlier checkpoint", name=option, value=path) from None
             return folder
-        state = CheckpointFolder(folder).newest_valid(flag)
+        state = CheckpointFolder(folder).newest_valid(option)
         if state is not None:
             return CheckpointFolder(folder).path(state["step"])
-    raise InputError(f"{flag}={path}: no checkpoint there; name a run's output folder or one of its "
-                     f"checkpoints/step_* folders")
+    raise InputError("no checkpoint there", "name a run's output folder or one of its checkpoints/step_* folders",
+                     name=option, value=path)
 
 
-def _best_in(path, flag):
+def _best_in(path, option):
     """The checkpoint folder that a `best.json` names."""
     try:
         with open(path, encoding="utf-8") as file:
@@ -220,22 +220,23 @@ def _best_in(path, flag):
         checkpoint = CheckpointFolder(os.path.dirname(path)).path(best["step"])
         intact = best.get(_STATE_CHECKSUM) in (None, _sha256(os.path.join(checkpoint, STATE)))
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise InputError(f"{flag}={path}: cannot read it ({error}); name a checkpoints/step_* folder") from None
+        raise InputError(f"cannot read it ({error})", "name a checkpoints/step_* folder", name=option,
+                         value=path) from None
     if not intact:
-        raise InputError(f"{flag}={path}: {checkpoint} is not the one it was written for; name a checkpoints/step_* "
-                         f"folder")
+        raise InputError(f"{checkpoint} is not the one it was written for", "name a checkpoints/step_* folder",
+                         name=option, value=path)
     return checkpoint
 
 
-def load_arrays(path, name, shapes, source, sizes="--bert_config_file"):
+def load_arrays(path, name, shapes, source, sizes=None):
     """The arrays of one safetensors file, checked against what the model has.
 
     Args:
       path: the checkpoint's folder.
       name: `WEIGHTS`, `OPTIMIZER` or another file of it.
       shapes: dict of array name to the shape wanted.
-      source: what to call the checkpoint in an error, such as "--init_checkpoint=...".
-      sizes: what to call the origin of the shapes there.
+      source: what to call the checkpoint in an error, such as "init_checkpoint=...".
+      sizes: what to call the origin of the shapes there; None: the parameter bert_config_file.
 
     Raises:
       InputError: the file cannot be read; or names every array that is missing, unknown, of another shape or not
@@ -244,18 +245,19 @@ def load_arrays(path, name, shapes, source, sizes="--bert_config_file"):
     try:
         arrays = load_file(os.path.join(path, name))
     except (OSError, SafetensorError, KeyError, TypeError) as error:
-        raise InputError(f"{source}: {name} cannot be read ({error}); copy it again or name another") from None
+        raise InputError(f"{name} cannot be read ({error})", "copy it again or name another", value=source) from None
     problems = [f"{key} is missing" for key in shapes if key not in arrays]
     problems += [f"{key} is unknown" for key in arrays if key not in shapes]
     problems += [f"{key} has shape {arrays[key].shape}, the model {tuple(shape)}"
                  for key, shape in shapes.items() if key in arrays and arrays[key].shape != tuple(shape)]
     problems += [f"{key} is of type {array.dtype}" for key, array in arrays.items() if array.dtype != "float32"]
     if problems:
-        raise InputError(f"{source}: {name} does not fit {sizes}: {'; '.join(problems)}")
+        raise InputError(f"{name} does not fit {sizes or parameter('bert_config_file')}: {'; '.join(problems)}",
+                         value=source)
     return arrays
 
 
-def restore_variables(variables, path, name, source, sizes="--bert_config_file"):
+def restore_variables(variables, path, name, source, sizes=None):
     """Give variables, a dict by name, the arrays of one file; arguments and errors as of `load_arrays`."""
     shapes = {key: variable.shape for key, variable in variables.items()}
     for key, array in load_arrays(path, name, shapes, source, sizes).items():

@@ -22,10 +22,10 @@ def write_model_files(folder, config, tokenizer):
     Raises:
       InputError: the folder cannot be written.
     """
-    with whole_file(os.path.join(folder, CONFIG), "--output_dir") as file:
+    with whole_file(os.path.join(folder, CONFIG), "output_dir") as file:
         file.write(json.dumps(config.to_dict(), indent=2).encode() + b"\n")
     if tokenizer:
-        with whole_file(os.path.join(folder, VOCABULARY), "--output_dir") as file:
+        with whole_file(os.path.join(folder, VOCABULARY), "output_dir") as file:
             file.write(tokenizer.model)
 
 
@@ -37,7 +37,7 @@ def trained_positions(folder, config):
       config: `AlbertConfig`.
 
     Returns:
-      The run's `--max_seq_length` as far as it is known, else all positions that the model has.
+      The run's `max_seq_length` as far as it is known, else all positions that the model has.
     """
     trained = read_json_object(os.path.join(folder, FLAGS)).get("max_seq_length")
     everything = config.max_position_embeddings

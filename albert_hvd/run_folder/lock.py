@@ -24,7 +24,7 @@ import threading
 import time
 import uuid
 
-from albert_hvd.errors import InputError
+from albert_hvd.errors import InputError, setting
 from albert_hvd.runtime import distributed
 from albert_hvd.runtime.exit import end_process
 
@@ -45,7 +45,7 @@ def one_run_in(folder):
     """A context, entered by all ranks, in which no other run writes to an output folder.
 
     Raises:
-      InputError: on every rank, naming --output_dir, when another run does.
+      InputError: on every rank, naming `output_dir`, when another run does.
     """
     with contextlib.ExitStack() as held:
         distributed.on_rank_0(lambda: held.enter_context(RunLock(folder)).path, "run_lock")
@@ -98,9 +98,9 @@ class RunLock:
                 return self._take(file, locked)
             os.close(file)
             if verdict == "alive":
-                raise InputError(
-                    f"--output_dir={self._folder}: another run writes there: {_describe(holder)}; stop that one or "
-                    f"wait for its end, or give another folder")
+                raise InputError(f"another run writes there: {_describe(holder)}",
+                                 "stop that one or wait for its end, or give another folder", name="output_dir",
+                                 value=self._folder)
             time.sleep(_LOOK_EVERY_SEC)
 
     def _open(self):
@@ -133,8 +133,8 @@ class RunLock:
         return file
 
     def _not_written(self, error):
-        return InputError(f"--output_dir={self._folder}: cannot write {self.path} ({error.strerror}); fix that, or "
-                          f"choose another folder")
+        return InputError(f"cannot write {self.path} ({error.strerror})", "fix that, or choose another folder",
+                          name="output_dir", value=self._folder)
 
     def _beat(self):
         while not self._released.wait(_BEAT_SEC):
@@ -145,8 +145,8 @@ class RunLock:
             except OSError:
                 continue  # a file server that is away, or a file that somebody deleted: nobody has it instead of us
             if holder and holder.get("token") != self._token:
-                self._on_loss(f"--output_dir={self._folder}: {_describe(holder)} has taken this folder over, since "
-                              f"this run gave no sign of life; it continues there")
+                self._on_loss(f"{setting('output_dir', self._folder)}: {_describe(holder)} has taken this folder over, "
+                              f"since this run gave no sign of life; it continues there")
                 return
 
 

@@ -4,7 +4,7 @@ import json
 import os
 import time
 
-from albert_hvd.errors import InputError, RunFailed
+from albert_hvd.errors import InputError, RunFailed, parameter
 from albert_hvd.run_folder.layout import STATUS
 from albert_hvd.runtime.files import whole_file
 
@@ -43,7 +43,7 @@ class JsonLines:
 
 def cannot_write(path, reason):
     """The line for a file of the run's folder that could not be written."""
-    return f"--output_dir: cannot write to {path} ({reason}); make room, then run the same command again"
+    return f"{parameter('output_dir')}: cannot write to {path} ({reason}); make room, then run the same command again"
 
 
 def read_log(path):
@@ -68,5 +68,5 @@ def write_status(output_dir, state, step, reason=""):
 
 def write_atomically(path, text):
     """Write a small text file so that readers see the old one or the new one, never a part."""
-    with whole_file(path, "--output_dir") as file:
+    with whole_file(path, "output_dir") as file:
         file.write(text.encode("utf-8"))

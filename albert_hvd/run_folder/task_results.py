@@ -25,8 +25,8 @@ def read_seed_result(folder):
     except FileNotFoundError:
         return None
     except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"--output_dir: {path} cannot be read ({error}); remove the folder {folder} to train that "
-                         f"seed again") from None
+        raise InputError(f"{path} cannot be read ({error})",
+                         f"remove the folder {folder} to train that seed again", name="output_dir") from None
 
 
 def write_result(folder, values):

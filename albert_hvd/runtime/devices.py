@@ -4,7 +4,7 @@ import os
 import re
 import sys
 
-from albert_hvd.errors import InputError
+from albert_hvd.errors import InputError, parameter, setting
 from albert_hvd.runtime.tensorflow_import import without_start_up_lines
 
 
@@ -26,7 +26,7 @@ def choose_devices(use_gpu, share_gpus, rank, local_rank, local_size):
 
     gpus = tf.config.list_physical_devices("GPU") if use_gpu is not False else []
     if use_gpu and not gpus and rank == 0:
-        sys.stderr.write("warning: --use_gpu=True, but TensorFlow sees no GPU: training on the CPU\n")
+        sys.stderr.write(f"warning: {setting('use_gpu', True)}, but TensorFlow sees no GPU: training on the CPU\n")
     own = gpus_of_rank(gpus, local_rank, local_size, share=share_gpus)
     tf.config.set_visible_devices(own, "GPU")
     # TensorFlow rounds float32 products to TF32 on GPUs unless it is told otherwise: `precision.use_precision`.
@@ -69,10 +69,10 @@ def gpus_of_rank(gpus, local_rank, local_size, environment=os.environ, share=Fal
     if _own_gpus_only(environment):
         return [gpus[0]]
     if local_size > len(gpus) and not share:
-        raise InputError(f"{local_size} ranks on {os.uname().nodename}, which shows them {len(gpus)} GPU"
-                         f"{'s' * (len(gpus) > 1)}: start one rank per GPU (under Slurm --ntasks-per-node=N "
-                         f"--gpus-per-node=N), train on the CPU with --use_gpu=False, or have them share with "
-                         f"--share_gpus")
+        raise InputError(f"{local_size} ranks on {os.uname().nodename}, which shows them {len(gpus)} "
+                         f"GPU{'s' * (len(gpus) > 1)}: start one rank per GPU (under Slurm --ntasks-per-node=N "
+                         f"--gpus-per-node=N), train on the CPU with {parameter('use_gpu')}=False, or have them share "
+                         f"with {parameter('share_gpus')}")
     return [gpus[local_rank % len(gpus)]]
 
 
@@ -102,7 +102,8 @@ def check_not_shared(gpus):
         if len(users) > 1:
             names = " and ".join(str(rank) for rank, _ in users)
             raise InputError(f"ranks {names} have the same GPU {gpu} on {users[0][1]}: start one rank per GPU (under "
-                             f"Slurm --gpus-per-task=1 or --gpus-per-node=N), or have them share with --share_gpus")
+                             "Slurm --gpus-per-task=1 or --gpus-per-node=N), or have them share with "
+                             f"{parameter('share_gpus')}")
 
 
 def gpu_identifier(device, environment=os.environ):

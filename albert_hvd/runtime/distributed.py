@@ -189,10 +189,10 @@ def on_rank_0(function, name):
         try:
             value = function()
         except InputError as caught:
-            error = str(caught)
+            error = caught
     value, error = broadcast_object((value, error), name)
     if error is not None:
-        raise InputError(error)
+        raise error
     return value
 
 

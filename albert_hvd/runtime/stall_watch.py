@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 
-from albert_hvd.errors import InputError
+from albert_hvd.errors import InputError, parameter, setting
 from albert_hvd.runtime import distributed
 from albert_hvd.runtime.exit import end_process
 from albert_hvd.runtime.files import read_json_object, whole_file
@@ -106,7 +106,7 @@ class StallWatch:
                 return
             self._answered = True
             try:
-                with whole_file(self._path(self._rank), "--output_dir") as file:
+                with whole_file(self._path(self._rank), "output_dir") as file:
                     file.write(json.dumps(answer).encode())
             except InputError:
                 pass
@@ -141,7 +141,8 @@ class StallWatch:
     def _warn(self, quiet_sec):
         answers = self._answers(1)
         if min(answers) == self._rank:
-            giving_up = f"; aborting after {self._limit_sec()} s (--stall_abort_sec)" if self._abort_sec else ""
+            giving_up = (f"; aborting after {self._limit_sec()} s ({parameter('stall_abort_sec')})" if self._abort_sec
+                         else "")
             sys.stderr.write(f"warning: {self._describe(quiet_sec, answers)}{giving_up}\n")
             sys.stderr.flush()
 
@@ -155,8 +156,8 @@ class StallWatch:
                 self._on_abort(self._step or 0, reason)
             except InputError:
                 pass  # the line on stderr says it too
-        end_process(f"{reason}; aborted (--stall_abort_sec={self._abort_sec}): run the same command to continue from "
-                    f"the last checkpoint")
+        end_process(f"{reason}; aborted ({setting('stall_abort_sec', self._abort_sec)}): run the same command to "
+                    f"continue from the last checkpoint")
 
     def _describe(self, quiet_sec, answers):
         when = f"at step {self._step}" if self._step is not None else "before the first step"

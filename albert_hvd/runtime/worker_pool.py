@@ -4,7 +4,7 @@ import concurrent.futures
 import dataclasses
 import multiprocessing
 
-from albert_hvd.errors import InputError
+from albert_hvd.errors import InputError, parameter, spelling, use_spelling
 from albert_hvd.options import option
 
 
@@ -20,7 +20,9 @@ def worker_pool(num_workers):
     # Not fork: the parent may have threads (SentencePiece, NumPy), whose locks a child would inherit.
     context = multiprocessing.get_context("spawn")
     try:
-        return concurrent.futures.ProcessPoolExecutor(num_workers, context)
+        return concurrent.futures.ProcessPoolExecutor(num_workers, context, initializer=use_spelling,
+                                                      initargs=(spelling(),))
     except OSError as error:
-        raise InputError(f"--num_workers={num_workers}: the processes cannot be started ({error.strerror}): make room "
-                         f"in /dev/shm, where their locks are, or use --num_workers=1") from None
+        raise InputError(f"the processes cannot be started ({error.strerror}): make room in /dev/shm, where their "
+                         f"locks are, or use {parameter('num_workers')}=1", name="num_workers",
+                         value=num_workers) from None

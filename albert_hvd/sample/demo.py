@@ -7,7 +7,7 @@ import subprocess
 import time
 
 from albert_hvd.data.text.corpus import plan_blocks, read_block
-from albert_hvd.errors import EXIT_BAD_INPUT, InputError, RunFailed
+from albert_hvd.errors import EXIT_BAD_INPUT, InputError, RunFailed, as_flags, command, parameter
 from albert_hvd.run_folder.layout import EVAL_RESULTS, TRAIN_LOG
 from albert_hvd.run_folder.logs import read_log
 from albert_hvd.runtime.files import check_readable, make_folder
@@ -41,7 +41,7 @@ class Demo:
         """
         started = time.monotonic()
         self._check_input()
-        make_folder(self._folder, "--output_dir")
+        make_folder(self._folder, "output_dir")
         train_text, eval_text = self._texts()
         config = self._build_data(train_text, eval_text)
         model, untrained = self._path("model"), self._path("untrained")
@@ -62,11 +62,12 @@ class Demo:
         """InputError, before anything is written, for an input file that is missing or when none holds text."""
         for path in self._input_files:
             if not os.path.isfile(path):
-                raise InputError(f"--input={path}: no such file; name text files, separated by commas")
-            check_readable(path, "--input")
-        blocks = plan_blocks(self._input_files, flag="--input")
+                raise InputError("no such file", "name text files, separated by commas", name="input", value=path)
+            check_readable(path, "input")
+        blocks = plan_blocks(self._input_files, option="input")
         if self._input_files and not any(read_block(block)[0] for block in blocks):
-            raise InputError(f"--input={','.join(self._input_files)}: no text in it; name files with some sentences")
+            raise InputError("no text in it", "name files with some sentences", name="input",
+                             value=",".join(self._input_files))
 
     def _texts(self):
         """The training and held-out text files: the sample's, or the user's own, split."""
@@ -97,13 +98,13 @@ class Demo:
     def _command(self, name, ranks=0, **flags):
         """Show a command of `bin/` as a user would type it, and run it; its failure is ours."""
         launcher = ["horovodrun", "-np", str(ranks)] if ranks else []
-        command = os.path.relpath(os.path.join(self._root, "bin", name))
-        words = [*launcher, command, *(f"--{flag}={value}" for flag, value in flags.items())]
+        program = os.path.relpath(os.path.join(self._root, "bin", name))
+        words = [*launcher, program, *as_flags(**flags)]
         print(f"$ {shlex.join(words)}", flush=True)
         code = run_ranks(words) if ranks else subprocess.run(words).returncode
         if code:
             error = InputError if code == EXIT_BAD_INPUT else RunFailed
-            raise error(f"{command} ended with exit code {code} (see above); fix that and run bin/demo again")
+            raise error(f"{program} ended with exit code {code} (see above); fix that and run bin/demo again")
         print(flush=True)
 
     def _table(self, untrained, model, config, seconds):
@@ -117,15 +118,16 @@ class Demo:
                  f"{after['masked_lm_accuracy']:.4f}", ""),
                 ("held-out sentence accuracy", f"{before['next_sentence_accuracy']:.3f}",
                  f"{after['next_sentence_accuracy']:.3f}", "0.500")]
+        again = command("pretrain", input_file=self._path("train.tfrecord"), bert_config_file=config, output_dir=model)
         return "\n".join([
             *aligned(rows), "",
             f"{last['step']} steps on {self._ranks} ranks, {last['real_tokens_per_sec']:.0f} real tokens/s, "
             f"{seconds:.0f} s in all",
             f"files: {self._folder}/  (vocabulary.model, *.tfrecord, model/checkpoints, model/train_log.jsonl, "
             f"model/tensorboard)",
-            "next:  bin/demo --input=your.txt     the same on your own text",
-            f"       horovodrun -np {self._ranks} bin/pretrain --input_file={self._path('train.tfrecord')} "
-            f"--bert_config_file={config} --output_dir={model} ... with more --num_train_steps continues from here",
+            f"next:  {command('demo', input='your.txt')}     the same on your own text",
+            f"       horovodrun -np {self._ranks} {again} ... with more {parameter('num_train_steps')} continues from "
+            f"here",
         ])
 
     @staticmethod

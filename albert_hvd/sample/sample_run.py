@@ -58,7 +58,7 @@ def settings(folder, config_folder, held_out):
 
 def _build(folder, records, config, config_folder):
     """Clean the sample, learn its vocabulary, write its records; the config last, as a sign of the end."""
-    make_folder(folder, "--output_dir")
+    make_folder(folder, "output_dir")
     texts = {part: os.path.join(folder, f"{part}.txt") for part in records}
     for part, sample in (("train", SAMPLE_TRAIN), ("eval", SAMPLE_EVAL)):
         preprocess.preprocess(",".join(sample), texts[part], preprocess.CleaningOptions(), report=_silent)
@@ -97,7 +97,7 @@ def split_documents(input_files, folder):
     """
     parts = [os.path.join(folder, f"own-{part}.txt") for part in ("train", "eval")]
     with whole_file(parts[0]) as train, whole_file(parts[1]) as held_out:
-        blocks = plan_blocks(input_files, flag="--input")
+        blocks = plan_blocks(input_files, option="input")
         documents = itertools.chain.from_iterable(read_block(block)[0] for block in blocks)
         for number, document in enumerate(documents):
             file = held_out if number % _HOLD_OUT_EVERY == _HOLD_OUT_EVERY - 1 else train

@@ -24,25 +24,25 @@ class _Refused(Exception):
     """Why an archive is not unpacked any further."""
 
 
-def is_archive(path, flag):
-    """Whether `path` is a file that begins as gzip does; InputError naming `flag` when it cannot be read."""
+def is_archive(path):
+    """Whether `path` is a file that begins as gzip does; InputError naming `input` when it cannot be read."""
     if not os.path.isfile(path):
         return False
     try:
         with open(path, "rb") as file:
             return file.read(len(_GZIP_MAGIC)) == _GZIP_MAGIC
     except OSError as error:
-        raise InputError(f"{flag}={path}: cannot be read ({error.strerror}); check its permissions") from None
+        raise InputError(f"cannot be read ({error.strerror})", "check its permissions", name="input",
+                         value=path) from None
 
 
-def unpack(path, folder, flag, max_bytes=_MAX_BYTES, max_members=_MAX_MEMBERS):
+def unpack(path, folder, max_bytes=_MAX_BYTES, max_members=_MAX_MEMBERS):
     """Unpack a gzipped tar into `folder`, which is empty; file modes and owners are not taken over.
 
     After an error the folder may hold some of the files: the caller removes it.
 
     Args:
       path: the archive.
-      flag: the flag that named it, for messages.
       max_bytes: how much it may grow to, headers included.
       max_members: how many files and folders it may hold.
 
@@ -63,11 +63,12 @@ def unpack(path, folder, flag, max_bytes=_MAX_BYTES, max_members=_MAX_MEMBERS):
             while stream.read(1 << 20):  # to the end, where the checksum is
                 pass
     except _Refused as refusal:
-        raise InputError(f"{flag}={path}: {refusal}; it was not made to hold a model: get it elsewhere, or unpack "
-                         f"it by hand") from None
+        raise InputError(refusal,
+                         "it was not made to hold a model: get it elsewhere, or unpack it by hand",
+                         name="input", value=path) from None
     except (tarfile.TarError, zlib.error, EOFError, OSError, ValueError, RecursionError) as error:
-        raise InputError(f"{flag}={path}: cannot be unpacked ({error}); download it again, and make sure that the "
-                         f"disk has room") from None
+        raise InputError(f"cannot be unpacked ({error})",
+                         "download it again, and make sure that the disk has room", name="input", value=path) from None
 
 
 class _LimitedStream:

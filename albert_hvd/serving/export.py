@@ -6,7 +6,7 @@ import gzip
 import os
 import tarfile
 
-from albert_hvd.errors import InputError
+from albert_hvd.errors import InputError, parameter
 from albert_hvd.model.config import AlbertConfig
 from albert_hvd.run_folder.layout import write_model_files
 from albert_hvd.runtime.files import check_free, scratch_folder, whole_file, whole_folder
@@ -38,11 +38,11 @@ def export(format_name, model, output_dir, tokenizer=None, license_name=None, da
         that exists, or a format that cannot hold the model.
     """
     if format_name not in FORMATS:
-        raise InputError(f"--format={format_name}: unknown; give one of {', '.join(FORMATS)}")
+        raise InputError("unknown", f"give one of {', '.join(FORMATS)}", name="format", value=format_name)
     date = _date(date)
     if format_name != "tar":
         check_free(output_dir)
-    source = read_model(model, "--model", config=config and AlbertConfig.from_json_file(config))
+    source = read_model(model, "model", config=config and AlbertConfig.from_json_file(config))
     warn_of_other_architecture(source, config)
     if tokenizer:
         source = dataclasses.replace(source, tokenizer_path=tokenizer)
@@ -54,7 +54,7 @@ def export(format_name, model, output_dir, tokenizer=None, license_name=None, da
         export_huggingface(source, output_dir, license_name)
         return output_dir
     vocabulary = fitting_tokenizer(source) if source.tokenizer_path else None
-    with whole_folder(output_dir, "--output_dir", _tensorflow_errors()) as folder:
+    with whole_folder(output_dir, _tensorflow_errors()) as folder:
         if format_name == "saved_model":
             from albert_hvd.serving.saved_model import write_saved_model
 
@@ -76,10 +76,11 @@ def _export_tar(source, output_dir, date):
     name = package_name(source.config, date)
     path = os.path.join(output_dir, f"{name}.tar.gz")
     if os.path.exists(path):
-        raise InputError(f"--output_dir={output_dir}: {path} exists; remove it, or give another folder or --date")
+        raise InputError(f"{path} exists", f"remove it, or give another folder or {parameter('date')}",
+                         name="output_dir", value=output_dir)
     # The parts lie beside the archive, where there must be room anyway, and go away with the block.
-    with scratch_folder(os.path.join(output_dir, name), "--output_dir", _tensorflow_errors()) as folder, \
-            whole_file(path, "--output_dir") as file:
+    with scratch_folder(os.path.join(output_dir, name), _tensorflow_errors()) as folder, \
+            whole_file(path, "output_dir") as file:
         _write_tf1(source, folder, tokenizer)
         _pack(folder, name, file, date)
     return path
@@ -113,7 +114,7 @@ def _date(text):
     try:
         return datetime.date.fromisoformat(text)
     except ValueError:
-        raise InputError(f"--date={text}: not a date; write it as 2020-04-10") from None
+        raise InputError("not a date", "write it as 2020-04-10", name="date", value=text) from None
 
 
 def _tensorflow_errors():

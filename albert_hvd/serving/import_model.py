@@ -4,7 +4,7 @@ import os
 import tarfile
 
 from albert_hvd import __version__
-from albert_hvd.errors import InputError
+from albert_hvd.errors import InputError, parameter, setting
 from albert_hvd.model.config import AlbertConfig
 from albert_hvd.run_folder.checkpoints import CheckpointFolder
 from albert_hvd.run_folder.layout import write_model_files
@@ -30,14 +30,14 @@ def import_checkpoint(options):
       list of str: what was done, a line each.
 
     Raises:
-      InputError: see `sources.read_model` and `archives.unpack`; or `--from` says another kind than what
+      InputError: see `sources.read_model` and `archives.unpack`; or `from` says another kind than what
         is found, or `output_dir` holds something.
     """
     config = None
     if options.bert_config_file:
         if options.kind != "tf1":
-            raise InputError(f"--bert_config_file={options.bert_config_file}: a Hugging Face folder has its own "
-                             f"config.json; leave the flag out")
+            raise InputError("a Hugging Face folder has its own config.json", "leave the flag out",
+                             name="bert_config_file", value=options.bert_config_file)
         config = AlbertConfig.from_json_file(options.bert_config_file)
     check_free(options.output_dir)
     # An archive is unpacked beside the run, where there must be room anyway.
@@ -51,31 +51,35 @@ def import_checkpoint(options):
 
 
 def _read(options, config, scratch):
-    """The `ModelSource` that `--input` names; an archive is unpacked into `scratch`."""
+    """The `ModelSource` that `input` names; an archive is unpacked into `scratch`."""
     path = options.input
-    if is_archive(path, "--input"):
+    if is_archive(path):
         path = os.path.join(scratch, "unpacked")
         os.mkdir(path)
-        unpack(options.input, path, "--input")
+        unpack(options.input, path)
         path = _innermost(path)
         try:
             return _read_as(options, path, config)
         except InputError as error:  # which names a folder that will be gone
-            raise InputError(str(error).replace(path, options.input)) from None
+            problem, fix, value = (part and str(part).replace(path, options.input)
+                                   for part in (error.problem, error.fix, error.value))
+            raise InputError(problem, fix, name=error.name, value=value) from None
     if os.path.isfile(path) and tarfile.is_tarfile(path):
-        raise InputError(f"--input={path}: an archive that is not compressed; unpack it, or compress it with gzip")
+        raise InputError("an archive that is not compressed", "unpack it, or compress it with gzip", name="input",
+                         value=path)
     return _read_as(options, path, config)
 
 
 def _read_as(options, path, config):
-    kind = kind_of(path, "--input")
+    kind = kind_of(path, "input")
     if kind == "run":
-        raise InputError(f"--input={options.input}: it is a run of this program already; use it as it is, with "
-                         f"--init_checkpoint or --output_dir")
+        raise InputError("it is a run of this program already",
+                         f"use it as it is, with {parameter('init_checkpoint')} or {parameter('output_dir')}",
+                         name="input", value=options.input)
     if kind != options.kind:
-        raise InputError(f"--from={options.kind}: {options.input} is a model of the kind {kind!r}; "
-                         f"say --from={kind}")
-    source = read_model(path, "--input", config, options.allow_pickle)
+        raise InputError(f"{options.input} is a model of the kind {kind!r}", f"say {parameter('from')}={kind}",
+                         name="from", value=options.kind)
+    source = read_model(path, "input", config, options.allow_pickle)
     warn_of_other_architecture(source, options.bert_config_file)
     return source
 
@@ -117,8 +121,9 @@ def _report(source, tokenizer, options):
     parameters = sum(array.size for array in source.arrays.values())
     lines = [f"{options.output_dir}: {len(source.arrays)} variables, {parameters} parameters of "
              f"{options.input} (architecture {source.config.architecture})"]
-    lines += [f"not in {options.input}: the {name}; new weights from --seed={options.seed}"
+    lines += [f"not in {options.input}: the {name}; new weights from {setting('seed', options.seed)}"
               for part, name in _PART_NAMES.items() if any(path.startswith(part) for path in source.missing)]
     if tokenizer is None:
-        lines.append("no vocabulary beside it: name the SentencePiece model with --tokenizer when text is read")
+        lines.append(f"no vocabulary beside it: name the SentencePiece model with {parameter('tokenizer')} when text "
+                     "is read")
     return lines

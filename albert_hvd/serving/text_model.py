@@ -16,14 +16,14 @@ POOLINGS = ("mean", "cls", "pooler")
 _MAX_ROWS, _MAX_POSITIONS = 64, 4096
 
 
-def load(path, tokenizer=None, config=None, path_flag="path", tokenizer_flag="tokenizer"):
+def load(path, tokenizer=None, config=None, option="path"):
     """Load a model: a run of bin/pretrain or one of its checkpoints, a TF1 checkpoint, a Hugging Face folder.
 
     Args:
       path: the folder, or the prefix of a TF1 checkpoint.
       tokenizer: SentencePiece .model; None: the one in the folder.
       config: JSON file of a TF1 checkpoint's sizes; None: the one beside it.
-      path_flag, tokenizer_flag: what the arguments are called in messages.
+      option: what messages call `path`.
 
     Returns:
       `TextModel`.
@@ -31,9 +31,9 @@ def load(path, tokenizer=None, config=None, path_flag="path", tokenizer_flag="to
     Raises:
       InputError: no model there, no vocabulary known, or one that does not fit the model.
     """
-    source = read_model(path, path_flag, config=config and AlbertConfig.from_json_file(config))
+    source = read_model(path, option, config=config and AlbertConfig.from_json_file(config))
     warn_of_other_architecture(source, config)
-    return TextModel(source, fitting_tokenizer(source, tokenizer, tokenizer_flag))
+    return TextModel(source, fitting_tokenizer(source, tokenizer))
 
 
 class TextModel:
@@ -45,7 +45,7 @@ class TextModel:
 
     Attributes:
       max_seq_length: the longest row, <cls> and <sep> included, that it is given: what the model has positions for,
-        or the `--max_seq_length` of its run when that is less, for further positions were never trained.
+        or the `max_seq_length` of its run when that is less, for further positions were never trained.
     """
 
     def __init__(self, source, tokenizer):
@@ -68,9 +68,9 @@ class TextModel:
           InputError: another `pooling`, or "pooler" for a model without pooler.
         """
         if pooling not in POOLINGS:
-            raise InputError(f"pooling={pooling!r} is unknown; give one of {', '.join(POOLINGS)}")
+            raise InputError(f"pooling={pooling!r} is unknown", f"give one of {', '.join(POOLINGS)}")
         if pooling == "pooler" and not self._model.has_pooler:
-            raise InputError(f"{self._folder}: this model has no pooler; give pooling=\"mean\" or \"cls\"")
+            raise InputError("this model has no pooler", "give pooling=\"mean\" or \"cls\"", value=self._folder)
         bodies = [self._texts.encode(text)[:self._most_pieces] for text in texts]
         vectors = np.zeros([len(bodies), self._config.hidden_size], np.float32)
         for numbers in _batches([len(body) for body in bodies]):
@@ -100,8 +100,8 @@ class TextModel:
           InputError: a text without mask, or a model without masked-LM head.
         """
         if not self._model.has_masked_lm:
-            raise InputError(f"{self._folder}: this model has no masked-LM head, so it cannot fill in masks; "
-                             f"give one that was exported or saved with it")
+            raise InputError("this model has no masked-LM head, so it cannot fill in masks",
+                             "give one that was exported or saved with it", value=self._folder)
         if top_k < 1:
             raise InputError(f"top_k={top_k}: give at least 1")
         bodies = [self._texts.encode(text) for text in texts]

@@ -3,7 +3,7 @@
 import dataclasses
 import os
 
-from albert_hvd.errors import InputError
+from albert_hvd.errors import InputError, parameter
 from albert_hvd.runtime.devices import free_gpu_memory
 
 # Share of the node's memory that the activations of all its ranks may take; the rest is for weights, gradients, moments
@@ -47,15 +47,16 @@ def plan_batch(train_batch_size, size, accumulation_steps, row_bytes, memory_byt
     """
     if train_batch_size % size:
         nearest = max(size, round(train_batch_size / size) * size)
-        raise InputError(f"--train_batch_size={train_batch_size} cannot be shared by {size} ranks; "
+        raise InputError(f"{parameter('train_batch_size')}={train_batch_size} cannot be shared by {size} ranks",
                          f"use a multiple of {size}, such as {nearest}")
     rows = train_batch_size // size
     if accumulation_steps == 0:
         wanted = 1 if memory_bytes is None else -(-rows * row_bytes // max(1, memory_bytes))
         accumulation_steps = min((d for d in range(1, rows + 1) if rows % d == 0 and d >= wanted), default=rows)
     if rows % accumulation_steps:
-        raise InputError(f"--accumulation_steps={accumulation_steps} does not divide the {rows} rows of a "
-                         f"rank (--train_batch_size={train_batch_size} / {size} ranks); choose a divisor of {rows}")
+        raise InputError(f"{parameter('accumulation_steps')}={accumulation_steps} does not divide the {rows} rows of a "
+                         f"rank ({parameter('train_batch_size')}={train_batch_size} / {size} ranks)",
+                         f"choose a divisor of {rows}")
     return BatchPlan(train_batch_size, size, accumulation_steps)
 
 

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from albert_hvd.errors import InputError
+from albert_hvd.errors import InputError, setting
 
 # From so many positions on a fused kernel was seen to gain: by 8 % of a step at 128, by 27 % at 512 (docs/benchmarks.md).
 _FUSED_FROM_POSITIONS = 128
@@ -43,12 +43,12 @@ def _resolve_attention(options, config, capability):
     elif capability < AMPERE:
         reason = f"its kernels need compute capability 8.0, and this GPU has {capability[0]}.{capability[1]}"
     elif not options.xla:
-        reason = "XLA calls its kernels; leave out --xla=False"
+        reason = f"XLA calls its kernels; leave out {setting('xla', False)}"
     else:
         reason = why_not_fused(config.head_size, options.max_seq_length, COMPUTE_DTYPES[options.precision],
                                config.attention_probs_dropout_prob)
     if options.attention == "cudnn" and reason:
-        raise InputError(f"--attention=cudnn: {reason}; use --attention=auto")
+        raise InputError(reason, f"use {setting('attention', 'auto')}", name="attention", value="cudnn")
     if options.attention == "cudnn":
         return "cudnn"
     return "plain" if reason or options.max_seq_length < _FUSED_FROM_POSITIONS else "cudnn"

@@ -8,7 +8,7 @@ import collections
 import socket
 import time
 
-from albert_hvd.errors import InputError, RunFailed, StoppedBySignal
+from albert_hvd.errors import InputError, RunFailed, StoppedBySignal, parameter
 from albert_hvd.run_folder.logs import write_status
 from albert_hvd.runtime import distributed
 from albert_hvd.training.console import TrainLog
@@ -158,7 +158,8 @@ class TrainingLoop:
         if count >= self._options.max_bad_steps:
             training.finish_saving()
             raise RunFailed(f"training diverged: {count} updates in a row had gradients that are not finite; "
-                            f"{training.last_checkpoint()}; lower --learning_rate or lengthen --num_warmup_steps")
+                            f"{training.last_checkpoint()}; lower {parameter('learning_rate')} or lengthen "
+                            f"{parameter('num_warmup_steps')}")
 
     def _report_failure(self, error):
         """Whichever rank fails leaves word of it; the launcher may end rank 0 before it knows."""

@@ -17,7 +17,7 @@ import sys
 
 from albert_hvd.data.batches.training_batches import find_tokenizer, open_training_records
 from albert_hvd.data.records.dataset import open_records
-from albert_hvd.errors import InputError
+from albert_hvd.errors import InputError, parameter, setting
 from albert_hvd.model.config import AlbertConfig
 from albert_hvd.run_folder.checkpoints import CheckpointFolder
 from albert_hvd.run_folder.layout import CONFIG, EVAL_LOG, FLAGS, STATUS, TRAIN_LOG, VOCABULARY, write_model_files
@@ -103,35 +103,41 @@ def _check(options):
     """Rank 0 looks at everything that can be wrong before a model is made; returns the config."""
     config = AlbertConfig.from_json_file(options.bert_config_file)
     if options.max_seq_length > config.max_position_embeddings:
-        raise InputError(f"--max_seq_length={options.max_seq_length} is longer than the config's "
-                         f"max_position_embeddings = {config.max_position_embeddings}; shorten it or raise that")
+        raise InputError(f"{parameter('max_seq_length')}={options.max_seq_length} is longer than the config's "
+                         f"max_position_embeddings = {config.max_position_embeddings}",
+                         "shorten it or raise that")
     if options.num_gpu_cores > 1 and distributed.size() == 1:
-        sys.stderr.write(f"warning: --num_gpu_cores={options.num_gpu_cores}, but this is one rank: start "
+        sys.stderr.write(f"warning: {setting('num_gpu_cores', options.num_gpu_cores)}, but this is one rank: start "
                          f"horovodrun -np {options.num_gpu_cores} bin/pretrain ... to use them all\n")
     elif options.num_gpu_cores and options.num_gpu_cores != distributed.size():
-        raise InputError(f"--num_gpu_cores={options.num_gpu_cores}, but {distributed.size()} ranks were "
-                         f"started; start that many (horovodrun -np {options.num_gpu_cores} ...) or leave it out")
+        raise InputError(f"{parameter('num_gpu_cores')}={options.num_gpu_cores}, but {distributed.size()} ranks were "
+                         "started",
+                         f"start that many (horovodrun -np {options.num_gpu_cores} ...) or leave it out")
     if options.num_warmup_steps > options.num_train_steps:
-        raise InputError(f"--num_warmup_steps={options.num_warmup_steps} is more than "
-                         f"--num_train_steps={options.num_train_steps}; make it smaller")
+        raise InputError(f"{parameter('num_warmup_steps')}={options.num_warmup_steps} is more than "
+                         f"{parameter('num_train_steps')}={options.num_train_steps}",
+                         "make it smaller")
     if not math.log2(options.initial_loss_scale).is_integer():
-        raise InputError(f"--initial_loss_scale={options.initial_loss_scale:g} is not a power of two; use one, such as "
-                         f"{2 ** round(math.log2(options.initial_loss_scale))}")
+        raise InputError(f"{parameter('initial_loss_scale')}={options.initial_loss_scale:g} is not a power of two",
+                         f"use one, such as {2 ** round(math.log2(options.initial_loss_scale))}")
     parse_profile_steps(options.profile_steps, options.num_train_steps)
     if options.eval_every_steps and not options.eval_input_file:
-        raise InputError(f"--eval_every_steps={options.eval_every_steps} needs --eval_input_file")
+        raise InputError(f"{parameter('eval_every_steps')}={options.eval_every_steps} needs "
+                         f"{parameter('eval_input_file')}")
     if options.early_stop_evaluations and not options.eval_every_steps:
-        raise InputError(f"--early_stop_evaluations={options.early_stop_evaluations} needs --eval_every_steps")
-    for flag in ("input_file", "eval_input_file"):
-        if getattr(options, flag):
-            dataset = open_records(getattr(options, flag), f"--{flag}", options, config.vocab_size)
-            tokenizer = find_tokenizer(options, dataset.paths, config.vocab_size, f"--{flag}")
-            if flag == "input_file" and options.dynamic_masking and tokenizer is None:
-                raise InputError("--dynamic_masking needs the vocabulary that made the records of --input_file; give "
-                                 "it with --tokenizer")
+        raise InputError(f"{parameter('early_stop_evaluations')}={options.early_stop_evaluations} needs "
+                         f"{parameter('eval_every_steps')}")
+    for option in ("input_file", "eval_input_file"):
+        if getattr(options, option):
+            dataset = open_records(getattr(options, option), option, options, config.vocab_size)
+            tokenizer = find_tokenizer(options, dataset.paths, config.vocab_size, option)
+            if option == "input_file" and options.dynamic_masking and tokenizer is None:
+                raise InputError(f"{parameter('dynamic_masking')} needs the vocabulary that made the records of "
+                                 f"{parameter('input_file')}",
+                                 f"give it with {parameter('tokenizer')}")
     if options.init_checkpoint and not CheckpointFolder(os.path.join(options.output_dir, "checkpoints")).steps():
-        kind_of(options.init_checkpoint, "--init_checkpoint")  # read later, but refused before a folder is made
-    make_folder(options.output_dir, "--output_dir")
+        kind_of(options.init_checkpoint, "init_checkpoint")  # read later, but refused before a folder is made
+    make_folder(options.output_dir, "output_dir")
     return config
 
 

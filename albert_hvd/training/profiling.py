@@ -7,7 +7,7 @@
 import os
 import re
 
-from albert_hvd.errors import InputError
+from albert_hvd.errors import InputError, parameter
 from albert_hvd.runtime import distributed
 from albert_hvd.runtime.files import make_folder
 
@@ -15,7 +15,7 @@ FOLDER, TIMELINE = "profile", "horovod_timeline.json"
 
 
 def parse_profile_steps(text, num_train_steps):
-    """The steps that `--profile_steps` names.
+    """The steps that `profile_steps` names.
 
     Args:
       text: "10:20" for the steps 10 to 20, both included; None or "" for none.
@@ -32,10 +32,11 @@ def parse_profile_steps(text, num_train_steps):
     match = re.fullmatch(r"(\d{1,18}):(\d{1,18})", text, re.ASCII)
     first, last = map(int, match.groups()) if match else (0, 0)
     if not 1 <= first <= last:
-        raise InputError(f"--profile_steps={text}: give the first and the last step, such as 10:20")
+        raise InputError("give the first and the last step, such as 10:20", name="profile_steps", value=text)
     if first > num_train_steps:
-        raise InputError(f"--profile_steps={text} begins after the last step (--num_train_steps={num_train_steps}); "
-                         f"profile earlier ones")
+        raise InputError(f"{parameter('profile_steps')}={text} begins after the last step "
+                         f"({parameter('num_train_steps')}={num_train_steps})",
+                         "profile earlier ones")
     return first, last
 
 
@@ -93,7 +94,7 @@ class StepProfiler:
         if self._is_rank_0:
             import tensorflow as tf
 
-            make_folder(self._folder, "--output_dir")
+            make_folder(self._folder, "output_dir")
             tf.profiler.experimental.start(self._folder)
         distributed.start_timeline(os.path.join(self._folder, TIMELINE))
 

@@ -1,6 +1,6 @@
-"""Where a run begins: at the newest checkpoint of its folder, at the weights of --init_checkpoint, or at new weights."""
+"""Where a run begins: at the newest checkpoint of its folder, at the weights of init_checkpoint, or at new weights."""
 
-from albert_hvd.errors import InputError
+from albert_hvd.errors import InputError, parameter, setting
 from albert_hvd.model.config import AlbertConfig
 from albert_hvd.run_folder import checkpoints
 from albert_hvd.runtime import distributed
@@ -12,10 +12,10 @@ _FREQUENCY_RECORDS = 20000
 
 _OUTPUT_BIAS = "masked_lm_head/output_bias"
 
-# What a resumed run must have in common with the run before -> the flag that decides it.
-_FIXED = {"config": "--bert_config_file", "num_records": "--input_file", "records_fingerprint": "--input_file",
-          "tokenizers": "--input_file", "seed": "--seed", "optimizer": "--optimizer",
-          "pack_sequences": "--pack_sequences", "dynamic_masking": "--dynamic_masking"}
+# What a resumed run must have in common with the run before -> the option that decides it.
+_FIXED = {"config": "bert_config_file", "num_records": "input_file", "records_fingerprint": "input_file",
+          "tokenizers": "input_file", "seed": "seed", "optimizer": "optimizer",
+          "pack_sequences": "pack_sequences", "dynamic_masking": "dynamic_masking"}
 
 
 class Start:
@@ -42,7 +42,7 @@ class Start:
           (the checkpoint's state, or None when the run is new; where the weights come from, in words).
 
         Raises:
-          InputError: the folder holds another run, or --init_checkpoint another model or none.
+          InputError: the folder holds another run, or `init_checkpoint` another model or none.
         """
         found = distributed.on_rank_0(self._restore_on_rank_0, "restore")
         distributed.broadcast_variables([*self._variables.values(), *self._slots.values()])
@@ -55,44 +55,46 @@ class Start:
             self._resume(state)
             return state, f"resuming at step {state['step']}"
         if self._options.init_checkpoint:
-            return None, self._load_weights(self._options.init_checkpoint, "--init_checkpoint")
+            return None, self._load_weights(self._options.init_checkpoint, "init_checkpoint")
         self._start_from_frequencies()
         return None, "new weights"
 
     def _resume(self, state):
         output_dir = self._options.output_dir
         if checkpoints.OPTIMIZER not in state["sha256"]:
-            raise InputError(f"--output_dir={output_dir}: its checkpoint holds weights without the state of an "
-                             f"optimizer; train from it in a new folder, with --init_checkpoint={output_dir}")
+            raise InputError("its checkpoint holds weights without the state of an optimizer",
+                             f"train from it in a new folder, with {parameter('init_checkpoint')}={output_dir}",
+                             name="output_dir", value=output_dir)
         self._check_state(state)
         self._folder.mark_best(state.get("evaluations", {}).get("best_step"))
         path = self._folder.path(state["step"])
         for name, variables in ((checkpoints.WEIGHTS, self._variables), (checkpoints.OPTIMIZER, self._slots)):
-            checkpoints.restore_variables(variables, path, name, f"--output_dir={output_dir}")
+            checkpoints.restore_variables(variables, path, name, setting("output_dir", output_dir))
 
     def _check_state(self, state):
         """A resumed run must continue with the same model, data order and optimizer."""
         output_dir = self._options.output_dir
-        for key, flag in _FIXED.items():
+        for key, option in _FIXED.items():
             now = self._state[key]
             if state.get(key, now) != now:  # older checkpoints have fewer keys
-                raise InputError(f"{flag}: {key} is {_difference(now, state[key])} in the run that "
-                                 f"--output_dir={output_dir} holds; set it back, or start a new folder with "
-                                 f"--init_checkpoint={output_dir}")
+                raise InputError(f"{key} is {_difference(now, state[key])} in the run that "
+                                 f"{parameter('output_dir')}={output_dir} holds",
+                                 "set it back, or start a new folder with "
+                                 f"{parameter('init_checkpoint')}={output_dir}", name=option)
 
-    def _load_weights(self, path, flag):
+    def _load_weights(self, path, option):
         """Read the model's weights from anything that `sources.read_model` knows; returns what was read, in words.
 
         What the source lacks keeps its first values, and is named in these words.
         """
-        if kind_of(path, flag) == "run":
-            checkpoint = checkpoints.find_checkpoint(path, flag)
-            checkpoints.restore_variables(self._variables, checkpoint, checkpoints.WEIGHTS, f"{flag}={path}")
+        if kind_of(path, option) == "run":
+            checkpoint = checkpoints.find_checkpoint(path, option)
+            checkpoints.restore_variables(self._variables, checkpoint, checkpoints.WEIGHTS, setting(option, path))
             config = AlbertConfig.from_dict(checkpoints.read_state(checkpoint).get("config"), checkpoint)
-            _check_same_sizes(self._config, config, f"{flag}={path}")
+            _check_same_sizes(self._config, config, setting(option, path))
             return f"weights of {path}"
-        source = read_model(path, flag, config=self._config)
-        _check_same_sizes(self._config, source.config, f"{flag}={path}")
+        source = read_model(path, option, config=self._config)
+        _check_same_sizes(self._config, source.config, setting(option, path))
         for name, array in source.arrays.items():
             self._variables[name].assign(array)
         if _OUTPUT_BIAS in source.missing:
@@ -114,8 +116,8 @@ def _check_same_sizes(config, other, source):
     now, before = ({key: value for key, value in values.to_dict().items() if key not in free}
                    for values in (config, other))
     if now != before:
-        raise InputError(f"{source}: its config differs from --bert_config_file: {_difference(now, before)}; give the "
-                         f"config that belongs to it")
+        raise InputError(f"its config differs from {parameter('bert_config_file')}: {_difference(now, before)}",
+                         "give the config that belongs to it", value=source)
 
 
 def _difference(now, before):

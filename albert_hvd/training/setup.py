@@ -11,7 +11,7 @@ import tensorflow as tf
 from albert_hvd import __version__
 from albert_hvd.data.batches.training_batches import find_tokenizer, tokenizers_of, training_batches
 from albert_hvd.data.records.dataset import open_records
-from albert_hvd.errors import RunFailed
+from albert_hvd.errors import RunFailed, parameter
 from albert_hvd.model.encoder import named_variables
 from albert_hvd.model.precision import COMPUTE_DTYPES
 from albert_hvd.model.pretraining_model import AlbertPretrainer
@@ -92,8 +92,8 @@ class Training:
                 return step
             smaller = smaller_micro_batches(self.plan)
             if smaller is None:
-                raise RunFailed("the GPU's memory does not hold one row of a batch: use --recompute or a shorter "
-                                "--max_seq_length")
+                raise RunFailed(f"the GPU's memory does not hold one row of a batch: use {parameter('recompute')} or a "
+                                "shorter max_seq_length")
             if distributed.rank() == 0:
                 print(f"out of memory with micro-batches of {self.plan.micro_batch_size} rows: trying "
                       f"{smaller.micro_batch_size}", flush=True)
@@ -170,7 +170,7 @@ class Training:
         """Held-out results of the weights as they are, equal on all ranks; see `Evaluator.__call__`."""
         if self._evaluator is None:
             options = self.options
-            dataset = open_records(options.eval_input_file, "--eval_input_file", options, self.config.vocab_size)
+            dataset = open_records(options.eval_input_file, "eval_input_file", options, self.config.vocab_size)
             self._evaluator = Evaluator(self._model, dataset, options.eval_batch_size, options.max_eval_steps,
                                         xla=options.xla)
         return self._evaluator(should_stop)

@@ -40,10 +40,10 @@ def validate(options):
     if checkpoint:
         distributed.on_rank_0(lambda: restore_variables(variables, checkpoint, WEIGHTS, checkpoint), "restore")
     distributed.broadcast_variables(list(variables.values()))
-    dataset = open_records(options.input_file, "--input_file", options, config.vocab_size)
+    dataset = open_records(options.input_file, "input_file", options, config.vocab_size)
     results = {"global_step": step, **Evaluator(model, dataset, options.eval_batch_size, options.max_eval_steps)()}
     if options.baseline_input_file and distributed.rank() == 0:
-        train_dataset = open_records(options.baseline_input_file, "--baseline_input_file", options, config.vocab_size)
+        train_dataset = open_records(options.baseline_input_file, "baseline_input_file", options, config.vocab_size)
         results["unigram_masked_lm_loss"] = unigram_loss(train_dataset, dataset, config.vocab_size)
     if distributed.rank() == 0:
         _write(options.output_dir, results)
@@ -56,22 +56,22 @@ def validate(options):
 def _check(options):
     """Rank 0 finds the checkpoint and checks the files: (config, checkpoint folder or None, step)."""
     config = AlbertConfig.from_json_file(options.bert_config_file)
-    open_records(options.input_file, "--input_file", options, config.vocab_size)
+    open_records(options.input_file, "input_file", options, config.vocab_size)
     if options.baseline_input_file:
-        open_records(options.baseline_input_file, "--baseline_input_file", options, config.vocab_size)
+        open_records(options.baseline_input_file, "baseline_input_file", options, config.vocab_size)
     if options.untrained:
-        make_folder(options.output_dir, "--output_dir")
+        make_folder(options.output_dir, "output_dir")
         return config, None, 0
-    path, flag = ((options.init_checkpoint, "--init_checkpoint") if options.init_checkpoint
-                  else (options.output_dir, "--output_dir"))
-    checkpoint = find_checkpoint(path, flag)
+    path, option = ((options.init_checkpoint, "init_checkpoint") if options.init_checkpoint
+                  else (options.output_dir, "output_dir"))
+    checkpoint = find_checkpoint(path, option)
     state = read_state(checkpoint)
     saved = AlbertConfig.from_dict(state.get("config"), checkpoint).to_dict()
     differing = [key for key, value in config.to_dict().items() if saved[key] != value]
     if differing:
-        raise InputError(f"--bert_config_file={options.bert_config_file}: {', '.join(differing)} differ from the "
-                         f"config of {checkpoint}; use the run's own config.json")
-    make_folder(options.output_dir, "--output_dir")
+        raise InputError(f"{', '.join(differing)} differ from the config of {checkpoint}",
+                         "use the run's own config.json", name="bert_config_file", value=options.bert_config_file)
+    make_folder(options.output_dir, "output_dir")
     return config, checkpoint, state["step"]
 
 

@@ -107,5 +107,5 @@ def test_a_report_is_a_table_and_whole_json(tmp_path):
     report.write_json(str(tmp_path / "a.json"))
     assert json.loads((tmp_path / "a.json").read_text())["rows"] == report.rows
     (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match="--json"):
+    with pytest.raises(InputError, match="^json"):
         report.write_json(str(tmp_path / "file" / "a.json"))

@@ -29,8 +29,8 @@ def test_the_description_names_all_lines():
 
 
 def test_a_picture_is_written(tmp_path):
-    write_png(CHART, draw_panels, str(tmp_path / "a.png"), "--plot")
+    write_png(CHART, draw_panels, str(tmp_path / "a.png"), "plot")
     assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
     (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match="--plot"):
-        write_png(CHART, draw_panels, str(tmp_path / "file" / "a.png"), "--plot")
+    with pytest.raises(InputError, match="^plot: "):
+        write_png(CHART, draw_panels, str(tmp_path / "file" / "a.png"), "plot")

@@ -107,10 +107,10 @@ def test_predictions_alone(config_file, allreduce_file, tmp_path):
 
 
 @pytest.mark.parametrize("changes, named", [
-    ({"model": "/nowhere.json"}, "--model=/nowhere.json"), ({"max_seq_length": 17}, "--max_seq_length=17"),
+    ({"model": "/nowhere.json"}, "model=/nowhere.json"), ({"max_seq_length": 17}, "--max_seq_length=17"),
     ({"ranks": 1}, "--ranks=1"), ({"rounds": 0}, "--rounds=0"), ({"steps": 0}, "--steps=0"),
     ({"micro_batch_size": 0}, "--micro_batch_size=0"), ({"train_batch_size": 511}, "--train_batch_size=511"),
-    ({"allreduce": "/nowhere.json"}, "--allreduce=/nowhere.json"), ({"plot": "/dev/null/a.png"}, "--plot")])
+    ({"allreduce": "/nowhere.json"}, "--allreduce=/nowhere.json"), ({"plot": "/dev/null/a.png"}, "^plot: ")])
 def test_bad_flags_are_refused(config_file, changes, named):
     with pytest.raises(InputError, match=named):
         run(Options(**{"model": config_file, "max_seq_length": 16, **changes}), "/nowhere")

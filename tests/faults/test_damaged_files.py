@@ -83,9 +83,9 @@ def test_a_damaged_pointer_to_the_best_checkpoint(tmp_path, fault_trials):
         pointer.write_bytes(sound)
         luck.choice(DAMAGES)(pointer, luck)
         try:
-            assert find_checkpoint(str(pointer), "--init_checkpoint") == folder.path(5)
+            assert find_checkpoint(str(pointer), "init_checkpoint") == folder.path(5)
         except InputError as error:
-            assert f"--init_checkpoint={pointer}" in str(error) and "name a checkpoints/step_* folder" in str(error)
+            assert f"init_checkpoint={pointer}" in str(error) and "name a checkpoints/step_* folder" in str(error)
 
 
 def test_a_damaged_log(tmp_path, fault_trials):

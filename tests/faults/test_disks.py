@@ -85,7 +85,7 @@ def test_logs_on_a_full_disk(small_disk, fault_trials, tmp_path):
         write_logs(small_disk.folder, 0, 10)
         before = json.loads((small_disk.folder / "status.json").read_text())
         small_disk.leave(luck.randrange(6))
-        with pytest.raises((RunFailed, InputError), match="^--output_dir.*No space left on device.*make room"):
+        with pytest.raises((RunFailed, InputError), match="^output_dir.*No space left on device.*make room"):
             for _ in range(100):  # each time with a TensorBoard file more
                 write_logs(small_disk.folder, 10, 40)
         status = json.loads((small_disk.folder / "status.json").read_text())
@@ -129,7 +129,7 @@ def test_data_on_a_full_disk(corpus, small_disk, fault_trials, tmp_path, command
                           short=3, full=50):
         small_disk.clear()
         small_disk.leave(luck.randrange(pages_of(wanted)))
-        with pytest.raises(InputError, match="^--(output_file|model_prefix).*No space left on device.*make room"):
+        with pytest.raises(InputError, match="^(output_file|model_prefix).*No space left on device.*make room"):
             command(corpus, small_disk.folder)
         assert files_in(small_disk.folder).items() <= wanted.items()
         small_disk.make_room()

@@ -82,7 +82,7 @@ def assert_refused(folder, *named):
     with pytest.raises(InputError) as caught:
         RunLock(str(folder)).__enter__()
     message = str(caught.value)
-    assert message.startswith(f"--output_dir={folder}: another run writes there: ") and "\n" not in message
+    assert message.startswith(f"output_dir={folder}: another run writes there: ") and "\n" not in message
     assert "wait for its end, or give another folder" in message
     for word in named:
         assert word in message

@@ -85,14 +85,14 @@ def test_the_crf_looks_at_neighbours():
 def test_the_choice_of_baselines():
     assert baselines.chosen("tagging", "none") == []
     assert baselines.chosen("tagging", "most_frequent_tag,majority") == ["most_frequent_tag", "majority"]
-    with pytest.raises(InputError, match="--baselines=majority,crf: a classification task has no baseline 'crf'"):
+    with pytest.raises(InputError, match="^baselines=majority,crf: a classification task has no baseline 'crf'"):
         baselines.chosen("classification", "majority,crf")
 
 
 def test_without_the_extra_the_choice_is_refused(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     assert baselines.chosen("classification", "majority") == ["majority"]
-    with pytest.raises(InputError, match=r"--baselines=all: scikit-learn is not installed; pip install "
+    with pytest.raises(InputError, match=r"^baselines=all: scikit-learn is not installed; pip install "
                                          r"'albert_hvd\[baselines\]'"):
         baselines.chosen("classification", "all")
     with pytest.raises(InputError, match="sklearn-crfsuite is not installed"):
@@ -108,12 +108,12 @@ def test_texts_without_words_are_refused():
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="the labelled data are not on this machine (../shared/data)")
 def test_the_lookups_reach_what_the_data_set_says_of_them():
-    train, valid = (read_sentences(str(SHARED / "data" / "pos" / f"{part}.conll"), "--file")
+    train, valid = (read_sentences(str(SHARED / "data" / "pos" / f"{part}.conll"), "file")
                     for part in ("train", "valid"))
     tags = sorted({tag for example in train for tag in example.labels})
     found, = baselines.run("tagging", tags, train, valid, None, ["most_frequent_tag"])
     assert found["valid"]["count"] == 11868 and found["valid"]["accuracy"] == pytest.approx(0.9205, abs=5e-5)
-    parts = [read_texts(str(SHARED / "data" / "emotion" / f"{part}.tsv"), "--file") for part in ("train", "valid")]
+    parts = [read_texts(str(SHARED / "data" / "emotion" / f"{part}.tsv"), "file") for part in ("train", "valid")]
     labels = sorted({example.labels[0] for example in parts[0]})
     found, = baselines.run("classification", labels, *parts, None, ["majority"])
     assert found["valid"]["accuracy"] == pytest.approx(1786 / 8840)

@@ -43,14 +43,14 @@ def test_a_job(files, tmp_path):
 
 
 @pytest.mark.parametrize("task, changes, named", [
-    ("emotion", {"max_seq_length": 64}, "--max_seq_length=64: the model has 48 positions"),
-    ("emotion", {"head": "crf"}, "--head=crf: --task=emotion has none such; give linear"),
-    ("pos", {"head": "crf", "class_weights": "balanced"}, "--class_weights=balanced goes with --head=linear"),
-    ("emotion", {"baselines": "oracle"}, "--baselines=oracle"),
-    ("emotion", {"init_checkpoint": None}, "--bert_config_file and --tokenizer missing"),
-    ("emotion", {"valid_fraction": 0.0}, "--valid_fraction=0"),
-    ("emotion", {"test_file": "nowhere.tsv"}, "--test_file=nowhere.tsv: no such file"),
-    ("pos", {"valid_file": "valid.csv"}, "--valid_file=valid.csv: files of tagged sentences end in"),
+    ("emotion", {"max_seq_length": 64}, "max_seq_length=64: the model has 48 positions"),
+    ("emotion", {"head": "crf"}, "head=crf: task=emotion has none such; give linear"),
+    ("pos", {"head": "crf", "class_weights": "balanced"}, "class_weights=balanced goes with head=linear"),
+    ("emotion", {"baselines": "oracle"}, "baselines=oracle"),
+    ("emotion", {"init_checkpoint": None}, "bert_config_file and tokenizer missing"),
+    ("emotion", {"valid_fraction": 0.0}, "valid_fraction=0"),
+    ("emotion", {"test_file": "nowhere.tsv"}, "test_file=nowhere.tsv: no such file"),
+    ("pos", {"valid_file": "valid.csv"}, "valid_file=valid.csv: files of tagged sentences end in"),
 ])
 def test_bad_input_is_named_and_leaves_nothing(files, tmp_path, task, changes, named):
     with pytest.raises(InputError) as error:
@@ -70,8 +70,8 @@ def test_a_folder_holds_one_job(files, tmp_path):
     prepare(options)
     prepare(make_options(files, tmp_path / "out", seeds=(1, 2), log_every_steps=7, name="other"))
     assert json.loads((tmp_path / "out" / "flags.json").read_text())["seeds"] == [1, 2]
-    for changes, named in (({"learning_rate": 0.5}, "--learning_rate: 0.5 now and 0.001 in the run that --output_dir="),
-                           ({"test_file": options.train_file}, "--test_file: ")):
+    for changes, named in (({"learning_rate": 0.5}, "learning_rate: 0.5 now and 0.001 in the run that output_dir="),
+                           ({"test_file": options.train_file}, "test_file: ")):
         with pytest.raises(InputError) as error:
             prepare(make_options(files, tmp_path / "out", **changes))
         assert named in str(error.value)
@@ -87,7 +87,7 @@ def test_data_that_has_changed_is_noticed(files, tmp_path):
 
 def test_a_file_in_the_place_of_the_folder(files, tmp_path):
     (tmp_path / "out").write_text("")
-    with pytest.raises(InputError, match="--output_dir: cannot make the folder"):
+    with pytest.raises(InputError, match="^output_dir: cannot make the folder"):
         prepare(make_options(files, tmp_path / "out"))
 
 
@@ -122,7 +122,7 @@ def test_random_weights(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps(make_config().to_dict()))
     weights = read(bert_config_file=str(tmp_path / "config.json"), tokenizer=tokenizer.path)
     assert (weights.arrays, weights.name, weights.config) == ({}, "random weights", make_config())
-    with pytest.raises(InputError, match="--tokenizer missing"):
+    with pytest.raises(InputError, match="tokenizer missing"):
         read(bert_config_file=str(tmp_path / "config.json"))
     (tmp_path / "config.json").write_text(json.dumps(make_config(vocab_size=90).to_dict()))
     with pytest.raises(InputError, match="110 pieces, but the config's vocab_size is 90"):
@@ -131,7 +131,7 @@ def test_random_weights(tmp_path):
 
 def test_another_vocabulary_of_the_same_size_is_refused(folders, other_tokenizer):
     for folder in folders:
-        with pytest.raises(InputError, match="not the vocabulary that --init_checkpoint="):
+        with pytest.raises(InputError, match="not the vocabulary that init_checkpoint="):
             read(init_checkpoint=folder, tokenizer=other_tokenizer)
 
 
@@ -150,11 +150,11 @@ def test_a_run_knows_its_vocabulary_without_the_file(tmp_path, other_tokenizer):
 
 def test_another_config_or_a_task_model_is_refused(folders, tmp_path):
     (tmp_path / "config.json").write_text(json.dumps(make_config(hidden_size=32).to_dict()))
-    with pytest.raises(InputError, match="--bert_config_file=.*not the config of"):
+    with pytest.raises(InputError, match="^bert_config_file=.*not the config of"):
         read(init_checkpoint=folders[0], bert_config_file=str(tmp_path / "config.json"))
     shutil.copytree(folders[2], tmp_path / "task")
     (tmp_path / "task" / "task.json").write_text("{}")
     with pytest.raises(InputError, match="it is a task model already"):
         read(init_checkpoint=str(tmp_path / "task"))
-    with pytest.raises(InputError, match="--init_checkpoint=.*no such file or folder"):
+    with pytest.raises(InputError, match="^init_checkpoint=.*no such file or folder"):
         read(init_checkpoint=str(tmp_path / "nowhere"))

@@ -16,19 +16,19 @@ def write(folder, name, content):
 
 def test_tsv_with_and_without_a_header(tmp_path):
     path = write(tmp_path, "a.tsv", "label\ttext\nmarah\tsaya  marah\tbetul\r\nsedih\tdia\n\n")
-    assert read_texts(path, "--train_file") == [Example("saya  marah\tbetul", ("marah",), path, 2),
+    assert read_texts(path, "train_file") == [Example("saya  marah\tbetul", ("marah",), path, 2),
                                                 Example("dia", ("sedih",), path, 3)]
     path = write(tmp_path, "b.tsv", "\ufeffmarah\ta\u2028b")
-    assert read_texts(path, "--train_file") == [Example("a\u2028b", ("marah",), path, 1)]
+    assert read_texts(path, "train_file") == [Example("a\u2028b", ("marah",), path, 1)]
 
 
 def test_json_lines(tmp_path):
     path = write(tmp_path, "a.jsonl",
                  '{"label": "marah", "text": "saya", "id": 3}\n{"text": "dia", "label": "sedih"}\n')
-    assert [(e.inputs, e.labels) for e in read_texts(path, "--train_file")] == [("saya", ("marah",)),
+    assert [(e.inputs, e.labels) for e in read_texts(path, "train_file")] == [("saya", ("marah",)),
                                                                                 ("dia", ("sedih",))]
     path = write(tmp_path, "b.jsonl", '{"words": ["saya", "makan"], "tags": ["PRON", "VERB"]}')
-    assert read_sentences(path, "--train_file") == [Example(("saya", "makan"), ("PRON", "VERB"), path, 1)]
+    assert read_sentences(path, "train_file") == [Example(("saya", "makan"), ("PRON", "VERB"), path, 1)]
 
 
 @pytest.mark.parametrize("content, sentences", [
@@ -42,7 +42,7 @@ def test_json_lines(tmp_path):
 ], ids=["tabs", "spaces", "hashes", "conllu", "three_columns"])
 @pytest.mark.parametrize("extension", ["conll", "txt"])
 def test_conll(tmp_path, content, sentences, extension):
-    examples = read_sentences(write(tmp_path, f"a.{extension}", content), "--train_file")
+    examples = read_sentences(write(tmp_path, f"a.{extension}", content), "train_file")
     assert [tuple(f"{word}/{tag}" for word, tag in zip(e.inputs, e.labels, strict=True))
             for e in examples] == sentences
 
@@ -72,14 +72,14 @@ def test_conll(tmp_path, content, sentences, extension):
 def test_bad_files_are_named_with_their_line(tmp_path, read, name, content, place, problem):
     path = write(tmp_path, name, content)
     with pytest.raises(InputError) as error:
-        read(path, "--valid_file")
+        read(path, "valid_file")
     assert path.removesuffix(name) in str(error.value)
     assert place in str(error.value) and problem in str(error.value) and "\n" not in str(error.value)
 
 
 def test_a_missing_file(tmp_path):
-    with pytest.raises(InputError, match="--valid_file=.*nowhere.tsv: no such file"):
-        read_texts(str(tmp_path / "nowhere.tsv"), "--valid_file")
+    with pytest.raises(InputError, match="^valid_file=.*nowhere.tsv: no such file"):
+        read_texts(str(tmp_path / "nowhere.tsv"), "valid_file")
 
 
 TOKEN = st.text(st.characters(exclude_categories=("Cs", "Cc", "Zs", "Zl", "Zp")), min_size=1, max_size=6)
@@ -89,5 +89,5 @@ TOKEN = st.text(st.characters(exclude_categories=("Cs", "Cc", "Zs", "Zl", "Zp"))
 @given(sentences=st.lists(st.lists(st.tuples(TOKEN, TOKEN), min_size=1, max_size=5), min_size=1, max_size=4))
 def test_conll_holds_what_was_written(tmp_path_factory, sentences):
     content = "\n".join("".join(f"{word}\t{tag}\n" for word, tag in sentence) for sentence in sentences)
-    examples = read_sentences(write(tmp_path_factory.mktemp("conll"), "a.conll", content), "--train_file")
+    examples = read_sentences(write(tmp_path_factory.mktemp("conll"), "a.conll", content), "train_file")
     assert [list(zip(e.inputs, e.labels, strict=True)) for e in examples] == sentences

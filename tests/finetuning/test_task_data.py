@@ -47,7 +47,7 @@ def test_labels_in_the_order_of_a_file(tokenizer, tmp_path):
     (tmp_path / "labels.txt").write_text("c\nb\na\n")
     task, data = read_parts(tokenizer, train_file=train, valid_file=train, labels_file=str(tmp_path / "labels.txt"))
     assert task.labels == ("c", "b", "a") and data.train.gold.tolist() == [1, 2]
-    with pytest.raises(InputError, match="--labels_file=.*nowhere.txt: cannot be read"):
+    with pytest.raises(InputError, match="^labels_file=.*nowhere.txt: cannot be read"):
         read_parts(tokenizer, train_file=train, valid_file=train, labels_file=str(tmp_path / "nowhere.txt"))
 
 
@@ -76,7 +76,7 @@ def test_a_split_divides_the_different_inputs(texts, seed):
     examples = [Example(text, ("x",), "f", line) for line, text in enumerate(texts)]
     different = len(set(texts))
     if not 0 < round(0.5 * different) < different:
-        with pytest.raises(InputError, match="--valid_fraction=0.5"):
+        with pytest.raises(InputError, match="^valid_fraction=0.5"):
             split(examples, 0.5, seed)
         return
     train, valid = split(examples, 0.5, seed)
@@ -117,5 +117,5 @@ def test_balanced_weights_and_windows():
 def test_seeds():
     assert parse_seeds("1,2, 30") == (1, 2, 30)
     for text in ("", "1,1", "a", "-1", "1,", str(2 ** 31)):
-        with pytest.raises(InputError, match="--seeds="):
+        with pytest.raises(InputError, match="^seeds="):
             parse_seeds(text)

@@ -135,8 +135,8 @@ def change_json(folder, name, **changes):
     (lambda folder: (folder / "task.json").write_text("{"), "task.json cannot be read as JSON"),
     (lambda folder: change_json(folder, "task.json", format="other"), "not of the format"),
     (lambda folder: change_json(folder, "task.json", labels=3), "task.json lacks or spoils"),
-    (lambda folder: change_json(folder, "task.json", head="mlp"), "--head=mlp"),
-    (lambda folder: change_json(folder, "task.json", layers="first"), "--layers=first"),
+    (lambda folder: change_json(folder, "task.json", head="mlp"), "head=mlp"),
+    (lambda folder: change_json(folder, "task.json", layers="first"), "layers=first"),
     (lambda folder: change_json(folder, "task.json", labels=["a", "b"]), "head/kernel has shape (16, 3)"),
     (lambda folder: change_json(folder, "config.json", vocab_size=90), "has 110 pieces, its model 90"),
     (lambda folder: (folder / "model.safetensors").write_bytes(b"x" * 40), "model.safetensors cannot be read"),
@@ -146,5 +146,5 @@ def change_json(folder, name, **changes):
 def test_damage_is_named(folder, damage, named):
     damage(folder)
     with pytest.raises(InputError) as error:
-        read_task_model(str(folder), "--model")
-    assert named in str(error.value) and ("--model=" in str(error.value) or named.startswith("--"))
+        read_task_model(str(folder), "model")
+    assert named in str(error.value) and ("model=" in str(error.value) or named.startswith(("head=", "layers=")))

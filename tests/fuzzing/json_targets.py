@@ -97,7 +97,7 @@ def _checkpoint_state(data, folder):
     """A state whose own checksum, like that of older versions, is left out, so that what it says is looked at."""
     checkpoint = small_checkpoint(folder)
     write_file(checkpoint, STATE, data.replace(b"state_sha256", b"unknown"))
-    state = read_state(find_checkpoint(os.path.join(folder, "run"), "--init_checkpoint"))
+    state = read_state(find_checkpoint(os.path.join(folder, "run"), "init_checkpoint"))
     AlbertConfig.from_dict(state.get("config"), checkpoint)
 
 
@@ -107,7 +107,7 @@ def _state_seeds(folder):
 
 def _best(data, folder):
     checkpoints = os.path.dirname(small_checkpoint(folder))
-    find_checkpoint(write_file(checkpoints, BEST, data), "--init_checkpoint")
+    find_checkpoint(write_file(checkpoints, BEST, data), "init_checkpoint")
 
 
 def _task(data, folder):
@@ -117,7 +117,7 @@ def _task(data, folder):
         values = json.loads(data)
     except (ValueError, RecursionError):
         return
-    task = task_of_values(values, "--model=a")
+    task = task_of_values(values, "model=a")
     task.record("a" if task.kind == "classification" else ("a",), [task.labels[0]], None)
 
 

@@ -48,7 +48,7 @@ def _weights(data, folder):
     write_file(checkpoint, WEIGHTS, data)
     write_file(run, TRAIN_LOG, b'{"step": 1}\n')
     read_runs([run])
-    arrays = load_arrays(checkpoint, WEIGHTS, {"a": (2,)}, "--init_checkpoint=a")
+    arrays = load_arrays(checkpoint, WEIGHTS, {"a": (2,)}, "init_checkpoint=a")
     assert arrays["a"].dtype == np.float32
 
 
@@ -88,8 +88,8 @@ def _unpack(path, folder):
     inner = os.path.join(folder, "around", "unpacked")
     os.makedirs(inner)
     try:
-        if is_archive(path, "--input"):
-            unpack(path, inner, "--input", _ARCHIVED_BYTES, 50)
+        if is_archive(path):
+            unpack(path, inner, _ARCHIVED_BYTES, 50)
     finally:
         found = sorted(pathlib.Path(folder, "around").rglob("*"))
         shutil.rmtree(os.path.join(folder, "around"))

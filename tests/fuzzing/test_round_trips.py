@@ -102,7 +102,7 @@ def test_checkpoints(tmp_path_factory, content, step, state):
     weights = {"a/b": np.frombuffer(content[:len(content) // 4 * 4], np.float32)}  # NaN and the like too
     checkpoints = CheckpointFolder(str(tmp_path_factory.mktemp("checkpoints")))
     checkpoints.save(step, weights, None, {"kept": state})
-    path = find_checkpoint(checkpoints.folder, "--init_checkpoint")
+    path = find_checkpoint(checkpoints.folder, "init_checkpoint")
     assert path == checkpoints.path(step) and read_state(path)["kept"] == state and read_state(path)["step"] == step
     loaded = load_arrays(path, WEIGHTS, {"a/b": weights["a/b"].shape}, path)
     assert loaded["a/b"].tobytes() == weights["a/b"].tobytes()
@@ -123,10 +123,10 @@ def test_documents_of_json_lines_and_tables(folder, texts):
 def test_labelled_json_lines(folder, pairs):
     path = folder / "labelled.jsonl"
     path.write_text("".join(json.dumps({"label": label, "text": text}) + "\n" for label, text in pairs))
-    assert [(*one.labels, one.inputs) for one in read_texts(str(path), "--train_file")] == pairs
+    assert [(*one.labels, one.inputs) for one in read_texts(str(path), "train_file")] == pairs
     words, tags = zip(*pairs)
     path.write_text(json.dumps({"words": words, "tags": tags}))
-    sentence, = read_sentences(str(path), "--train_file")
+    sentence, = read_sentences(str(path), "train_file")
     assert (sentence.inputs, sentence.labels) == (words, tags)
 
 

@@ -55,19 +55,19 @@ def _encode(examples):
 
 
 def _labelled_tsv(data, folder):
-    _encode(read_texts(write_file(folder, "a.tsv", data), "--train_file"))
+    _encode(read_texts(write_file(folder, "a.tsv", data), "train_file"))
 
 
 def _labelled_jsonl(data, folder):
-    _encode(read_texts(write_file(folder, "a.jsonl", data), "--train_file"))
+    _encode(read_texts(write_file(folder, "a.jsonl", data), "train_file"))
 
 
 def _tagged_jsonl(data, folder):
-    _encode(read_sentences(write_file(folder, "b.jsonl", data), "--train_file"))
+    _encode(read_sentences(write_file(folder, "b.jsonl", data), "train_file"))
 
 
 def _conll(data, folder):
-    _encode(read_sentences(write_file(folder, "a.conll", data), "--train_file"))
+    _encode(read_sentences(write_file(folder, "a.conll", data), "train_file"))
 
 
 def _labels(data, folder):

@@ -130,7 +130,7 @@ def test_the_x_axis_counts_real_tokens(tmp_path):
     run, = read_runs([write_run(tmp_path / "a", records)])
     np.testing.assert_allclose(x_values(run, "real_tokens") * 1e6, np.cumsum([153.6, 1536, 960]))
     run, = read_runs([write_run(tmp_path / "b", records, flags={"train_batch_size": "12", "max_seq_length": 16})])
-    with pytest.raises(InputError, match="--x=real_tokens: .*/b lacks train_batch_size .*--x=step"):
+    with pytest.raises(InputError, match="^x=real_tokens: .*/b lacks train_batch_size .*x=step"):
         training_charts([run], "real_tokens")
 
 
@@ -143,5 +143,5 @@ def test_the_x_axis_counts_hours_over_resumptions(tmp_path):
     assert loss.series[1].x.tolist() == [1.0]
     assert loss.x_label == "hours of training"
     run, = read_runs([write_run(tmp_path / "b", [{"step": 1, "loss": 4.0}])])
-    with pytest.raises(InputError, match="--x=hours: .*/b lacks elapsed_sec .*--x=step"):
+    with pytest.raises(InputError, match="^x=hours: .*/b lacks elapsed_sec .*x=step"):
         training_charts([run], "hours")

@@ -57,7 +57,7 @@ def test_ranks_may_share_when_asked_to():
 
 def test_a_gpu_given_to_two_ranks_is_refused():
     check_not_shared([("a", "GPU-1"), ("a", "GPU-2"), ("b", "GPU-3"), ("b", None), ("b", None)])
-    with pytest.raises(InputError, match="ranks 0 and 2 have the same GPU GPU-1 on node-a: .*--share_gpus"):
+    with pytest.raises(InputError, match="ranks 0 and 2 have the same GPU GPU-1 on node-a: .*share_gpus"):
         check_not_shared([("node-a", "GPU-1"), ("node-a", "GPU-2"), ("node-a", "GPU-1")])
 
 

@@ -20,6 +20,7 @@ def test_a_single_process_needs_no_launcher():
 
 
 PROGRAM = """
+from albert_hvd.errors import InputError, parameters_as_flags
 from albert_hvd.runtime import distributed
 from albert_hvd.runtime.devices import threads_per_rank
 distributed.initialize()
@@ -27,6 +28,13 @@ import tensorflow as tf
 size = distributed.size()
 threads = tf.config.threading.get_intra_op_parallelism_threads() == threads_per_rank(size)
 print(f"{distributed.rank()} of {size}: {threads} {distributed.gather_objects(distributed.rank(), 'ranks')}")
+def refuse():
+    raise InputError("too large", "halve it", name="rows", value=10)
+try:
+    distributed.on_rank_0(refuse, "refuse")
+except InputError as error:
+    with parameters_as_flags():
+        print(f"{distributed.rank()}: {error.problem}|{error.fix}|{error.name}|{error.value}: {error}")
 """
 
 
@@ -37,4 +45,5 @@ def test_two_ranks_start_on_the_devices_that_there_are():
     assert result.returncode == 0, result.stderr
     # mpirun puts its tag into the middle of a line as well.
     lines = sorted(re.sub(r"\[1,\d\]<stdout>:", "", line).strip() for line in result.stdout.splitlines())
-    assert lines == ["0 of 2: True [0, 1]", "1 of 2: True [0, 1]"]
+    refusal = "too large|halve it|rows|10: --rows=10: too large; halve it"  # in its parts on both
+    assert lines == ["0 of 2: True [0, 1]", f"0: {refusal}", "1 of 2: True [0, 1]", f"1: {refusal}"]

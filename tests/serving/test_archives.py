@@ -30,8 +30,8 @@ def pack(path, *members, format=tarfile.GNU_FORMAT):
 def refusal(path, folder, **limits):
     folder.mkdir()
     with pytest.raises(InputError) as error:
-        unpack(str(path), str(folder), "--input", **limits)
-    assert f"--input={path}: " in str(error.value) and "\n" not in str(error.value)
+        unpack(str(path), str(folder), **limits)
+    assert f"input={path}: " in str(error.value) and "\n" not in str(error.value)
     return str(error.value)
 
 
@@ -41,7 +41,7 @@ def test_files_and_folders_come_out(tmp_path):
     long_name = "albert/" + "x" * 150
     path = pack(tmp_path / "a.tar.gz", member("./albert", type=tarfile.DIRTYPE), member("albert/a.bin", b"\0" * 700),
                 member("albert/deep/b", b"b", mode=0o6777), member(long_name, b"long"))
-    unpack(path, str(folder), "--input")
+    unpack(path, str(folder))
     assert (folder / "albert" / "a.bin").read_bytes() == b"\0" * 700
     assert (folder / "albert" / "deep" / "b").read_bytes() == b"b" and (folder / long_name).read_bytes() == b"long"
     assert not os.stat(folder / "albert" / "deep" / "b").st_mode & 0o6111
@@ -79,7 +79,7 @@ def test_limits_of_bytes_and_members(tmp_path):
     assert "more than 4000 bytes" in refusal(path, tmp_path / "bytes", max_bytes=4000)
     assert "more than 4 members" in refusal(path, tmp_path / "members", max_members=4)
     (tmp_path / "whole").mkdir()
-    unpack(path, str(tmp_path / "whole"), "--input", max_members=5)
+    unpack(path, str(tmp_path / "whole"), max_members=5)
 
 
 @pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.GNUTYPE_LONGNAME])
@@ -116,5 +116,5 @@ def test_archives_are_known_by_their_content(tmp_path):
     (tmp_path / "text.tar.gz").write_text("text")
     (tmp_path / "empty").write_bytes(b"")
     pack(tmp_path / "download", member("a"))
-    assert is_archive(str(tmp_path / "download"), "--input")
-    assert not any(is_archive(str(tmp_path / name), "--input") for name in ("text.tar.gz", "empty", "absent", ""))
+    assert is_archive(str(tmp_path / "download"))
+    assert not any(is_archive(str(tmp_path / name)) for name in ("text.tar.gz", "empty", "absent", ""))

@@ -117,7 +117,7 @@ def test_what_exists_is_left_alone(albert_run, tmp_path, format_name):
     (tmp_path / "out").mkdir()
     name = "albert-h16-l2-2020-04-10.tar.gz" if format_name == "tar" else "mine.txt"
     (tmp_path / "out" / name).write_text("mine")
-    with pytest.raises(InputError, match="--output_dir=.*exists"):
+    with pytest.raises(InputError, match="^output_dir=.*exists"):
         export(format_name, albert_run, str(tmp_path / "out"), date="2020-04-10")
     assert os.listdir(tmp_path) == ["out"] and os.listdir(tmp_path / "out") == [name]
     assert (tmp_path / "out" / name).read_text() == "mine"
@@ -131,7 +131,7 @@ def test_an_error_leaves_nothing_behind(albert_run, tmp_path, monkeypatch, forma
     monkeypatch.setattr("albert_hvd.serving.formats.tf1.write_checkpoint", full_disk)
     monkeypatch.setattr("albert_hvd.serving.saved_model.tf.saved_model.save", full_disk)
     (tmp_path / "out").mkdir()
-    with pytest.raises(InputError, match="--output_dir=.*No space left"):
+    with pytest.raises(InputError, match="^output_dir=.*No space left"):
         export(format_name, albert_run, str(tmp_path / "out"))
     assert os.listdir(tmp_path) == ["out"] and os.listdir(tmp_path / "out") == []
 
@@ -141,12 +141,12 @@ def test_refusals_name_the_mend(albert_run, tmp_path):
     brightmart = write_run(tmp_path / "brightmart", make_config("brightmart"))
     out = str(tmp_path / "out")
     for arguments, message in (
-            (dict(format_name="tar", model=albert_run, date="2020-13-01"), "--date=2020-13-01: not a date"),
-            (dict(format_name="onnx", model=albert_run), "--format=onnx: unknown; give one of huggingface"),
-            (dict(format_name="tf1", model=str(tmp_path / "nowhere")), "--model=.*nowhere"),
-            (dict(format_name="tf1", model=albert_run, tokenizer="nowhere.model"), "--tokenizer=nowhere.model"),
-            (dict(format_name="tar", model=bare), "vocabulary is not known; name .* with --tokenizer"),
-            (dict(format_name="huggingface", model=bare), "vocabulary is not known; name .* with --tokenizer"),
+            (dict(format_name="tar", model=albert_run, date="2020-13-01"), "date=2020-13-01: not a date"),
+            (dict(format_name="onnx", model=albert_run), "format=onnx: unknown; give one of huggingface"),
+            (dict(format_name="tf1", model=str(tmp_path / "nowhere")), "model=.*nowhere"),
+            (dict(format_name="tf1", model=albert_run, tokenizer="nowhere.model"), "tokenizer=nowhere.model"),
+            (dict(format_name="tar", model=bare), "vocabulary is not known; name .* with tokenizer"),
+            (dict(format_name="huggingface", model=bare), "vocabulary is not known; name .* with tokenizer"),
             (dict(format_name="huggingface", model=brightmart), "'brightmart' cannot be exported to Hugging Face")):
         with pytest.raises(InputError, match=message):
             export(output_dir=out, **arguments)
@@ -171,7 +171,7 @@ def test_the_command_shows_nothing_of_tensorflow(albert_run, tmp_path):
 def test_a_config_may_be_named(albert_run, tmp_path):
     folder = pathlib.Path(export("tf1", albert_run, str(tmp_path / "tf1")))
     config = folder.joinpath("config.json").rename(tmp_path / "sizes.json")
-    with pytest.raises(InputError, match="--bert_config_file"):
+    with pytest.raises(InputError, match="^bert_config_file"):
         export("tf1", str(folder), str(tmp_path / "out"))
     export("tf1", str(folder), str(tmp_path / "out"), config=str(config))
     assert json.loads((tmp_path / "out" / "config.json").read_text()) == json.loads(config.read_text())

@@ -56,9 +56,9 @@ def vocabulary(tmp_path_factory):
 def test_the_reference_checkpoints_come_in(architecture, fixtures, tmp_path):
     folder = fixtures / FOLDERS[architecture]
     lines = import_checkpoint(ImportOptions("tf1", str(folder / "model.ckpt"), str(tmp_path / "run")))
-    run = read_model(str(tmp_path / "run"), "--input")
+    run = read_model(str(tmp_path / "run"), "input")
     assert run.kind == "run" and run.config.architecture == architecture
-    assert same_arrays(run.arrays, read_model(str(folder), "--input").arrays)
+    assert same_arrays(run.arrays, read_model(str(folder), "input").arrays)
     assert f"architecture {architecture}" in lines[0] and not any("new weights" in line for line in lines)
 
 
@@ -81,13 +81,13 @@ def test_missing_parts_begin_as_a_new_model_would(tiny_config, tmp_path):
     arrays = make_tf1(tmp_path / "model", tiny_config, parts=["encoder/embeddings/", "encoder/layer/"])
     lines = import_checkpoint(options(tmp_path, seed=3))
     for name in ("pooler", "masked-LM head", "sentence head"):
-        assert sum(f"the {name}; new weights from --seed=3" in line for line in lines) == 1
+        assert sum(f"the {name}; new weights from seed=3" in line for line in lines) == 1
     new = named_variables(AlbertPretrainer(tiny_config, 3))
     weights = load_file(tmp_path / "run" / "checkpoints" / "step_00000000" / "weights.safetensors")
     for path, variable in new.items():
         np.testing.assert_array_equal(weights[path], arrays.get(path, variable.numpy()))
     # Random heads are for training on; nobody takes them for the model's own.
-    run = read_model(str(tmp_path / "run"), "--input")
+    run = read_model(str(tmp_path / "run"), "input")
     assert same_arrays(run.arrays, arrays) and sorted(run.missing) == sorted(set(new) - set(arrays))
 
 
@@ -100,7 +100,7 @@ def test_a_hugging_face_folder_with_its_vocabulary(tiny_config, vocabulary, tmp_
     assert sorted(os.listdir(tmp_path / "run")) == ["checkpoints", "config.json", "spiece.model"]
     assert (tmp_path / "run" / "spiece.model").read_bytes() == open(path, "rb").read()
     assert json.loads((tmp_path / "run" / "config.json").read_text()) == tiny_config.to_dict()
-    assert same_arrays(read_model(str(tmp_path / "run"), "--input").arrays, arrays)
+    assert same_arrays(read_model(str(tmp_path / "run"), "input").arrays, arrays)
 
 
 def test_a_vocabulary_of_another_size_is_refused(tiny_config, vocabulary, tmp_path):
@@ -113,7 +113,7 @@ def test_an_archive_is_unpacked_and_removed(tiny_config, tmp_path):
     with tarfile.open(tmp_path / "albert.tar.gz", "w:gz") as archive:
         archive.add(tmp_path / "model", "downloads/albert_base")
     import_checkpoint(options(tmp_path, source="albert.tar.gz"))
-    assert same_arrays(read_model(str(tmp_path / "run"), "--input").arrays, arrays)
+    assert same_arrays(read_model(str(tmp_path / "run"), "input").arrays, arrays)
     assert sorted(os.listdir(tmp_path)) == ["albert.tar.gz", "model", "run"]
 
 
@@ -129,13 +129,13 @@ def test_an_archive_without_a_model_is_named_itself(tmp_path):
         with tarfile.open(tmp_path / name, mode) as archive:
             archive.add(tmp_path / "empty", "empty")
     message = refusal(tmp_path, options(tmp_path, source="empty.tar.gz"))
-    assert message.startswith(f"--input={tmp_path}/empty.tar.gz") and "partial" not in message
+    assert message.startswith(f"input={tmp_path}/empty.tar.gz") and "partial" not in message
     assert "compress it with gzip" in refusal(tmp_path, options(tmp_path, source="empty.tar"))
 
 
 def test_from_must_say_what_is_there(tiny_config, tmp_path):
     make_tf1(tmp_path / "model", tiny_config)
-    assert "--from=huggingface" in refusal(tmp_path, options(tmp_path, "huggingface"))
+    assert "from=huggingface" in refusal(tmp_path, options(tmp_path, "huggingface"))
     write_run(tmp_path / "own", random_arrays(tiny_config), tiny_config)
     assert "a run of this program already" in refusal(tmp_path, options(tmp_path, source="own"))
 

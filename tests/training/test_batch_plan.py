@@ -22,7 +22,7 @@ def test_without_a_limit_the_rank_takes_its_rows_at_once():
 
 
 @pytest.mark.parametrize("batch, size, accumulation, named", [
-    (10, 3, 1, "--train_batch_size=10"), (2, 3, 0, "such as 3"), (12, 3, 3, "--accumulation_steps=3")])
+    (10, 3, 1, "train_batch_size=10"), (2, 3, 0, "such as 3"), (12, 3, 3, "accumulation_steps=3")])
 def test_what_does_not_divide_is_refused(batch, size, accumulation, named):
     with pytest.raises(InputError, match=named):
         plan_batch(batch, size, accumulation, 1, None)

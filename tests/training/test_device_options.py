@@ -37,10 +37,10 @@ def test_what_is_given_stays():
 
 @pytest.mark.parametrize("capability, changes, reason", [
     (CPU, {}, "on GPUs alone"), (VOLTA, {}, "compute capability 8.0, and this GPU has 7.0"),
-    (HOPPER, {"xla": False}, "leave out --xla=False"), (HOPPER, {"precision": "float32"}, "bfloat16 or float16"),
+    (HOPPER, {"xla": False}, "leave out xla=False"), (HOPPER, {"precision": "float32"}, "bfloat16 or float16"),
     (HOPPER, {"max_seq_length": 511}, "even number of positions, not 511")])
 def test_fused_attention_that_cannot_be_is_refused_with_the_reason(capability, changes, reason):
-    with pytest.raises(InputError, match=f"--attention=cudnn: .*{reason}.*; use --attention=auto"):
+    with pytest.raises(InputError, match=f"^attention=cudnn: .*{reason}.*; use attention=auto"):
         resolved(capability, attention="cudnn", **changes)
     assert resolved(capability, **changes)[2] == "plain"
 
@@ -53,7 +53,7 @@ def test_head_sizes_and_dropout_that_fused_attention_has_not_are_refused():
 
 def test_bfloat16_without_units_for_it_is_refused():
     assert resolve_precision("bfloat16", CPU) == resolve_precision("bfloat16", HOPPER) == "bfloat16"
-    with pytest.raises(InputError, match="--precision=bfloat16: GPUs of compute capability 7.0 .*use float16"):
+    with pytest.raises(InputError, match="^precision=bfloat16: GPUs of compute capability 7.0 .*use float16"):
         resolve_precision("bfloat16", VOLTA)
 
 

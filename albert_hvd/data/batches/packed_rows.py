@@ -11,7 +11,7 @@ import numpy as np
 from albert_hvd.data.batches.order import RecordOrder
 from albert_hvd.data.batches.prefetch import Prefetched
 from albert_hvd.data.batches.rows import BatchIterator, rows_per_rank
-from albert_hvd.errors import InputError
+from albert_hvd.errors import InputError, parameter
 
 WINDOW = 4096
 
@@ -110,7 +110,7 @@ class PackedTrainingBatches(BatchIterator):
     def __init__(self, dataset, train_batch_size, rank, size, seed, start_record=0, prefetch=2, transform=None,
                  stage=None):
         """As for `TrainingBatches`. Raises InputError when no row begins at `start_record`."""
-        self._rows_per_rank = rows_per_rank(train_batch_size, size, "--train_batch_size")
+        self._rows_per_rank = rows_per_rank(train_batch_size, size, "train_batch_size")
         self._dataset, self._transform, self._seed = dataset, transform, seed
         self._stage = stage or (lambda batch: batch)
         self._train_batch_size, self._rank = train_batch_size, rank
@@ -149,9 +149,10 @@ class PackedTrainingBatches(BatchIterator):
         while skipped > 0:
             skipped -= len(rows.pop(0))
         if skipped:
-            raise InputError(f"--pack_sequences: the checkpoint's place in the data ({start_record} records) is not "
-                             f"between two packed rows; resume with the records, --seed and --max_seq_length "
-                             f"of the run that wrote it")
+            raise InputError(f"the checkpoint's place in the data ({start_record} records) is not between two packed "
+                             "rows",
+                             f"resume with the records, {parameter('seed')} and {parameter('max_seq_length')} of the "
+                             "run that wrote it", name="pack_sequences")
         return window, rows
 
     def _read(self, _):

@@ -14,11 +14,11 @@ from albert_hvd.data.batches.prefetch import Prefetched
 from albert_hvd.errors import InputError
 
 
-def rows_per_rank(global_batch_size, size, flag):
-    """A rank's share of a global batch; InputError naming `flag` when the ranks do not divide it."""
+def rows_per_rank(global_batch_size, size, option):
+    """A rank's share of a global batch; InputError naming `option` when the ranks do not divide it."""
     if global_batch_size <= 0 or global_batch_size % size:
-        raise InputError(f"{flag}={global_batch_size}: must be a positive multiple of the {size} ranks; try "
-                         f"{max(global_batch_size // size, 1) * size}")
+        raise InputError(f"must be a positive multiple of the {size} ranks",
+                         f"try {max(global_batch_size // size, 1) * size}", name=option, value=global_batch_size)
     return global_batch_size // size
 
 
@@ -61,7 +61,7 @@ class TrainingBatches(BatchIterator):
           stage: optional function (batch) -> what to hand out in its place, called in that thread, such as a copy on
             a GPU.
         """
-        rows_per_rank(train_batch_size, size, "--train_batch_size")
+        rows_per_rank(train_batch_size, size, "train_batch_size")
         self._dataset, self._transform, self._stage = dataset, transform, stage or (lambda batch: batch)
         self._train_batch_size, self._rank, self._size = train_batch_size, rank, size
         self._order = RecordOrder(dataset.num_records, seed)
@@ -91,7 +91,7 @@ def evaluation_batches(dataset, eval_batch_size, rank, size, max_batches=None, p
     Each record is in one row of one rank (of the first `max_batches` global batches, when given); the
     rows that fill up the last batch repeat record 0 with `masked_lm_weights` and `sentence_weights` 0.
     """
-    rows = rows_per_rank(eval_batch_size, size, "--eval_batch_size")
+    rows = rows_per_rank(eval_batch_size, size, "eval_batch_size")
     num_batches = -(-dataset.num_records // eval_batch_size)
     num_batches = min(num_batches, max_batches) if max_batches else num_batches
 

@@ -9,25 +9,25 @@ from albert_hvd.data.batches.rows import TrainingBatches
 from albert_hvd.data.records.dataset import open_records
 from albert_hvd.data.records.manifest import read_manifest
 from albert_hvd.data.text.tokenizer import Tokenizer
-from albert_hvd.errors import InputError
+from albert_hvd.errors import InputError, parameter
 
 
 def open_training_records(options, config):
-    """The `RecordDataset` of --input_file, for a rank of a run whose rank 0 has opened it before.
+    """The `RecordDataset` of `input_file`, for a rank of a run whose rank 0 has opened it before.
 
-    What --skip_corrupt leaves out at once has been said then; what is found while reading is said here.
+    What `skip_corrupt` leaves out at once has been said then; what is found while reading is said here.
     """
-    dataset = open_records(options.input_file, "--input_file", options, config.vocab_size, warn=lambda line: None)
+    dataset = open_records(options.input_file, "input_file", options, config.vocab_size, warn=lambda line: None)
     dataset.warn = lambda line: sys.stderr.write(f"warning: {line}\n")
     return dataset
 
 
-def find_tokenizer(options, paths, vocab_size, flag="--input_file"):
-    """The vocabulary behind the records: --tokenizer, else the file that the manifest names, if it is there.
+def find_tokenizer(options, paths, vocab_size, option="input_file"):
+    """The vocabulary behind the records: `tokenizer`, else the file that the manifest names, if it is there.
 
     Args:
       options: `PretrainingOptions`.
-      paths: the shards of `flag`.
+      paths: the shards of `option`.
       vocab_size: the model's.
 
     Returns:
@@ -41,11 +41,13 @@ def find_tokenizer(options, paths, vocab_size, flag="--input_file"):
     if tokenizer is None:
         return None
     if made_with and tokenizer.sha256 not in made_with:
-        raise InputError(f"--tokenizer={options.tokenizer}: not the vocabulary that made the records of {flag} "
-                         f"({', '.join(map(str, made_with.values()))}); give that one")
+        raise InputError(f"not the vocabulary that made the records of {parameter(option)} "
+                         f"({', '.join(map(str, made_with.values()))})",
+                         "give that one", name="tokenizer", value=options.tokenizer)
     if tokenizer.vocab_size > vocab_size:
-        raise InputError(f"--tokenizer={tokenizer.path}: {tokenizer.vocab_size} pieces, but the config's vocab_size is "
-                         f"{vocab_size}; give the config and the vocabulary that belong together")
+        raise InputError(f"{tokenizer.vocab_size} pieces, but the config's vocab_size is {vocab_size}",
+                         "give the config and the vocabulary that belong together", name="tokenizer",
+                         value=tokenizer.path)
     return tokenizer
 
 
@@ -80,7 +82,7 @@ def training_batches(options, dataset, tokenizer, rank, size, start_record, stag
 
     Args:
       options: `PretrainingOptions`.
-      tokenizer: `Tokenizer`; only --dynamic_masking needs it.
+      tokenizer: `Tokenizer`; only `dynamic_masking` needs it.
       start_record: how many records have been read before.
       stage: see `TrainingBatches`.
     """

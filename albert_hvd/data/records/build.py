@@ -197,7 +197,7 @@ def _check_text(plan, input_file):
     """InputError when stage 1 found no token in the whole input."""
     if not any(load_note(plan.block_path(number) + ".json")["tokens"] for number in range(len(plan.blocks))):
         shutil.rmtree(plan.scratch)
-        raise InputError(f"--input_file={input_file}: no text in it; give files with at least one sentence")
+        raise InputError("no text in it", "give files with at least one sentence", name="input_file", value=input_file)
 
 
 def _open_scratch(plan):
@@ -209,7 +209,7 @@ def _open_scratch(plan):
     path = os.path.join(plan.scratch, "plan.json")
     if load_note(path) != plan.fingerprint:
         shutil.rmtree(plan.scratch, ignore_errors=True)
-        make_folder(plan.scratch, "--output_file")
+        make_folder(plan.scratch, "output_file")
         save_note(path, plan.fingerprint)
 
 

@@ -60,10 +60,11 @@ def expand_outputs(output_file):
         # The length first: Python refuses to convert thousands of digits.
         number = 1 if not sharded else int(sharded.group(2)) if len(sharded.group(2)) <= 5 else 0
         if not number:
-            raise InputError(f"--output_file={part[:100]}: the number of shards after @ must be 1 to 99999")
+            raise InputError("the number of shards after @ must be 1 to 99999", name="output_file", value=part[:100])
         outputs += ([f"{sharded.group(1)}-{i:05d}-of-{number:05d}" for i in range(number)] if sharded else [part])
     if not outputs or len(set(map(os.path.abspath, outputs))) < len(outputs):
-        raise InputError(f"--output_file={output_file}: give one or more different names, or name@16 for 16 shards")
+        raise InputError("give one or more different names, or name@16 for 16 shards", name="output_file",
+                         value=output_file)
     return outputs
 
 
@@ -74,10 +75,10 @@ def check_options(options):
     for name, (least, most) in limits.items():
         value = getattr(options, name)
         if not least <= value <= most:
-            raise InputError(f"--{name}={value}: must be from {least} to {most}")
+            raise InputError(f"must be from {least} to {most}", name=name, value=value)
     for name, choices in (("sentence_objective", segments.OBJECTIVES), ("masking", masking.MASKINGS)):
         if getattr(options, name) not in choices:
-            raise InputError(f"--{name}={getattr(options, name)}: must be one of {', '.join(choices)}")
+            raise InputError(f"must be one of {', '.join(choices)}", name=name, value=getattr(options, name))
 
 
 def make_plan(input_file, tokenizer_path, output_file, options):
@@ -87,10 +88,10 @@ def make_plan(input_file, tokenizer_path, output_file, options):
     tokenizer = load_tokenizer(tokenizer_path)
     outputs = expand_outputs(output_file)
     for output in outputs:
-        check_place(output, "--output_file")
+        check_place(output, "output_file")
     blocks = corpus.plan_blocks(paths)
     if not blocks:
-        raise InputError(f"--input_file={input_file}: no text in it; give files with at least one sentence")
+        raise InputError("no text in it", "give files with at least one sentence", name="input_file", value=input_file)
     # A text byte makes about a fifth of a token of two bytes, dupe_factor times.
     token_bytes = sum(block.end - block.start for block in blocks) * options.dupe_factor * 2 // 5
     num_buckets = max(-(-token_bytes // BUCKET_BYTES), FEWEST_BUCKETS)

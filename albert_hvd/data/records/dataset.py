@@ -17,7 +17,7 @@ import numpy as np
 from albert_hvd.data.records.example import LABEL_FIELD, PREDICTION_FIELDS, SEQUENCE_FIELDS, FieldError, decode_examples
 from albert_hvd.data.records.manifest import read_manifest
 from albert_hvd.data.records.tfrecord import FOOTER_BYTES, HEADER_BYTES, index_path, load_index, masked_crc
-from albert_hvd.errors import InputError
+from albert_hvd.errors import InputError, parameter
 from albert_hvd.runtime.files import expand_input_files
 
 MAX_OPEN_FILES = 256
@@ -27,11 +27,12 @@ _LARGEST_WEIGHT = 3.4e38  # what float32 holds
 _CHANGED = "changed since this run began"
 
 
-def open_records(pattern, flag, options, vocab_size, warn=None):
-    """The `RecordDataset` of a flag's files.
+def open_records(pattern, option, options, vocab_size, warn=None):
+    """The `RecordDataset` of an option's files.
 
     Args:
-      pattern: the value of `flag`, a comma list of paths and globs.
+      pattern: the value of the option, a comma list of paths and globs.
+      option: its name, such as "eval_input_file", for messages.
       options: anything with `max_seq_length` and `max_predictions_per_seq`, and perhaps `skip_corrupt`.
       vocab_size: the model's.
       warn: called with a line for what `skip_corrupt` leaves out; default: writes it to stderr.
@@ -39,7 +40,7 @@ def open_records(pattern, flag, options, vocab_size, warn=None):
     Raises:
       InputError: a file is missing, damaged, or does not fit the flags or the vocabulary.
     """
-    return RecordDataset(expand_input_files(pattern, flag), options.max_seq_length,
+    return RecordDataset(expand_input_files(pattern, option), options.max_seq_length,
                          options.max_predictions_per_seq, vocab_size, getattr(options, "skip_corrupt", False),
                          warn or (lambda line: sys.stderr.write(f"warning: {line}\n")))
 
@@ -64,8 +65,8 @@ class RecordDataset:
         self._skipped = set()
         self._files, self._lock = {}, threading.Lock()
         if self.num_records == 0:
-            raise InputError(f"{','.join(self.paths)}: no record in it; make it again with "
-                             f"bin/create_pretraining_data")
+            raise InputError("no record in it", "make it again with bin/create_pretraining_data",
+                             value=",".join(self.paths))
         self._check_manifest()
         try:
             self.read(np.zeros(1, np.int64))  # a wrong --max_seq_length shows here, before any training
@@ -92,8 +93,8 @@ class RecordDataset:
                     file = self._open(shard)
                     digest.update(os.pread(file, FOOTER_BYTES, end - FOOTER_BYTES))
                     if self._has_changed(shard, file):
-                        raise InputError(f"{self.paths[shard]}: {_CHANGED}; put it back as it was, then run the same "
-                                         f"command again")
+                        raise InputError(_CHANGED, "put it back as it was, then run the same command again",
+                                         value=self.paths[shard])
         return digest.hexdigest()[:16]
 
     def _check_manifest(self):
@@ -106,8 +107,8 @@ class RecordDataset:
             for key, what, found in (("num_records", "records", len(rows) - 1),
                                      ("num_bytes", "bytes", int(rows["offset"][-1]))):
                 if entry.get(key, found) != found:
-                    raise InputError(f"{path}: {found} {what}, but manifest.json beside it says {entry[key]}; build "
-                                     f"the records again or delete the manifest")
+                    raise InputError(f"{found} {what}, but manifest.json beside it says {entry[key]}",
+                                     "build the records again or delete the manifest", value=path)
 
     def lengths(self):
         """Tokens and predictions of every record: two int32 arrays (num_records,).
@@ -128,8 +129,8 @@ class RecordDataset:
     def _check_counts(self, path, rows):
         for name, most in (("num_tokens", self.max_seq_length), ("num_predictions", self.max_predictions_per_seq)):
             if len(rows) and rows[name].max() > most:
-                raise InputError(f"{index_path(path)}: says {name} = {rows[name].max()} of a record that has room for "
-                                 f"{most}; delete this file, which then is made again")
+                raise InputError(f"says {name} = {rows[name].max()} of a record that has room for {most}",
+                                 "delete this file, which then is made again", value=index_path(path))
 
     def read(self, record_numbers):
         """Read a batch by random access; thread-safe.
@@ -190,8 +191,9 @@ class RecordDataset:
             problem = "wrong data CRC"
         problem = f"{self.paths[shard]}: {problem} in the record at byte {offset}"
         if not self._skip_corrupt:
-            raise InputError(f"{problem}; make the file again or put a sound copy in its place, or pass --skip_corrupt "
-                             f"to leave such records out")
+            raise InputError(problem,
+                             "make the file again or put a sound copy in its place, or pass "
+                             f"{parameter('skip_corrupt')} to leave such records out")
         if number not in self._skipped:  # it comes again in every epoch
             self._skipped.add(number)
             self.warn(f"{problem}: left out ({self.num_skipped} so far)")
@@ -204,8 +206,8 @@ class RecordDataset:
             try:
                 self._files[shard] = os.open(self.paths[shard], os.O_RDONLY)
             except OSError as error:
-                raise InputError(f"{self.paths[shard]}: cannot be opened any more ({error.strerror}); put it back, "
-                                 f"then run the same command again") from None
+                raise InputError(f"cannot be opened any more ({error.strerror})",
+                                 "put it back, then run the same command again", value=self.paths[shard]) from None
         return self._files[shard]
 
     def _has_changed(self, shard, file):
@@ -223,27 +225,29 @@ class RecordDataset:
 
     def _misfit(self, error, numbers):
         place = self._place(numbers[error.index])
-        for fields, flag, value in ((SEQUENCE_FIELDS, "--max_seq_length", self.max_seq_length),
-                                    (PREDICTION_FIELDS, "--max_predictions_per_seq", self.max_predictions_per_seq)):
+        for fields, option, value in ((SEQUENCE_FIELDS, "max_seq_length", self.max_seq_length),
+                                      (PREDICTION_FIELDS, "max_predictions_per_seq", self.max_predictions_per_seq)):
             if error.field in fields and error.found:
-                return InputError(f"{flag}={value}: {place} {error}; set {flag}={error.found} or make the "
-                                  f"records again")
-        return InputError(f"--input_file: {place} {error}; give TFRecords made by bin/create_pretraining_data")
+                return InputError(f"{place} {error}",
+                                  f"set {parameter(option)}={error.found} or make the records again", name=option,
+                                  value=value)
+        return InputError(f"{place} {error}", "give TFRecords made by bin/create_pretraining_data", name="input_file")
 
     def _check_ranges(self, batch, numbers):
-        limits = {"masked_lm_positions": (self.max_seq_length, "--max_seq_length", "the sequence length"),
-                  **dict.fromkeys(_TWO_VALUED, (2, "--input_file", "the number of values that there are")),
-                  "masked_lm_weights": (_LARGEST_WEIGHT, "--input_file", "the upper end of weights")}
+        limits = {"masked_lm_positions": (self.max_seq_length, "max_seq_length", "the sequence length"),
+                  **dict.fromkeys(_TWO_VALUED, (2, "input_file", "the number of values that there are")),
+                  "masked_lm_weights": (_LARGEST_WEIGHT, "input_file", "the upper end of weights")}
         if self._vocab_size is not None:
             limits["input_ids"] = limits["masked_lm_ids"] = (
-                self._vocab_size, "--bert_config_file", "the config's vocab_size")
-        for field, (limit, flag, what) in limits.items():
+                self._vocab_size, "bert_config_file", "the config's vocab_size")
+        for field, (limit, option, what) in limits.items():
             values = batch[field]
             outside = ~((values >= 0) & (values < limit))  # a weight that is no number is outside too
             if outside.any():
                 row, column = np.argwhere(outside)[0]
-                raise InputError(f"{flag}: {self._place(numbers[row])} has {values[row, column]} in {field}, "
-                                 f"but {what} is {limit}; give the config or the records that belong together")
+                raise InputError(f"{self._place(numbers[row])} has {values[row, column]} in {field}, but {what} is "
+                                 f"{limit}",
+                                 "give the config or the records that belong together", name=option)
 
 
 def _version(status):

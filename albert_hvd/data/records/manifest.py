@@ -29,7 +29,7 @@ def read_manifest(folder):
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"{path}: cannot read it ({error}); build the records again or delete it") from None
+        raise InputError(f"cannot read it ({error})", "build the records again or delete it", value=path) from None
     return manifest
 
 
@@ -37,7 +37,7 @@ def write_manifest(folder, build, options, shards):
     """Enter one build into the folder's manifest, which keeps what other builds wrote there.
 
     Args:
-      build: the name of the build (its --output_file).
+      build: the name of the build (its `output_file`).
       options: dict, what describes the whole build (options, tokenizer, statistics).
       shards: {file name: dict with num_records, num_real_tokens, num_bytes, sha256}.
     """

@@ -19,7 +19,7 @@ import google_crc32c
 import numpy as np
 
 from albert_hvd.data.records.example import FIELDS, encode_examples
-from albert_hvd.errors import InputError
+from albert_hvd.errors import InputError, parameter
 from albert_hvd.runtime.files import whole_file
 
 INDEX_DTYPE = np.dtype([("offset", "<i8"), ("num_tokens", "<i4"), ("num_predictions", "<i4")])
@@ -64,15 +64,15 @@ class RecordWriter:
     Attributes: `num_bytes`; `sha256`, the hexadecimal digest of what was written.
     """
 
-    def __init__(self, path, flag="--output_file"):
+    def __init__(self, path):
         self.num_bytes, self._digest = 0, hashlib.sha256()
-        self._path, self._flag = path, flag
+        self._path = path
         self._files = contextlib.ExitStack()
 
     def __enter__(self):
         # On leaving, the index gets its name first: a new shard never stands beside an older one's.
-        self._file = self._files.enter_context(whole_file(self._path, self._flag))
-        self._index = self._files.enter_context(whole_file(index_path(self._path), self._flag))
+        self._file = self._files.enter_context(whole_file(self._path))
+        self._index = self._files.enter_context(whole_file(index_path(self._path)))
         return self
 
     def __exit__(self, *error):
@@ -133,8 +133,9 @@ def load_index(path, skip_corrupt=False, warn=None):
         pass
     offsets, problem = _scan(path, size)
     if problem and not skip_corrupt:
-        raise InputError(f"{path}: {problem}; make the file again, or pass --skip_corrupt to leave such "
-                         f"records out")
+        raise InputError(problem,
+                         f"make the file again, or pass {parameter('skip_corrupt')} to leave such records out",
+                         value=path)
     if problem:
         warn(f"{path}: {problem}; what follows in this file is left out")
     rows = np.full(len(offsets), -1, INDEX_DTYPE)

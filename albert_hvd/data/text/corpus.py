@@ -26,21 +26,22 @@ class Block(NamedTuple):
     end: int
 
 
-def plan_blocks(paths, block_bytes=BLOCK_BYTES, flag="--input_file"):
+def plan_blocks(paths, block_bytes=BLOCK_BYTES, option="input_file"):
     """The blocks of all files, in order; InputError for a compressed file (it cannot be cut)."""
     blocks = []
     for path in paths:
-        check_is_plain(path, flag)
+        check_is_plain(path, option)
         size = os.path.getsize(path)
         blocks += [Block(path, start, min(start + block_bytes, size)) for start in range(0, size, block_bytes)]
     return blocks
 
 
-def check_is_plain(path, flag="--input_file"):
+def check_is_plain(path, option="input_file"):
     """InputError when the file's name says that it is compressed."""
     if path.endswith(COMPRESSED):
-        raise InputError(f"{flag}={path}: compressed; run bin/preprocess on it first (it reads .gz, .xz, .bz2 "
-                         f"and .zst and writes plain text)")
+        raise InputError("compressed",
+                         "run bin/preprocess on it first (it reads .gz, .xz, .bz2 and .zst and writes plain text)",
+                         name=option, value=path)
 
 
 def read_block(block):

@@ -21,20 +21,20 @@ MAX_DOCUMENT_CHARACTERS = 1 << 20
 MAX_VALUE_CHARACTERS = 1 << 28
 
 
-def expand_with_folders(pattern, flag="--input_file"):
+def expand_with_folders(pattern):
     """Like `expand_input_files`; a folder stands for all files of known formats in it, sorted."""
     paths = []
     for part in filter(None, (part.strip() for part in (pattern or "").split(","))):
         if not os.path.isdir(part):
-            paths += expand_input_files(part, flag)
+            paths += expand_input_files(part)
             continue
         found = sorted(os.path.join(folder, name) for folder, _, names in os.walk(part) for name in names
                        if _format(name) and not name.startswith("."))
         if not found:
-            raise InputError(f"{flag}={part}: no file in this folder ends in {', '.join(FORMATS)} (or one of these "
-                             f"and {', '.join(COMPRESSED)})")
+            raise InputError(f"no file in this folder ends in {', '.join(FORMATS)} (or one of these and "
+                             f"{', '.join(COMPRESSED)})", name="input_file", value=part)
         paths += found
-    return paths or expand_input_files(pattern, flag)
+    return paths or expand_input_files(pattern)
 
 
 def _format(path):
@@ -58,8 +58,8 @@ def read_documents(path, text_field="text", encoding="utf-8"):
             yield from readers.get(_format(path), _read_text)(file, path, text_field)
         except (EOFError, lzma.LZMAError, zlib.error, OSError, UnicodeError,
                 *_zstandard_errors(path)) as error:
-            raise InputError(f"--input_file={path}: damaged or not of the format that its name says "
-                             f"({error})") from None
+            raise InputError(f"damaged or not of the format that its name says ({error})", name="input_file",
+                             value=path) from None
 
 
 def _open(path, encoding):
@@ -69,8 +69,8 @@ def _open(path, encoding):
         try:
             import zstandard
         except ImportError:
-            raise InputError(f"--input_file={path}: reading .zst needs the package zstandard; install it or "
-                             f"decompress the file") from None
+            raise InputError("reading .zst needs the package zstandard",
+                             "install it or decompress the file", name="input_file", value=path) from None
         binary = zstandard.ZstdDecompressor().stream_reader(open(path, "rb"), closefd=True)
     else:
         opener = {".gz": gzip.open, ".xz": lzma.open, ".bz2": bz2.open}.get(ending, open)
@@ -81,7 +81,7 @@ def _open(path, encoding):
         "".encode(encoding)  # some that Python knows raise only when they are used
         return io.TextIOWrapper(binary, encoding=encoding, errors="replace", newline="")
     except (LookupError, ValueError):
-        raise InputError(f"--encoding={encoding}: unknown encoding; try utf-8 or cp1252") from None
+        raise InputError("unknown encoding", "try utf-8 or cp1252", name="encoding", value=encoding) from None
 
 
 def _zstandard_errors(path):
@@ -120,18 +120,18 @@ def _read_table(file, path, text_field):
         rows = csv.DictReader(cleaned)
     try:
         if rows.fieldnames is not None and text_field not in rows.fieldnames:
-            raise InputError(f"--text_field={text_field}: {path} has no such column; its columns are "
-                             f"{', '.join(rows.fieldnames)[:200]}")
+            raise InputError(f"{path} has no such column", f"its columns are {', '.join(rows.fieldnames)[:200]}",
+                             name="text_field", value=text_field)
         for row in rows:
             yield from _as_document(row[text_field])
     except csv.Error as error:
-        raise InputError(f"--input_file={path}: line {rows.line_num}: not a table ({error})") from None
+        raise InputError(f"line {rows.line_num}: not a table ({error})", name="input_file", value=path) from None
 
 
 def _table_lines(file, path):
     while line := file.readline(MAX_VALUE_CHARACTERS):
         if len(line) == MAX_VALUE_CHARACTERS:
-            raise InputError(f"--input_file={path}: a line of {len(line)} or more characters; fix the file")
+            raise InputError(f"a line of {len(line)} or more characters", "fix the file", name="input_file", value=path)
         yield line.replace("\0", " ")
 
 
@@ -149,8 +149,8 @@ def _read_json(file, path, text_field):
         for item in text if many else [text]:
             yield from _as_document(item)
     if keys and not found:
-        raise InputError(f"--text_field={text_field}: nothing in {path} has it; its keys are "
-                         f"{', '.join(sorted(keys))[:200]}")
+        raise InputError(f"nothing in {path} has it", f"its keys are {', '.join(sorted(keys))[:200]}",
+                         name="text_field", value=text_field)
 
 
 def _as_document(value):
@@ -184,8 +184,9 @@ def _json_values(file, path):
         except (ValueError, RecursionError) as error:
             # Only what is cut off can become valid; a number of thousands of digits, or hundreds of brackets, cannot.
             if ended or not isinstance(error, json.JSONDecodeError):
-                raise InputError(f"--input_file={path}: not valid JSON near {buffer[place:place + 40]!r} "
-                                 f"({getattr(error, 'msg', error)}); fix the file") from None
+                raise InputError(f"not valid JSON near {buffer[place:place + 40]!r} "
+                                 f"({getattr(error, 'msg', error)})",
+                                 "fix the file", name="input_file", value=path) from None
             end = None
         # A number at the end of the buffer may go on in the next part of the file.
         if end is not None and (end < len(buffer) or ended):
@@ -194,11 +195,11 @@ def _json_values(file, path):
             continue
         if ended:
             if in_array:
-                raise InputError(f"--input_file={path}: the JSON array is cut short; fix the file")
+                raise InputError("the JSON array is cut short", "fix the file", name="input_file", value=path)
             return
         if len(buffer) - place > MAX_VALUE_CHARACTERS:
-            raise InputError(f"--input_file={path}: a JSON value of more than {MAX_VALUE_CHARACTERS} characters; make "
-                             f"JSON Lines of it, one value a line")
+            raise InputError(f"a JSON value of more than {MAX_VALUE_CHARACTERS} characters",
+                             "make JSON Lines of it, one value a line", name="input_file", value=path)
         # Read twice as much after each miss, so that one huge value is not parsed over and over.
         more = file.read(max(READ_CHARACTERS, len(buffer) - place))
         buffer, place, ended = buffer[place:] + more, 0, not more

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from albert_hvd.data.text import cleaning, duplicates
 from albert_hvd.data.text.documents import expand_with_folders, read_documents
 from albert_hvd.data.text.sentences import split_sentences
-from albert_hvd.errors import InputError
+from albert_hvd.errors import InputError, parameter
 from albert_hvd.options import option
 from albert_hvd.runtime.files import check_place, whole_file
 from albert_hvd.runtime.tables import named
@@ -100,8 +100,8 @@ def preprocess(input_file, output_file, options, num_workers=1, report=print):
     """
     paths = expand_with_folders(input_file)
     if os.path.abspath(output_file) in map(os.path.abspath, paths):
-        raise InputError(f"--output_file={output_file}: is one of the input files; choose another name")
-    check_place(output_file, "--output_file")
+        raise InputError("is one of the input files", "choose another name", name="output_file", value=output_file)
+    check_place(output_file, "output_file")
     counts = collections.Counter()
     seen = duplicates.DuplicateFilter(options.exact_duplicates, options.near_duplicates,
                                       options.near_duplicate_similarity)
@@ -119,8 +119,8 @@ def preprocess(input_file, output_file, options, num_workers=1, report=print):
                 file.write((b"\n" if counts["documents_out"] else b"") + text + b"\n")
                 counts.update(documents_out=1, sentences_out=len(sentences), bytes_out=len(text))
         if not counts["documents_out"]:
-            raise InputError(f"--input_file={input_file}: no text is left after cleaning "
-                             f"({counts['documents_in']} documents read); check the files and the filters")
+            raise InputError(f"no text is left after cleaning ({counts['documents_in']} documents read)",
+                             "check the files and the filters", name="input_file", value=input_file)
     for line in summary_table(counts):
         report(line)
     return dict(counts)
@@ -182,5 +182,6 @@ def summary_table(counts):
     rows.append(("  too short", f"{counts['lines_too_short']} lines removed"))
     rows += [(f"  {name.replace('_', ' ')}", f"{counts[f'lines_{name}']} lines changed") for name, _ in cleaning.STEPS]
     if counts["invalid_bytes"]:
-        rows.append(("warning", f"{counts['invalid_bytes']} invalid bytes were read as U+FFFD (see --encoding)"))
+        rows.append(("warning", f"{counts['invalid_bytes']} invalid bytes were read as U+FFFD "
+                                f"(see {parameter('encoding')})"))
     return named(rows)

@@ -26,36 +26,36 @@ class Tokenizer:
     """
 
     @classmethod
-    def from_file(cls, path, flag="--tokenizer"):
+    def from_file(cls, path, option="tokenizer"):
         """Load `path`; InputError when it is missing, no SentencePiece model, or lacks a special piece."""
         if not os.path.isfile(path):
-            raise InputError(f"{flag}={path}: no such file; give a SentencePiece .model "
-                             f"(bin/train_tokenizer makes one)")
-        check_readable(path, flag)
+            raise InputError("no such file", "give a SentencePiece .model (bin/train_tokenizer makes one)", name=option,
+                             value=path)
+        check_readable(path, option)
         with open(path, "rb") as file:
-            return cls(file.read(), path, flag)
+            return cls(file.read(), path, option)
 
-    def __init__(self, model, path="", flag="--tokenizer"):
-        """Args: `model`, the bytes of a .model file; `path` and `flag`, for messages."""
+    def __init__(self, model, path="", option="tokenizer"):
+        """Args: `model`, the bytes of a .model file; `path` and the name of its option, for messages."""
         import sentencepiece
 
         self.path, self.model = path, model
         self.sha256 = hashlib.sha256(model).hexdigest()
         if not model:  # which SentencePiece takes for a vocabulary without pieces
-            raise InputError(f"{flag}={path}: an empty file; give a SentencePiece .model")
+            raise InputError("an empty file", "give a SentencePiece .model", name=option, value=path)
         try:
             self._processor = processor = sentencepiece.SentencePieceProcessor(model_proto=model)
             everyone = list(range(processor.get_piece_size()))
             self._pieces = processor.id_to_piece(everyone)
         except (RuntimeError, OSError, UnicodeDecodeError) as error:
-            raise InputError(f"{flag}={path}: not a SentencePiece model ({error}); "
-                             f"give the .model file, not the .vocab") from None
+            raise InputError(f"not a SentencePiece model ({error})", "give the .model file, not the .vocab",
+                             name=option, value=path) from None
         self.vocab_size = len(everyone)
         self._ids = {piece: i for i, piece in enumerate(self._pieces)}
         self.unk_id = processor.unk_id()
-        self.cls_id = self._special_id(flag, "<cls>", "[CLS]")
-        self.sep_id = self._special_id(flag, "<sep>", "[SEP]")
-        self.mask_id = self._special_id(flag, "<mask>", "[MASK]")
+        self.cls_id = self._special_id(option, "<cls>", "[CLS]")
+        self.sep_id = self._special_id(option, "<sep>", "[SEP]")
+        self.mask_id = self._special_id(option, "<mask>", "[MASK]")
         self.pad_id = self._ids.get("<pad>", self._ids.get("[PAD]", 0))
         self.starts_word = np.array([piece.startswith(WORD_START) for piece in self._pieces])
         self.is_special = np.array([processor.is_control(everyone), processor.is_unknown(everyone),
@@ -63,12 +63,13 @@ class Tokenizer:
         self.is_special[[i for piece, i in self._ids.items() if SPECIAL_PIECE.fullmatch(piece)]] = True
         self.is_special[self.pad_id] = True
 
-    def _special_id(self, flag, *names):
+    def _special_id(self, option, *names):
         for name in names:
             if name in self._ids:
                 return self._ids[name]
-        raise InputError(f"{flag}={self.path}: the vocabulary has no {names[0]} piece; train one with "
-                         f"bin/train_tokenizer, or give one made with that control symbol")
+        raise InputError(f"the vocabulary has no {names[0]} piece",
+                         "train one with bin/train_tokenizer, or give one made with that control symbol", name=option,
+                         value=self.path)
 
     def __reduce__(self):
         return Tokenizer, (self.model, self.path)

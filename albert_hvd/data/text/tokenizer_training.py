@@ -11,7 +11,7 @@ import re
 
 from albert_hvd.data.text.corpus import check_is_plain, read_lines
 from albert_hvd.data.text.tokenizer import Tokenizer
-from albert_hvd.errors import InputError
+from albert_hvd.errors import InputError, parameter
 from albert_hvd.options import option
 from albert_hvd.runtime.files import expand_input_files, make_folder, whole_file
 
@@ -43,15 +43,17 @@ def train(input_file, model_prefix, coverage_file=None, report=print, **settings
     Returns: the `Tokenizer`.
     """
     paths = expand_input_files(input_file)
-    held_out = expand_input_files(coverage_file, "--coverage_file") if coverage_file else paths
+    held_out = expand_input_files(coverage_file, "coverage_file") if coverage_file else paths
     for path in [*paths, *held_out]:
-        check_is_plain(path, "--input_file" if path in paths else "--coverage_file")
+        check_is_plain(path, "input_file" if path in paths else "coverage_file")
     if coverage_file and next(read_lines(held_out), None) is None:
-        raise InputError(f"--coverage_file={coverage_file}: no text in it; give held-out text or leave the flag out")
+        raise InputError("no text in it", "give held-out text or leave the flag out", name="coverage_file",
+                         value=coverage_file)
     tokenizer = train_tokenizer(read_lines(paths), model_prefix, **settings)
     report(f"{model_prefix}.model and .vocab: {tokenizer.vocab_size} pieces, sha256 {tokenizer.sha256[:16]}...")
     coverage = coverage_report(tokenizer, itertools.islice(read_lines(held_out), MAX_REPORT_LINES))
-    where = "held-out text" if coverage_file else "the training text (give --coverage_file for held-out text)"
+    where = ("held-out text" if coverage_file else
+             f"the training text (give {parameter('coverage_file')} for held-out text)")
     report(f"on {coverage['words']} words of {where}: {coverage['bytes_per_token']:.3f} bytes per token, "
            f"{coverage['pieces_per_word']:.3f} pieces per word, unknown rate {coverage['unknown_rate']:.6f}")
     return tokenizer
@@ -87,7 +89,7 @@ def train_tokenizer(lines, model_prefix, control_symbols=CONTROL_SYMBOLS, user_d
     import sentencepiece
 
     options = VocabularyOptions(**settings)
-    make_folder(os.path.dirname(os.path.abspath(model_prefix)), "--model_prefix")
+    make_folder(os.path.dirname(os.path.abspath(model_prefix)), "model_prefix")
     sentencepiece.set_random_generator_seed(options.random_seed)
     counted, model = _NonEmpty(lines), io.BytesIO()
     try:
@@ -104,9 +106,9 @@ def train_tokenizer(lines, model_prefix, control_symbols=CONTROL_SYMBOLS, user_d
     vocabulary = "".join(f"{processor.id_to_piece(i)}\t{processor.get_score(i):g}\n"
                          for i in range(processor.get_piece_size()))
     for ending, data in ((".model", model.getvalue()), (".vocab", vocabulary.encode("utf-8"))):
-        with whole_file(model_prefix + ending, "--model_prefix") as file:
+        with whole_file(model_prefix + ending, "model_prefix") as file:
             file.write(data)
-    return Tokenizer.from_file(model_prefix + ".model", "--model_prefix")
+    return Tokenizer.from_file(model_prefix + ".model", "model_prefix")
 
 
 class _NonEmpty:
@@ -127,16 +129,18 @@ class _NonEmpty:
 
 def _training_error(message, counted, vocab_size):
     if counted.number == 0:
-        return InputError("--input_file: no text in it; give files with at least some sentences")
+        return InputError("no text in it", "give files with at least some sentences", name="input_file")
     largest = re.search(r"set it to a value <= (\d+)", message)
     if largest:
-        return InputError(f"--vocab_size={vocab_size}: too large for this text; the largest that works "
-                          f"is {largest.group(1)}: set --vocab_size to that or less, or give more text")
+        return InputError("too large for this text",
+                          f"the largest that works is {largest.group(1)}: set {parameter('vocab_size')} to that or "
+                          "less, or give more text", name="vocab_size", value=vocab_size)
     smallest = re.search(r"smaller than required_chars\. \d+ vs (\d+)", message)
     if smallest:
-        return InputError(f"--vocab_size={vocab_size}: too small for the characters of this text; set it "
-                          f"above {smallest.group(1)}, or lower --character_coverage")
-    return InputError(f"--vocab_size={vocab_size}: SentencePiece could not train: {message}")
+        return InputError("too small for the characters of this text",
+                          f"set it above {smallest.group(1)}, or lower {parameter('character_coverage')}",
+                          name="vocab_size", value=vocab_size)
+    return InputError(f"SentencePiece could not train: {message}", name="vocab_size", value=vocab_size)
 
 
 def coverage_report(tokenizer, lines):

@@ -11,7 +11,7 @@ import json
 import os
 import sys
 
-from albert_hvd.errors import InputError
+from albert_hvd.errors import InputError, command, parameter, setting
 from albert_hvd.model.config import AlbertConfig
 from albert_hvd.run_folder.checkpoints import (BEST, STATE, WEIGHTS, CheckpointFolder, find_checkpoint, load_arrays,
                                                read_state)
@@ -48,12 +48,12 @@ class ModelSource:
     folder: str
 
 
-def read_model(path, flag, config=None, allow_pickle=False):
+def read_model(path, option, config=None, allow_pickle=False):
     """Read a model of any of the three kinds.
 
     Args:
       path: see `ACCEPTED`; of a run, the newest checkpoint that is whole.
-      flag: the flag that named it, for messages.
+      option: the name of the option that it comes from, for messages.
       config: `AlbertConfig` of a TensorFlow 1 checkpoint; None: the JSON file beside it. The
         architecture follows from the names of its variables. The other kinds have their own config.
       allow_pickle: whether a Hugging Face folder may be read whose weights are a pickle alone.
@@ -65,15 +65,15 @@ def read_model(path, flag, config=None, allow_pickle=False):
       InputError: nothing there, an unknown kind, no config, a damaged file, or tensors that do not
         fit the config; names each of them.
     """
-    kind = kind_of(path, flag)
+    kind = kind_of(path, option)
     if kind == "run":
-        return _read_run(path, flag)
+        return _read_run(path, option)
     if kind == "huggingface":
-        return _read_huggingface(path, flag, allow_pickle)
-    return _read_tf1(_checkpoint_prefix(path, flag), flag, config)
+        return _read_huggingface(path, option, allow_pickle)
+    return _read_tf1(_checkpoint_prefix(path, option), option, config)
 
 
-def kind_of(path, flag):
+def kind_of(path, option):
     """A `ModelSource.kind`, by the names of the files there; InputError when it is none of them."""
     if _is_run(path):
         return "run"
@@ -82,9 +82,9 @@ def kind_of(path, flag):
     if os.path.isfile(f"{_without_suffix(path)}.index") or glob.glob(os.path.join(glob.escape(path), "*.index")):
         return "tf1"
     if not os.path.exists(path):
-        raise InputError(f"{flag}={path}: no such file or folder; give {ACCEPTED}")
+        raise InputError("no such file or folder", f"give {ACCEPTED}", name=option, value=path)
     what = "an empty folder" if os.path.isdir(path) and not os.listdir(path) else "no model that is known here"
-    raise InputError(f"{flag}={path}: {what}; give {ACCEPTED}")
+    raise InputError(what, f"give {ACCEPTED}", name=option, value=path)
 
 
 def _is_run(path):
@@ -92,11 +92,11 @@ def _is_run(path):
             or os.path.basename(path) == BEST or bool(CheckpointFolder(path).steps()))
 
 
-def _read_run(path, flag):
+def _read_run(path, option):
     from albert_hvd.model.pretraining_model import variable_shapes
 
-    checkpoint = find_checkpoint(path, flag)
-    source = f"{flag}={checkpoint}"
+    checkpoint = find_checkpoint(path, option)
+    source = setting(option, checkpoint)
     state = read_state(checkpoint)
     config = AlbertConfig.from_dict(state.get("config"), source)
     arrays = load_arrays(checkpoint, WEIGHTS, variable_shapes(config, source), source)
@@ -108,13 +108,15 @@ def _read_run(path, flag):
     return ModelSource("run", config, arrays, missing, tokenizer_beside(folder), folder)
 
 
-def _read_huggingface(folder, flag, allow_pickle):
+def _read_huggingface(folder, option, allow_pickle):
     from albert_hvd.model.pretraining_model import variable_shapes
 
     names = [name for name in (SAFETENSORS, SHARDS) if os.path.exists(os.path.join(folder, name))]
     if not names and not allow_pickle:
-        raise InputError(f"{flag}={folder}: {PICKLE} is a pickle; give a folder with {SAFETENSORS}, or read it with "
-                         f"bin/import_checkpoint --allow_pickle (its tensors alone are loaded, no code is run)")
+        raise InputError(f"{PICKLE} is a pickle",
+                         f"give a folder with {SAFETENSORS}, or read it with "
+                         f"{command('import_checkpoint', allow_pickle='')} (its tensors alone are loaded, no code is "
+                         "run)", name=option, value=folder)
     config_path = os.path.join(folder, CONFIG)
     config = config_from_huggingface(_read_config(config_path), config_path)
     arrays = read_weights(folder, config)
@@ -131,7 +133,7 @@ def _warn_of_lower_case(folder):
                          f"done for you\n")
 
 
-def _read_tf1(prefix, flag, config):
+def _read_tf1(prefix, option, config):
     from albert_hvd.model.pretraining_model import variable_shapes
     from albert_hvd.serving.formats import tf1
 
@@ -139,11 +141,11 @@ def _read_tf1(prefix, flag, config):
     stored = tf1.stored_shapes(prefix)
     architecture = tf1.architecture_of(stored)
     if architecture is None:
-        raise InputError(f"{flag}={prefix}: its variables are not those of an ALBERT with shared layers; give a "
-                         f"checkpoint of google-research/albert or of the old project")
-    config_path = None if config else _config_beside(folder, flag)
-    config = dataclasses.replace(config or AlbertConfig.from_json_file(config_path, flag), architecture=architecture)
-    shapes = variable_shapes(config, f"{flag}={prefix}")
+        raise InputError("its variables are not those of an ALBERT with shared layers",
+                         "give a checkpoint of google-research/albert or of the old project", name=option, value=prefix)
+    config_path = None if config else _config_beside(folder, option)
+    config = dataclasses.replace(config or AlbertConfig.from_json_file(config_path, option), architecture=architecture)
+    shapes = variable_shapes(config, setting(option, prefix))
     tf1.check_fit(prefix, stored, shapes, architecture)
     arrays = tf1.read_checkpoint(prefix, shapes, architecture)
     missing = [path for path in shapes if path not in arrays]
@@ -183,7 +185,7 @@ def _without_suffix(path):
     return stem if extension in (".index", ".meta") or extension.startswith(".data-") else path
 
 
-def _checkpoint_prefix(path, flag):
+def _checkpoint_prefix(path, option):
     """The one checkpoint meant: the prefix named, or in a folder what its `checkpoint` file says, or the only one."""
     if not os.path.isdir(path):
         return _without_suffix(path)
@@ -193,7 +195,7 @@ def _checkpoint_prefix(path, flag):
         return newest
     if len(prefixes) > 1:
         names = ", ".join(os.path.basename(prefix) for prefix in prefixes)
-        raise InputError(f"{flag}={path}: several checkpoints are there ({names}); name one of them")
+        raise InputError(f"several checkpoints are there ({names})", "name one of them", name=option, value=path)
     return prefixes[0]
 
 
@@ -210,17 +212,17 @@ def _named_in_checkpoint_file(folder):
     return os.path.join(folder, name) if key == "model_checkpoint_path" and name else None
 
 
-def _config_beside(folder, flag):
+def _config_beside(folder, option):
     """The path of the config file of a TensorFlow 1 checkpoint."""
     for name in _CONFIG_NAMES:
         paths = sorted(glob.glob(os.path.join(glob.escape(folder), name)))
         if len(paths) > 1:
-            raise InputError(f"{flag}={folder}: several configs are there "
-                             f"({', '.join(map(os.path.basename, paths))}); name one with --bert_config_file")
+            raise InputError(f"several configs are there ({', '.join(map(os.path.basename, paths))})",
+                             f"name one with {parameter('bert_config_file')}", name=option, value=folder)
         if paths:
             return paths[0]
-    raise InputError(f"{flag}={folder}: no config beside the checkpoint ({', '.join(_CONFIG_NAMES)}); name it with "
-                     f"--bert_config_file")
+    raise InputError(f"no config beside the checkpoint ({', '.join(_CONFIG_NAMES)})",
+                     f"name it with {parameter('bert_config_file')}", name=option, value=folder)
 
 
 def _read_config(path):
@@ -229,5 +231,5 @@ def _read_config(path):
         with open(path, encoding="utf-8") as file:
             return json.load(file)
     except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"{path}: cannot be read as JSON ({error}); give a folder with the model's own "
-                         f"config.json") from None
+        raise InputError(f"cannot be read as JSON ({error})",
+                         "give a folder with the model's own config.json", value=path) from None

@@ -11,7 +11,7 @@ import os
 import numpy as np
 import tensorflow as tf
 
-from albert_hvd.errors import InputError
+from albert_hvd.errors import InputError, parameter
 from albert_hvd.runtime.files import make_folder, whole_file
 from albert_hvd.serving.formats.parts import missing_paths
 
@@ -96,8 +96,8 @@ def stored_shapes(prefix):
     declared = sum(math.prod(shape) * dtypes[name].size for name, shape in shapes.items())
     present = sum(os.path.getsize(path) for path in glob.glob(f"{glob.escape(prefix)}.data-*"))
     if declared > present:
-        raise InputError(f"{prefix}: its index names {declared} bytes, its data files hold {present}; "
-                         f"copy or download the checkpoint again")
+        raise InputError(f"its index names {declared} bytes, its data files hold {present}",
+                         "copy or download the checkpoint again", value=prefix)
     return {name: tuple(shape) for name, shape in shapes.items()}
 
 
@@ -123,8 +123,8 @@ def check_fit(prefix, stored, shapes, architecture):
     problems += [f"{name} is unknown" for name in sorted(stored) if name.startswith("bert/")
                  and name not in wanted and name.rpartition("/")[0] not in wanted]
     if problems:
-        raise InputError(f"{prefix}: the checkpoint does not fit its config: {'; '.join(problems)}; name the config "
-                         f"that it was trained with (--bert_config_file)")
+        raise InputError(f"the checkpoint does not fit its config: {'; '.join(problems)}",
+                         f"name the config that it was trained with ({parameter('bert_config_file')})", value=prefix)
 
 
 def _tf1_shape(path, shape):
@@ -148,8 +148,8 @@ def read_checkpoint(prefix, paths, architecture):
     shapes = reader.get_variable_to_shape_map()
     found = architecture_of(shapes)
     if found != architecture:
-        raise InputError(f"{prefix}: its variables are those of the architecture {found!r}, the config "
-                         f"says {architecture!r}: set \"architecture\" in --bert_config_file")
+        raise InputError(f"its variables are those of the architecture {found!r}, the config says {architecture!r}: "
+                         f"set \"architecture\" in {parameter('bert_config_file')}", value=prefix)
     return {path: _read_array(reader, prefix, path, architecture)
             for path in paths if tf1_name(path, architecture) in shapes}
 
@@ -168,14 +168,14 @@ def write_checkpoint(prefix, arrays, config):
     """
     tensors = {tf1_name(path, config.architecture): to_tf1_layout(path, array) for path, array in arrays.items()}
     folder, name = os.path.split(os.path.abspath(prefix))
-    make_folder(folder, "--output_dir")
+    make_folder(folder, "output_dir")
     try:
         tf.raw_ops.SaveV2(prefix=prefix, tensor_names=list(tensors), shape_and_slices=[""] * len(tensors),
                           tensors=list(tensors.values()))
     except tf.errors.OpError as error:
-        raise InputError(f"--output_dir: cannot write {prefix} ({_first_line(error)}); make room or choose another "
-                         f"place") from None
-    with whole_file(os.path.join(folder, "checkpoint"), "--output_dir") as file:
+        raise InputError(f"cannot write {prefix} ({_first_line(error)})",
+                         "make room or choose another place", name="output_dir") from None
+    with whole_file(os.path.join(folder, "checkpoint"), "output_dir") as file:
         file.write(f'model_checkpoint_path: "{name}"\nall_model_checkpoint_paths: "{name}"\n'.encode())
 
 
@@ -183,8 +183,8 @@ def _open_reader(prefix):
     try:
         return tf.train.load_checkpoint(prefix)
     except (tf.errors.OpError, ValueError, RuntimeError) as error:
-        raise InputError(f"{prefix}: not a readable TensorFlow checkpoint ({_first_line(error)}); copy or download "
-                         f"it again") from None
+        raise InputError(f"not a readable TensorFlow checkpoint ({_first_line(error)})",
+                         "copy or download it again", value=prefix) from None
 
 
 def _read_array(reader, prefix, path, architecture):
@@ -193,10 +193,10 @@ def _read_array(reader, prefix, path, architecture):
     try:
         array = reader.get_tensor(name)
     except (tf.errors.OpError, ValueError, RuntimeError) as error:
-        raise InputError(f"{prefix}: {name} cannot be read ({_first_line(error)}); copy or download the checkpoint "
-                         f"again") from None
+        raise InputError(f"{name} cannot be read ({_first_line(error)})",
+                         "copy or download the checkpoint again", value=prefix) from None
     if not reader.get_variable_to_dtype_map()[name].is_floating:
-        raise InputError(f"{prefix}: {name} holds {array.dtype}, not floats; give the checkpoint of a model")
+        raise InputError(f"{name} holds {array.dtype}, not floats", "give the checkpoint of a model", value=prefix)
     return np.ascontiguousarray(to_tf1_layout(path, array).astype(np.float32))
 
 

@@ -123,7 +123,7 @@ def test_windows_join_and_resume(monkeypatch):
 
 def test_a_place_inside_a_row_is_refused():
     dataset = Examples([5] * 60)
-    with pytest.raises(InputError, match="--pack_sequences: .*1 records"):
+    with pytest.raises(InputError, match="^pack_sequences: .*1 records"):
         make(dataset, start_record=1)
 
 

@@ -107,9 +107,9 @@ def test_errors_of_the_thread_reach_the_consumer():
 
 @pytest.mark.parametrize("batch_size, size", [(5, 2), (0, 1), (2, 3)])
 def test_ranks_must_divide_the_batch(batch_size, size):
-    with pytest.raises(InputError, match=f"--train_batch_size={batch_size}: .*try"):
+    with pytest.raises(InputError, match=f"^train_batch_size={batch_size}: .*try"):
         TrainingBatches(NumberedRecords(4), batch_size, 0, size, seed=0)
-    with pytest.raises(InputError, match=f"--eval_batch_size={batch_size}"):
+    with pytest.raises(InputError, match=f"^eval_batch_size={batch_size}"):
         list(evaluation_batches(NumberedRecords(4), batch_size, 0, size))
 
 

@@ -70,7 +70,7 @@ def test_a_tokenizer_that_is_no_longer_the_same_is_not_taken(corpus, tmp_path):
     (tmp_path / "manifest.json").write_text(json.dumps(manifest))
     records = [str(tmp_path / "a.tfrecord")]
     assert find_tokenizer(Options(), records, 110) is None
-    with pytest.raises(InputError, match="--tokenizer=.*not the vocabulary that made the records of --input_file"):
+    with pytest.raises(InputError, match="^tokenizer=.*not the vocabulary that made the records of input_file"):
         find_tokenizer(Options(tokenizer=tokenizer.path), records, 110)
 
 

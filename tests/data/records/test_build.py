@@ -165,7 +165,7 @@ def test_output_names():
     assert expand_outputs("a,b") == ["a", "b"]
     assert expand_outputs("d/x@2") == ["d/x-00000-of-00002", "d/x-00001-of-00002"]
     for bad in ("", "a,a", "x@0"):
-        with pytest.raises(InputError, match="--output_file"):
+        with pytest.raises(InputError, match="^output_file"):
             expand_outputs(bad)
 
 
@@ -174,5 +174,5 @@ def test_output_names():
     ({"dupe_factor": 0}, "dupe_factor"), ({"masked_lm_prob": 1.5}, "masked_lm_prob"),
     ({"masking": "words"}, "masking"), ({"sentence_objective": "none"}, "sentence_objective")])
 def test_bad_options_name_the_flag(files, tmp_path, change, flag):
-    with pytest.raises(InputError, match=f"--{flag}="):
+    with pytest.raises(InputError, match=f"^{flag}="):
         run(files, tmp_path / "a.tfrecord", dataclasses.replace(OPTIONS, **change))

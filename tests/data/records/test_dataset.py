@@ -231,9 +231,9 @@ def test_files_that_are_no_records_are_refused(tmp_path):
 
 def test_other_lengths_name_the_flag_to_change(shard):
     path, _ = shard
-    with pytest.raises(InputError, match="--max_seq_length=32: .* has 16 values in .*set --max_seq_length=16"):
+    with pytest.raises(InputError, match="^max_seq_length=32: .* has 16 values in .*set max_seq_length=16"):
         RecordDataset([path], 32, PREDICTIONS)
-    with pytest.raises(InputError, match="--max_predictions_per_seq=20: .* set --max_predictions_per_seq=4"):
+    with pytest.raises(InputError, match="^max_predictions_per_seq=20: .* set max_predictions_per_seq=4"):
         RecordDataset([path], SEQ, 20)
 
 
@@ -241,7 +241,7 @@ def test_ids_beyond_the_vocabulary_are_refused(shard):
     path, batch = shard
     largest = max(batch["input_ids"].max(), batch["masked_lm_ids"].max())
     open_dataset(path, vocab_size=int(largest) + 1).read(np.arange(20))
-    with pytest.raises(InputError, match=f"--bert_config_file: .* but the config's vocab_size is {largest}"):
+    with pytest.raises(InputError, match=f"^bert_config_file: .* but the config's vocab_size is {largest}"):
         open_dataset(path, vocab_size=int(largest)).read(np.arange(20))
 
 
@@ -303,5 +303,5 @@ def test_input_patterns(tmp_path):
     assert len(expand_input_files(f"{tmp_path}/b.tfrecord, {tmp_path}/a.tfrecord,")) == 2
     for pattern, message in ((f"{tmp_path}/c", "no such file"), (f"{tmp_path}/c*", "no file matches"),
                              (str(tmp_path), "is a folder"), ("", "is empty")):
-        with pytest.raises(InputError, match=f"--eval_input_file.*{message}"):
-            expand_input_files(pattern, "--eval_input_file")
+        with pytest.raises(InputError, match=f"^eval_input_file.*{message}"):
+            expand_input_files(pattern, "eval_input_file")

@@ -63,7 +63,7 @@ def test_no_line_is_too_long_for_sentencepiece():
 
 
 def test_bad_model_files_are_named(tmp_path):
-    with pytest.raises(InputError, match="--tokenizer=.*missing.model: no such file"):
+    with pytest.raises(InputError, match="^tokenizer=.*missing.model: no such file"):
         Tokenizer.from_file(str(tmp_path / "missing.model"))
     (tmp_path / "bad.model").write_bytes(b"not a model")
     with pytest.raises(InputError, match="not a SentencePiece model"):

@@ -74,7 +74,7 @@ def test_refusals_leave_nothing_behind(vocabulary, tmp_path):
     train_tokenizer(LINES, str(tmp_path / "bpe"), vocab_size=110, model_type="bpe")
     train_tokenizer(LINES, str(tmp_path / "half"), vocab_size=110, user_defined_symbols=("½",))
     for path, size, output, message in (
-            (vocabulary, 110, "full", "--output_dir=.*full: cannot write it"),
+            (vocabulary, 110, "full", "output_dir=.*full: cannot write it"),
             (vocabulary, 111, "out", "110 pieces, the model has 111"),
             (tmp_path / "bpe.model", 110, "out", "is not a unigram model"),
             (tmp_path / "half.model", 110, "out", "'½' is one that normalisation replaces")):

@@ -21,21 +21,21 @@ def arrays(tiny_config):
 
 def refusal(path, **arguments):
     with pytest.raises(InputError) as error:
-        read_model(str(path), "--input", **arguments)
+        read_model(str(path), "input", **arguments)
     return str(error.value)
 
 
 @pytest.mark.parametrize("architecture", sorted(FOLDERS))
 @pytest.mark.parametrize("name", ["", "model.ckpt", "model.ckpt.index", "model.ckpt.data-00000-of-00001"])
 def test_reference_checkpoints_are_known_by_their_variables(architecture, name, fixtures):
-    source = read_model(str(fixtures / FOLDERS[architecture] / name), "--input")
+    source = read_model(str(fixtures / FOLDERS[architecture] / name), "input")
     assert (source.kind, source.config.architecture, source.missing) == ("tf1", architecture, [])
     assert source.config.hidden_size == 48 and source.tokenizer_path is None
     assert source.folder == str(fixtures / FOLDERS[architecture])
 
 
 def test_a_hugging_face_folder(arrays, tiny_config, tmp_path):
-    source = read_model(write_huggingface(tmp_path, arrays, tiny_config), "--input")
+    source = read_model(write_huggingface(tmp_path, arrays, tiny_config), "input")
     assert source.kind == "huggingface" and source.missing == [] and same_arrays(source.arrays, arrays)
     assert source.config.to_dict() == tiny_config.to_dict()
 
@@ -45,13 +45,13 @@ def test_a_hugging_face_folder(arrays, tiny_config, tmp_path):
 def test_an_uncased_vocabulary_is_warned_of(arrays, tiny_config, tmp_path, capsys, values, lower):
     write_huggingface(tmp_path, arrays, tiny_config)
     (tmp_path / "tokenizer_config.json").write_text(json.dumps(values))
-    read_model(str(tmp_path), "--input")
+    read_model(str(tmp_path), "input")
     assert ("do_lower_case is true" in capsys.readouterr().err) == lower
 
 
 def test_a_hugging_face_folder_without_heads(arrays, tiny_config, tmp_path):
     trunk = {path: array for path, array in arrays.items() if path.startswith("encoder/")}
-    source = read_model(write_huggingface(tmp_path, trunk, tiny_config), "--input")
+    source = read_model(write_huggingface(tmp_path, trunk, tiny_config), "input")
     assert sorted(source.missing) == sorted(set(arrays) - set(trunk)) and same_arrays(source.arrays, trunk)
 
 
@@ -59,7 +59,7 @@ def test_a_hugging_face_folder_without_heads(arrays, tiny_config, tmp_path):
 def test_a_run(inner, arrays, tiny_config, tmp_path):
     write_run(tmp_path, arrays, tiny_config)
     (tmp_path / "spiece.model").write_bytes(b"")
-    source = read_model(str(tmp_path / inner), "--input")
+    source = read_model(str(tmp_path / inner), "input")
     assert source.kind == "run" and same_arrays(source.arrays, arrays) and source.missing == []
     assert (source.folder, source.tokenizer_path) == (str(tmp_path), str(tmp_path / "spiece.model"))
 
@@ -68,7 +68,7 @@ def test_of_a_run_the_newest_valid_checkpoint_is_read(arrays, tiny_config, tmp_p
     write_run(tmp_path, arrays, tiny_config, step=7)
     write_run(tmp_path, random_arrays(tiny_config, seed=9), tiny_config, step=8)
     (tmp_path / "checkpoints" / "step_00000008" / "weights.safetensors").write_bytes(b"damaged")
-    assert same_arrays(read_model(str(tmp_path), "--input").arrays, arrays)
+    assert same_arrays(read_model(str(tmp_path), "input").arrays, arrays)
     assert "step_00000008" in capsys.readouterr().err
 
 
@@ -77,7 +77,7 @@ def test_slots_and_foreign_heads_are_passed_over(arrays, tiny_config, tmp_path):
         "global_step": np.int64(9), "output_weights": np.zeros([3, 16], np.float32),
         "bert/pooler/dense/kernel/adam_m": np.zeros([16, 16], np.float32),
         "bert/embeddings/word_embeddings/adam_v": np.zeros([50, 8], np.float32)})
-    assert same_arrays(read_model(path, "--input").arrays, arrays)
+    assert same_arrays(read_model(path, "input").arrays, arrays)
 
 
 @pytest.mark.parametrize("architecture", sorted(FOLDERS))
@@ -85,7 +85,7 @@ def test_a_compressed_checkpoint_holds_the_trunk_alone(architecture, tiny_config
     config = dataclasses.replace(tiny_config, architecture=architecture)
     arrays = random_arrays(config)
     trunk = {path: array for path, array in arrays.items() if path.startswith("encoder/")}
-    source = read_model(write_tf1(tmp_path, trunk, config), "--input")
+    source = read_model(write_tf1(tmp_path, trunk, config), "input")
     assert same_arrays(source.arrays, trunk) and set(source.missing) == set(arrays) - set(trunk)
 
 
@@ -127,8 +127,8 @@ def test_a_config_of_absurd_sizes_takes_no_memory(arrays, tiny_config, tmp_path)
 def test_without_a_config(arrays, tiny_config, tmp_path):
     path = write_tf1(tmp_path, arrays, tiny_config)
     (tmp_path / "albert_config.json").unlink()
-    assert "--bert_config_file" in refusal(path)
-    assert same_arrays(read_model(path, "--input", config=tiny_config).arrays, arrays)
+    assert "bert_config_file" in refusal(path)
+    assert same_arrays(read_model(path, "input", config=tiny_config).arrays, arrays)
     for name in ("albert_config_base.json", "albert_config_large.json"):
         write_config(tmp_path, tiny_config, name)
     assert "albert_config_base.json, albert_config_large.json" in refusal(path)
@@ -141,17 +141,17 @@ def test_several_checkpoints(arrays, tiny_config, tmp_path):
     # As it was written on another machine.
     (tmp_path / "checkpoint").write_text('model_checkpoint_path: "/home/someone/out/model.ckpt-2"\n')
     wanted = arrays["encoder/pooler/bias"] + 2
-    assert (read_model(str(tmp_path), "--input").arrays["encoder/pooler/bias"] == wanted).all()
+    assert (read_model(str(tmp_path), "input").arrays["encoder/pooler/bias"] == wanted).all()
 
 
 def test_the_vocabulary_beside_it(arrays, tiny_config, tmp_path):
     path = write_tf1(tmp_path, arrays, tiny_config)
     (tmp_path / "sp10m.model").write_bytes(b"")
-    assert read_model(path, "--input").tokenizer_path == str(tmp_path / "sp10m.model")
+    assert read_model(path, "input").tokenizer_path == str(tmp_path / "sp10m.model")
     (tmp_path / "other.model").write_bytes(b"")
-    assert read_model(path, "--input").tokenizer_path is None
+    assert read_model(path, "input").tokenizer_path is None
     (tmp_path / "spiece.model").write_bytes(b"")
-    assert read_model(path, "--input").tokenizer_path == str(tmp_path / "spiece.model")
+    assert read_model(path, "input").tokenizer_path == str(tmp_path / "spiece.model")
 
 
 def test_a_pickle_is_read_only_when_asked_for(tiny_config, arrays, tmp_path):
@@ -184,10 +184,10 @@ def test_a_hostile_index_is_refused(tiny_config, tmp_path):
 
 
 def test_a_weights_only_copy_can_be_written_back(arrays, tiny_config, tmp_path):
-    source = read_model(write_run(tmp_path / "run", arrays, tiny_config), "--input")
+    source = read_model(write_run(tmp_path / "run", arrays, tiny_config), "input")
     write_checkpoint(str(tmp_path / "tf1" / "model.ckpt"), source.arrays, source.config)
     write_config(tmp_path / "tf1", tiny_config)
-    assert same_arrays(read_model(str(tmp_path / "tf1"), "--input").arrays, arrays)
+    assert same_arrays(read_model(str(tmp_path / "tf1"), "input").arrays, arrays)
 
 
 def test_a_pickle_of_tensors_is_read_when_asked_for(tiny_config, arrays, tmp_path):
@@ -196,5 +196,5 @@ def test_a_pickle_of_tensors_is_read_when_asked_for(tiny_config, arrays, tmp_pat
     (tmp_path / "model.safetensors").unlink()
     tensors = {name: torch.from_numpy(array) for name, array in to_huggingface(arrays).items()}
     torch.save(tensors, tmp_path / "pytorch_model.bin")
-    source = read_model(str(tmp_path), "--input", allow_pickle=True)
+    source = read_model(str(tmp_path), "input", allow_pickle=True)
     assert source.kind == "huggingface" and same_arrays(source.arrays, arrays)

@@ -17,21 +17,20 @@ from albert_hvd.serving.formats.parts import MASKED_LM_HEAD, OPTIONAL_PARTS
 from albert_hvd.serving.formats.vocabulary import fitting_tokenizer
 
 
-def export_huggingface(source, output_dir, license_name=None, tokenizer_flag="--tokenizer"):
+def export_huggingface(source, output_dir, license_name=None):
     """Write a Hugging Face folder: config, weights, tokenizer and model card.
 
     Args:
       source: a `sources.ModelSource`; variables that it lists as missing are left out.
       output_dir: a new or empty folder; it appears only when everything in it is written.
       license_name: for the model card, as Hugging Face spells it ("apache-2.0"); None: not stated.
-      tokenizer_flag: the flag that names the vocabulary, for messages.
 
     Raises:
       InputError: another architecture than "albert", no vocabulary or one that does not fit, an
         `output_dir` that holds something, or a full disk.
     """
     check_architecture(source.config)
-    tokenizer = fitting_tokenizer(source, flag=tokenizer_flag)
+    tokenizer = fitting_tokenizer(source)
     arrays = {path: array for path, array in source.arrays.items() if path not in source.missing}
     architecture = transformers_class(arrays)
     sentencepiece_model = read_sentencepiece_model(source.tokenizer_path)
@@ -54,7 +53,7 @@ def transformers_class(paths):
 
 
 def _write_folder(output_dir, tensors, documents, card, tokenizer_path):
-    with whole_folder(output_dir, "--output_dir", (SafetensorError,)) as folder:
+    with whole_folder(output_dir, (SafetensorError,)) as folder:
         save_file(tensors, os.path.join(folder, "model.safetensors"), metadata={"format": "pt"})
         for file_name, values in documents.items():
             _write_text(os.path.join(folder, file_name), json.dumps(values, indent=2, ensure_ascii=False) + "\n")

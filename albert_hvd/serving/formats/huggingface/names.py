@@ -7,7 +7,7 @@ Reading the files of a folder is `huggingface_weights.py`'s task.
 
 import numpy as np
 
-from albert_hvd.errors import InputError
+from albert_hvd.errors import InputError, parameter
 from albert_hvd.model.config import AlbertConfig
 
 MODEL_TYPE = "albert"
@@ -69,21 +69,21 @@ def config_from_huggingface(values, source):
         its value and the fix.
     """
     if not isinstance(values, dict):
-        raise InputError(f"{source}: a JSON object is wanted, found {type(values).__name__}")
+        raise InputError(f"a JSON object is wanted, found {type(values).__name__}", value=source)
     if values.get("model_type") != MODEL_TYPE:
-        raise InputError(f"{source}: model_type = {values.get('model_type')!r} is not an ALBERT; give a folder "
-                         f"whose model_type is \"{MODEL_TYPE}\"")
+        raise InputError(f"model_type = {values.get('model_type')!r} is not an ALBERT",
+                         f"give a folder whose model_type is \"{MODEL_TYPE}\"", value=source)
     hidden_act = values.get("hidden_act", "gelu_new")
     if hidden_act not in _TANH_GELU:
-        raise InputError(f"{source}: hidden_act = {hidden_act!r} is not computed here; give a model with one of "
-                         f"{', '.join(_TANH_GELU)}")
+        raise InputError(f"hidden_act = {hidden_act!r} is not computed here",
+                         f"give a model with one of {', '.join(_TANH_GELU)}", value=source)
     for key, wanted in _REQUIRED.items():
         if values.get(key, wanted) != wanted:
-            raise InputError(f"{source}: {key} = {values[key]!r} is not supported, only {wanted!r} is; give such a "
-                             f"model")
+            raise InputError(f"{key} = {values[key]!r} is not supported, only {wanted!r} is", "give such a model",
+                             value=source)
     for key in _MUST_BE_EMPTY:
         if values.get(key):
-            raise InputError(f"{source}: {key} = {values[key]!r} is not supported; save the model without it")
+            raise InputError(f"{key} = {values[key]!r} is not supported", "save the model without it", value=source)
     ours = {key: values.get(key, default) for key, default in _DEFAULTS.items()}
     ours["layer_norm_epsilon"] = values.get("layer_norm_eps", 1e-12)
     return AlbertConfig.from_dict(ours, source)
@@ -119,8 +119,9 @@ def check_architecture(config):
     """InputError, with the reason, unless Hugging Face's AlbertModel computes what `config` says."""
     if config.architecture != "albert":
         raise InputError(f"architecture = {config.architecture!r} cannot be exported to Hugging Face: AlbertModel "
-                         f"normalises after each sublayer, this one before it and not at the end, and its "
-                         f"embeddings and masked-LM head have other shapes; export it with another --format")
+                         "normalises after each sublayer, this one before it and not at the end, and its embeddings "
+                         "and masked-LM head have other shapes",
+                         f"export it with another {parameter('format')}")
 
 
 def huggingface_name(path):

@@ -17,7 +17,7 @@ import base64
 import unicodedata
 
 from albert_hvd.data.text.tokenizer import WORD_START
-from albert_hvd.errors import InputError
+from albert_hvd.errors import InputError, command
 
 # SentencePiece's ModelProto.SentencePiece.Type and TrainerSpec.ModelType.
 _NORMAL, _UNKNOWN, _CONTROL, _USER_DEFINED = 1, 2, 3, 4
@@ -45,12 +45,15 @@ def read_sentencepiece_model(path):
             ("does not mark blanks", not normalizer.escape_whitespaces),
             ("has unused pieces", not kinds <= {_NORMAL, _UNKNOWN, _CONTROL, _USER_DEFINED})):
         if found:
-            raise InputError(f"{path}: the vocabulary {problem}; tokenizer.json is written for vocabularies of "
-                             f"bin/train_tokenizer --model_type=unigram")
+            raise InputError(f"the vocabulary {problem}",
+                             "tokenizer.json is written for vocabularies of "
+                             f"{command('train_tokenizer', model_type='unigram')}",
+                             value=path)
     for piece in model.pieces:
         if piece.type == _USER_DEFINED and unicodedata.normalize("NFKC", piece.piece) != piece.piece:
-            raise InputError(f"{path}: the user-defined symbol {piece.piece!r} is one that normalisation replaces, "
-                             f"which tokenizer.json cannot prevent; train a vocabulary without it")
+            raise InputError(f"the user-defined symbol {piece.piece!r} is one that normalisation replaces, which "
+                             "tokenizer.json cannot prevent",
+                             "train a vocabulary without it", value=path)
     return model
 
 

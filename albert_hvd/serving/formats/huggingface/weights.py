@@ -63,7 +63,7 @@ def _open_weights(folder):
         return _open_shards(folder)
     if os.path.exists(os.path.join(folder, PICKLE)):
         return _open_pickle(os.path.join(folder, PICKLE))
-    raise InputError(f"{folder}: no weights there; give a folder with {SAFETENSORS} or {PICKLE}")
+    raise InputError("no weights there", f"give a folder with {SAFETENSORS} or {PICKLE}", value=folder)
 
 
 def _open_safetensors(path):
@@ -74,7 +74,7 @@ def _open_safetensors(path):
         names = list(file.keys())
         slices = {name: file.get_slice(name) for name in names}
     except (SafetensorError, OSError, ValueError) as error:  # a ValueError: a name that no file can have
-        raise InputError(f"{path}: not a readable safetensors file ({error}); download it again") from None
+        raise InputError(f"not a readable safetensors file ({error})", "download it again", value=path) from None
     return {name: _Tensor(piece.get_shape(), piece.get_dtype(), lambda name=name: file.get_tensor(name))
             for name, piece in slices.items()}
 
@@ -86,10 +86,10 @@ def _open_shards(folder):
             names = set(json.load(file)["weight_map"].values())
         outside = [name for name in names if not isinstance(name, str) or os.path.basename(name) != name]
     except (OSError, ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
-        raise InputError(f"{path}: not a readable index of shards ({error}); download it again") from None
+        raise InputError(f"not a readable index of shards ({error})", "download it again", value=path) from None
     if outside:
-        raise InputError(f"{path}: the shard {outside[0]!r} is not a file of this folder; the index is damaged or "
-                         f"hostile: get the model elsewhere")
+        raise InputError(f"the shard {outside[0]!r} is not a file of this folder",
+                         "the index is damaged or hostile: get the model elsewhere", value=path)
     tensors = {}
     for name in sorted(names):
         tensors.update(_open_safetensors(os.path.join(folder, name)))
@@ -100,19 +100,19 @@ def _open_pickle(path):
     try:
         import torch
     except ImportError:
-        raise InputError(f"{path}: PyTorch is needed to read this file and is not installed; pip install torch, "
-                         f"or give a folder with {SAFETENSORS}") from None
+        raise InputError("PyTorch is needed to read this file and is not installed",
+                         f"pip install torch, or give a folder with {SAFETENSORS}", value=path) from None
     # CVE-2025-32434: before 2.6 weights_only=True could still run code.
     if tuple(int(part) for part in torch.__version__.split(".")[:2]) < (2, 6):
-        raise InputError(f"{path}: PyTorch {torch.__version__} cannot read it safely; install 2.6 or newer, "
-                         f"or give a folder with {SAFETENSORS}")
+        raise InputError(f"PyTorch {torch.__version__} cannot read it safely",
+                         f"install 2.6 or newer, or give a folder with {SAFETENSORS}", value=path)
     try:
         tensors = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     except Exception as error:  # noqa: BLE001 - torch.load raises what the damaged file makes it raise
-        raise InputError(f"{path}: not a file of tensors alone ({str(error).splitlines()[0]}); give a folder "
-                         f"with {SAFETENSORS}") from None
+        raise InputError(f"not a file of tensors alone ({str(error).splitlines()[0]})",
+                         f"give a folder with {SAFETENSORS}", value=path) from None
     if not isinstance(tensors, dict) or not all(isinstance(value, torch.Tensor) for value in tensors.values()):
-        raise InputError(f"{path}: not a dict of tensors; give a folder with {SAFETENSORS}")
+        raise InputError("not a dict of tensors", f"give a folder with {SAFETENSORS}", value=path)
     return {name: _Tensor(tensor.shape, tensor.dtype, lambda tensor=tensor: tensor.float().numpy())
             for name, tensor in tensors.items()}
 
@@ -141,9 +141,8 @@ def _check_fit(folder, tensors, shapes):
         elif tensor.dtype not in _FLOATS:
             problems.append(f"{name} is of type {tensor.dtype}")
     if problems:
-        raise InputError(f"{folder}: the weights do not fit its config.json, or not this program: "
-                         f"{'; '.join(problems)}; give the folder of an AlbertModel, AlbertForMaskedLM or "
-                         f"AlbertForPreTraining")
+        raise InputError(f"the weights do not fit its config.json, or not this program: {'; '.join(problems)}",
+                         "give the folder of an AlbertModel, AlbertForMaskedLM or AlbertForPreTraining", value=folder)
 
 
 def _float32(array):
@@ -155,7 +154,7 @@ def _resolve_ties(folder, arrays):
     arrays.setdefault(_BIAS, arrays.get(_DECODER_BIAS))
     for alias, name in ((_DECODER, _WORD_EMBEDDINGS), (_DECODER_BIAS, _BIAS)):
         if alias in arrays and not np.array_equal(arrays.pop(alias), arrays[name]):
-            raise InputError(f"{folder}: {alias} differs from {name}; here the two are one: give a model whose "
-                             f"tie_word_embeddings is true")
+            raise InputError(f"{alias} differs from {name}",
+                             "here the two are one: give a model whose tie_word_embeddings is true", value=folder)
     if arrays[_BIAS] is None:
         del arrays[_BIAS]
