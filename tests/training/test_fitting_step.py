@@ -43,5 +43,5 @@ def test_the_largest_that_fits_is_taken_and_each_try_is_told(monkeypatch, capsys
 
 
 def test_memory_for_less_than_a_row_ends_the_run(monkeypatch):
-    with pytest.raises(RunFailed, match="does not hold one row .*--recompute"):
+    with pytest.raises(RunFailed, match="does not hold one row .*recompute"):
         fitting_step(monkeypatch, limit=0)
