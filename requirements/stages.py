@@ -53,11 +53,11 @@ class Stages:
             print(f"\r\033[Ksetup: {title} ...", end="")
         print(f" {time.monotonic() - start:.0f} s", flush=True)
 
-    def run(self, command, mend, cwd=None, timeout=None, **variables):
+    def run(self, command, fix, cwd=None, timeout=None, **variables):
         """Run `command`; return its output.
 
         Args:
-          mend: what the user can do about a failure, appended to the message.
+          fix: what the user can do about a failure, appended to the message.
           timeout: seconds until the command and its children are killed.
           **variables: added to the environment.
 
@@ -91,7 +91,7 @@ class Stages:
             # The end of a compilation's output shows pip's trouble, the first errors of ours.
             errors = [line for line in lines[:-TAIL_LINES] if re.search("error: (?!subprocess)|CMake Error", line)]
             sys.stderr.write("\n" + "".join(errors[:FIRST_ERRORS] + lines[-TAIL_LINES:]))
-            raise Failed(f"{self.title} failed (exit code {code}): {mend}; all of its output is in {self.log}")
+            raise Failed(f"{self.title} failed (exit code {code}): {fix}; all of its output is in {self.log}")
         return "".join(lines)
 
     def _show(self, line):
