@@ -144,7 +144,8 @@ def _row(configuration, config, name, rounds, summary, peak, steps):
             "MFU %": None if peak is None else 100 * flops / peak,
             "idle %": None if idle is None else 100 * idle,
             "input wait %": 100 * median(r.wait_sec / r.seconds for r in rounds),
-            "peak GiB": summary.peak_bytes and summary.peak_bytes / 2**30, "set-up s": summary.setup_sec, "loss": rounds[-1].loss}
+            "peak GiB": summary.peak_bytes and summary.peak_bytes / 2**30, "set-up s": summary.setup_sec,
+            "loss": rounds[-1].loss}
 
 
 def _add_ratios(rows):

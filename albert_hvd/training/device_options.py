@@ -4,7 +4,7 @@ import dataclasses
 
 from albert_hvd.errors import InputError, setting
 
-# From so many positions on a fused kernel was seen to gain: by 8 % of a step at 128, by 27 % at 512 (docs/benchmarks.md).
+# From so many positions on a fused kernel was seen to gain: 8 % of a step at 128, 27 % at 512 (docs/benchmarks.md).
 _FUSED_FROM_POSITIONS = 128
 
 

@@ -99,7 +99,8 @@ class TrainingStep:
           `StagedBatch`.
         """
         layout = BatchLayout(batch, self._accumulation_steps)
-        sums = np.array([batch["masked_lm_weights"].sum(dtype=np.float64), batch["sentence_weights"].sum(dtype=np.float64),
+        sums = np.array([batch["masked_lm_weights"].sum(dtype=np.float64),
+                         batch["sentence_weights"].sum(dtype=np.float64),
                          np.count_nonzero(batch["input_mask"] > 0)], np.float32)
         # By way of a tensor of the host: making one on the GPU would hold up all Python while the GPU computes.
         with tf.device("CPU"):

@@ -64,7 +64,8 @@ def step_of(precision, attention, recompute, accumulation_steps, on_gpu):
     from albert_hvd.training.step import TrainingStep
 
     use_precision(precision)
-    model = AlbertPretrainer(CONFIG, 3, COMPUTE_DTYPES[precision], static_shapes=on_gpu, recompute=recompute, attention=attention)
+    model = AlbertPretrainer(CONFIG, 3, COMPUTE_DTYPES[precision], static_shapes=on_gpu, recompute=recompute,
+                             attention=attention)
     scale = {"initial_loss_scale": 1024.0, "loss_scale_growth_steps": 1000} if precision == "float16" else {}
     optimizer = distributed.distributed_optimizer(AdamW(1e-3, num_train_steps=10, clip_norm=0.0, **scale))
     variables = named_variables(model)
