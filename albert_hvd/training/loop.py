@@ -84,6 +84,7 @@ class TrainingLoop:
                 # What the host does after an update belongs to the weights of that update: a step that is under
                 # way comes to its end first.
                 stopped = self._after_update(stopped=stopping and not under_way)
+                stopping = stopping or stopped  # a signal may have interrupted the evaluation
 
     def _may_start(self, under_way):
         """Whether to start a step while `under_way` others have not been finished: one at most, and none that may

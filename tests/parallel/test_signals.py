@@ -59,7 +59,11 @@ def test_a_signal_gives_up_an_evaluation_that_is_made_up_for_later(training_file
     run_flags = flags(training_files, tmp_path, num_train_steps=2, num_warmup_steps=0, eval_every_steps=1,
                       eval_batch_size=2)
     # So many records that the evaluation takes far longer than it takes to send a signal.
-    process = start_and_wait_for_step(1, 2, {**run_flags, "eval_input_file": ",".join([held_out] * 2000)})
+    many = tmp_path / "many"
+    many.mkdir()
+    for number in range(2000):
+        os.link(held_out, many / f"{number}.tfrecord")
+    process = start_and_wait_for_step(1, 2, {**run_flags, "eval_input_file": f"{many}/*.tfrecord"})
     ranks_of(process)[1].send_signal(signal.SIGUSR1)
     assert_stopped(process, tmp_path)
     assert (status(tmp_path)["step"], eval_log(tmp_path)) == (1, [])
