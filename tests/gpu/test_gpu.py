@@ -17,9 +17,8 @@ from gpu_numbers import cases, choices
 pytestmark = [pytest.mark.gpu, pytest.mark.tier("all"),
               pytest.mark.skipif(why_no_gpu() is not None, reason=str(why_no_gpu()))]
 
-# (config, positions, rows, attention) in the order of their worth, should time run out.
-SPEEDS = [("base", 512, 64, "cudnn"), ("base", 128, 256, "plain"), ("base", 512, 64, "plain"),
-          ("base", 128, 256, "cudnn"), ("base", 128, 512, "plain"), ("base", 512, 128, "cudnn")]
+# (config, positions, rows, attention). Each takes half a minute to compile; bin/benchmark train measures more of them.
+SPEEDS = [("base", 512, 64, "cudnn"), ("base", 128, 256, "cudnn")]
 SPEED_LIMIT_SEC = 75
 if REHEARSAL:
     SPEEDS = [("tiny", 32, 4, "plain")]
