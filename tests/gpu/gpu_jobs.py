@@ -9,6 +9,7 @@ import ctypes
 import json
 import os
 import pathlib
+import re
 import signal
 import subprocess
 import sys
@@ -24,6 +25,7 @@ _REPORT = os.environ.get("GPU_REPORT") or str(ROOT / "runs" / "gpu_report.jsonl"
 _FOLDER = pathlib.Path(__file__).resolve().parent
 _NOT_IN_TABLE = ("job", "check", "ok", "at_sec", "output", "error", "longest_kernels", "limits")
 _MARK = "FINDING "  # begins a line of a job's standard output that is one
+_TAG = re.compile(r"\[\d+,\d+\]<std(?:out|err)>:")
 
 
 def why_no_gpu():
@@ -149,8 +151,8 @@ class Jobs:
             self._running.add(process.pid)
             output = []
             for line in process.stdout:
-                # horovodrun puts its ranks' numbers before their lines.
-                _, mark, text = line.partition(_MARK)
+                # horovodrun puts its ranks' numbers before their lines, and sometimes within.
+                _, mark, text = _TAG.sub("", line).partition(_MARK)
                 if mark:
                     findings.append(json.loads(text))
                     self._report.add(name, findings[-1])
