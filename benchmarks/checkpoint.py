@@ -20,6 +20,7 @@ from albert_hvd.model.config import AlbertConfig
 from albert_hvd.options import option
 from albert_hvd.runtime import distributed
 from albert_hvd.training.batch_plan import plan_batch
+from albert_hvd.training.device_options import resolve_device_options
 from albert_hvd.training.options import PretrainingOptions
 from benchmarks.flag_checks import check_scratch_dir
 from benchmarks.random_rows import num_predictions, random_rows
@@ -63,6 +64,7 @@ def _random_training(folder, benchmark, config):
         input_file=os.path.join(folder, "records.tfrecord"), output_dir=folder,
         bert_config_file=benchmark.bert_config_file, max_seq_length=benchmark.max_seq_length,
         max_predictions_per_seq=num_predictions(benchmark.max_seq_length), train_batch_size=benchmark.train_batch_size)
+    options = resolve_device_options(options, config, distributed.lowest_compute_capability())
     with RecordWriter(options.input_file) as writer:
         writer.write_batch(random_rows(config, options.train_batch_size, options.max_seq_length))
     dataset = open_records(options.input_file, "input_file", options, config.vocab_size)
