@@ -19,7 +19,8 @@ from albert_hvd.run_folder.checkpoint_writer import CheckpointWriter
 from albert_hvd.run_folder.checkpoints import CheckpointFolder
 from albert_hvd.runtime import distributed
 from albert_hvd.training.evaluation import BestEvaluation
-from albert_hvd.training.optimizer import OPTIMIZERS, average_over_ranks, layerwise
+from albert_hvd.training.optimizer import average_over_ranks
+from albert_hvd.training.optimizers import OPTIMIZERS, layerwise
 
 _KEPT_CHECKPOINTS = 1
 _MAX_BAD_STEPS = 10
@@ -83,9 +84,7 @@ class TaskStep:
         flat = tf.concat([tf.reshape(gradient, [-1]) for gradient in gradients], axis=0)
         # An average over ranks comes out as a sum when it is divided by the weight of the mean rank.
         flat = average_over_ranks(self._optimizer, flat) * (self._unit * distributed.size() / tf.maximum(sums[1], 1e-6))
-        parts = tf.split(flat, [variable.shape.num_elements() for variable in self._variables])
-        update = self._optimizer.apply_gradients([(tf.reshape(part, variable.shape), variable) for part, variable
-                                                  in zip(parts, self._variables)], tf.math.is_finite(sums[0]))
+        update = self._optimizer.apply_flat_gradients(flat, tf.math.is_finite(sums[0]))
         return tf.concat([sums, tf.stack([
             update.grad_norm, update.learning_rate, tf.cast(tf.logical_not(update.applied), tf.float32),
             tf.cast(self._optimizer.bad_steps_in_a_row, tf.float32)])], axis=0)

@@ -217,7 +217,7 @@ class AlbertEncoder(tf.Module):
         self.pooler = Dense(config.hidden_size, config.hidden_size, self.initializer, name="pooler")
 
     def __call__(self, input_ids, input_mask, segment_ids, position_ids=None, cls_positions=None,
-                 packed=False, dropout_seed=None):
+                 packed=False, dropout_seed=None, passes=None):
         """Encode a batch of rows.
 
         Args:
@@ -228,7 +228,7 @@ class AlbertEncoder(tf.Module):
           sequence_output (B, S, H) and pooled_output (B, C, H), in compute_dtype; C = 1 without
           cls_positions.
         """
-        x = self.hidden_states(input_ids, input_mask, segment_ids, position_ids, packed, dropout_seed)[-1]
+        x = self.hidden_states(input_ids, input_mask, segment_ids, position_ids, packed, dropout_seed, passes)[-1]
         first = x[:, :1] if cls_positions is None else tf.gather(x, cls_positions, batch_dims=1)
         return x, self.pooled(first)
 
@@ -236,7 +236,8 @@ class AlbertEncoder(tf.Module):
         """The pooler's answer to outputs at <cls>, (B, C, H)."""
         return tf.tanh(self.pooler(outputs))
 
-    def hidden_states(self, input_ids, input_mask, segment_ids, position_ids=None, packed=False, dropout_seed=None):
+    def hidden_states(self, input_ids, input_mask, segment_ids, position_ids=None, packed=False, dropout_seed=None,
+                      passes=None):
         """What goes into the first layer, and what comes out of each.
 
         Args:
@@ -247,9 +248,10 @@ class AlbertEncoder(tf.Module):
           position_ids: int32 (B, S); None counts from 0 in every row.
           packed: whether rows hold several examples.
           dropout_seed: int32 (2,) while training with dropout; None switches it off.
+          passes: how often to apply the shared layer; None: num_hidden_layers times.
 
         Returns:
-          list of num_hidden_layers + 1 tensors (B, S, H) in compute_dtype.
+          list of passes + 1 tensors (B, S, H) in compute_dtype.
         """
         hidden_dropout = Dropout(self.config.hidden_dropout_prob, dropout_seed)
         states = [self.embeddings(input_ids, segment_ids, position_ids, self.compute_dtype, hidden_dropout)]
@@ -260,7 +262,7 @@ class AlbertEncoder(tf.Module):
         if dropout_seed is not None:
             # recompute_grad wants floats; those of 64 bits hold every int32.
             shared_arguments += (tf.cast(dropout_seed, tf.float64),)
-        for number in range(self.config.num_hidden_layers):
+        for number in range(passes or self.config.num_hidden_layers):
             layer = functools.partial(self._run_layer, number, hidden)
             states.append((tf.recompute_grad(layer) if self._recompute else layer)(states[-1], *shared_arguments))
         return states

@@ -65,24 +65,25 @@ class AlbertPretrainer(tf.Module):
         self.masked_lm_head = MaskedLmHead(config, self.encoder.initializer, name="masked_lm_head")
         self.sentence_head = Dense(config.hidden_size, 2, self.encoder.initializer, name="sentence_head")
 
-    def encode(self, batch, dropout_seed=None):
+    def encode(self, batch, dropout_seed=None, passes=None):
         """Run the encoder on a batch of records; see `AlbertEncoder.__call__`."""
         return self.encoder(
             batch["input_ids"], batch["input_mask"], batch["segment_ids"],
             position_ids=batch.get("position_ids"), cls_positions=batch.get("cls_positions"),
-            packed="cls_positions" in batch, dropout_seed=dropout_seed)
+            packed="cls_positions" in batch, dropout_seed=dropout_seed, passes=passes)
 
-    def __call__(self, batch, dropout_seed=None):
+    def __call__(self, batch, dropout_seed=None, passes=None):
         """The summed losses and hits of a batch.
 
         Args:
           batch: dict of tensors as `records.RecordDataset.read` gives them, packed or not.
           dropout_seed: int32 (2,) while training with dropout.
+          passes: see `AlbertEncoder.hidden_states`.
 
         Returns:
           `LossSums`.
         """
-        sequence_output, pooled_output = self.encode(batch, dropout_seed)
+        sequence_output, pooled_output = self.encode(batch, dropout_seed, passes)
         slots = tf.reshape(batch["masked_lm_weights"], [-1])  # (B*P,)
         positions, labels = self._flat_predictions(batch)
         if not self._static_shapes:

@@ -53,36 +53,41 @@ class TrainLog:
     Args:
       output_dir: the run's folder.
       first_step: the step that the run starts or resumes from.
-      num_train_steps: for the progress bar.
+      share: of the run that is behind it then.
+      total, unit: of the progress bar: "step" or "min".
     """
 
-    def __init__(self, output_dir, first_step, num_train_steps):
+    def __init__(self, output_dir, first_step, share, total, unit):
         self._records = JsonLines(os.path.join(output_dir, TRAIN_LOG), first_step)
         self._evaluations = JsonLines(os.path.join(output_dir, EVAL_LOG), first_step)
         self._events = _Events(os.path.join(output_dir, "tensorboard"))
-        self._first_step, self._began = first_step, time.monotonic()
-        self._bar = tqdm(total=num_train_steps, initial=first_step, unit="step", smoothing=0.1,
-                         disable=not sys.stderr.isatty())
+        self._first, self._began = self._count(share, total), time.monotonic()
+        self._bar = tqdm(total=total, initial=self._first, unit=unit, smoothing=0.1, disable=not sys.stderr.isatty())
 
-    def advance(self):
-        """Move the progress bar by a step."""
-        self._bar.update()
+    @staticmethod
+    def _count(share, total):
+        """Steps or minutes of the run that are behind it."""
+        return round(share * total) if isinstance(total, int) else round(share * total, 1)
 
-    def write(self, record):
+    def advance(self, share):
+        """Move the progress bar to this share of the run."""
+        self._bar.update(self._count(share, self._bar.total) - self._bar.n)
+
+    def write(self, record, share):
         """Append a record and show it; `record` is a dict with the keys of DESIGN's train_log."""
         self._records.write(record)
         self._events.write(record["step"], {name: record[name] for name in _ON_TENSORBOARD})
         if self._bar.disable:
-            print(self._console_line(record), flush=True)
+            print(self._console_line(record, share), flush=True)
         else:
             self._bar.set_postfix_str(f"loss {record['loss']:.3f} mlm acc {record['masked_lm_accuracy']:.3f} "
                                       f"{record['real_tokens_per_sec']:.0f} real tok/s")
 
-    def _console_line(self, record):
+    def _console_line(self, record, share):
         """A line with a progress bar, for output that is not a terminal (as under mpirun)."""
         # The time left is reckoned from the pace since this start: before it there may have been other ranks.
-        bar = tqdm.format_meter(record["step"], self._bar.total, time.monotonic() - self._began,
-                                initial=self._first_step, ncols=56, ascii=True,
+        bar = tqdm.format_meter(self._count(share, self._bar.total), self._bar.total, time.monotonic() - self._began,
+                                initial=self._first, ncols=56, ascii=True,
                                 bar_format="{percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} <{remaining}")
         return (f"{bar}  loss {record['loss']:.4f}  mlm {record['masked_lm_loss']:.4f} "
                 f"acc {record['masked_lm_accuracy']:.4f}  sentence {record['sentence_loss']:.4f}  "

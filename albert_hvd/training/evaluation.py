@@ -31,14 +31,16 @@ class Evaluator:
         self._dataset = dataset
         self._eval_batch_size = -(-eval_batch_size // size) * size
         self._max_eval_steps = max_eval_steps or None
-        self._sums = tf.function(lambda batch: tf.stack(model(batch)), jit_compile=xla or None, autograph=False)
+        self._sums = tf.function(lambda batch, passes: tf.stack(model(batch, passes=passes)), jit_compile=xla or None,
+                                 autograph=False)
 
-    def __call__(self, should_stop=None):
+    def __call__(self, should_stop=None, passes=None):
         """The results, equal on all ranks: dict with the keys of `eval_results.json` but the step.
 
         Args:
           should_stop: optional function without arguments, with the same answer on all ranks, asked before
             each batch; once it is true, the evaluation is interrupted and the result is None.
+          passes: see `AlbertEncoder.hidden_states`.
         """
         total, last = np.zeros(len(LossSums._fields), np.float64), None
         for batch in evaluation_batches(self._dataset, self._eval_batch_size, distributed.rank(),
@@ -46,7 +48,7 @@ class Evaluator:
             if should_stop and should_stop():
                 return None
             # Read one batch late: a GPU goes on with the next one meanwhile.
-            sums, last = last, self._sums({name: tf.constant(array) for name, array in batch.items()})
+            sums, last = last, self._sums({name: tf.constant(array) for name, array in batch.items()}, passes)
             total += 0.0 if sums is None else sums.numpy()
         total += 0.0 if last is None else last.numpy()
         total = distributed.sum_over_ranks(tf.constant(total), name="evaluation").numpy()
@@ -74,15 +76,19 @@ class BestEvaluation:
       last_step: step of the last evaluation; 0 before the first.
       best_step, best_loss: step and loss of the best; 0 and None before the first with a finite loss.
       evaluations_since_best: how many came after the best.
+      passes: through the shared layer, in the last evaluation; those with fewer are no measure for it.
     """
 
     last_step: int = 0
     best_step: int = 0
     best_loss: float = None
     evaluations_since_best: int = 0
+    passes: int = 0
 
-    def add(self, step, loss):
-        """Enter an evaluation; returns whether it is the best so far."""
+    def add(self, step, loss, passes=0):
+        """Enter an evaluation; returns whether it is the best so far with so many passes."""
+        if passes != self.passes:
+            self.best_step, self.best_loss, self.evaluations_since_best, self.passes = 0, None, 0, passes
         self.last_step = step
         if math.isfinite(loss) and (self.best_loss is None or loss < self.best_loss):
             self.best_step, self.best_loss, self.evaluations_since_best = step, loss, 0

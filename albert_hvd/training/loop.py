@@ -9,9 +9,11 @@ import socket
 import time
 
 from albert_hvd.errors import InputError, RunFailed, StoppedBySignal, parameter
+from albert_hvd.run_folder.corpus_facts import read_corpus_facts
 from albert_hvd.run_folder.logs import write_status
 from albert_hvd.runtime import distributed
 from albert_hvd.training.console import TrainLog
+from albert_hvd.training.plateau import PlateauWatch
 from albert_hvd.training.profiling import StepProfiler, parse_profile_steps
 
 
@@ -29,7 +31,10 @@ class TrainingLoop:
         self._stop_request, self._stall_watch = stop_request, stall_watch
         self._log = None
         if distributed.rank() == 0:
-            self._log = TrainLog(self._options.output_dir, training.step, self._options.num_train_steps)
+            total = (dict(total=self._options.train_minutes, unit="min") if training.schedule.by_time
+                     else dict(total=self._options.num_train_steps, unit="step"))
+            self._log = TrainLog(self._options.output_dir, training.step, training.share(), **total)
+            self._plateau = PlateauWatch(self._options, read_corpus_facts(self._options.output_dir))
         steps = parse_profile_steps(self._options.profile_steps, self._options.num_train_steps)
         self._profiler = StepProfiler(self._options.output_dir, steps, is_rank_0=distributed.rank() == 0)
         self._began = time.monotonic() - training.elapsed_sec
@@ -70,7 +75,7 @@ class TrainingLoop:
         while True:
             while not stopping and self._may_start(len(under_way)):
                 self._profiler.before(training.step + len(under_way) + 1)
-                under_way.append(training.start_step(stop=bool(self._stop_request.name)))
+                under_way.append(training.start_step(bool(self._stop_request.name), len(under_way)))
             if not under_way:
                 return stopped
             result = training.finish_step(under_way.popleft())
@@ -95,7 +100,7 @@ class TrainingLoop:
         if under_way > 1:
             return False
         step = training.step + 1  # of the update under way, unless it is skipped
-        return (options.overlap_steps and step < options.num_train_steps
+        return (options.overlap_steps and (training.schedule.by_time or step < options.num_train_steps)
                 and not self._profiler.is_near(step) and not _is_due(options.eval_every_steps, step)
                 and not _is_due(options.save_checkpoints_steps, step))
 
@@ -112,7 +117,7 @@ class TrainingLoop:
             training.cpu_sec = self._cpu_sec_before + sum(distributed.gather_objects(own_cpu_sec, "cpu_sec"))
             self._write_log()
         if self._log:
-            self._log.advance()
+            self._log.advance(training.share())
         if evaluating:
             is_best = self._evaluate()
             stopped = is_best is None
@@ -125,7 +130,11 @@ class TrainingLoop:
         training = self._training
         if self._log:
             record = training.window.record(training.step, self._options.max_seq_length, training.elapsed_sec)
-            self._log.write({**record, "cpu_sec": training.cpu_sec, "skipped_updates": training.skipped_updates})
+            self._log.write({**record, "cpu_sec": training.cpu_sec, "skipped_updates": training.skipped_updates,
+                             "passes": training.passes()}, training.share())
+            line = self._plateau.line(training.step, training.real_tokens, record["masked_lm_loss"])
+            if line:
+                self._log.say(f"warning: {line}")
 
     def _evaluation_is_due(self):
         return self._training.step > 0 and _is_due(self._options.eval_every_steps, self._training.step)
@@ -137,8 +146,8 @@ class TrainingLoop:
         if results is None:
             return None
         if self._log:
-            self._log.write_evaluation(training.step, results)
-        return training.evaluations.add(training.step, results["loss"])
+            self._log.write_evaluation(training.step, {**results, "passes": training.passes()})
+        return training.evaluations.add(training.step, results["loss"], training.passes())
 
     def _should_stop(self):
         """Asked before each batch of an evaluation."""

@@ -40,8 +40,8 @@ def learning_rate_at(step, peak, num_train_steps, num_warmup_steps, power=1.0):
     return peak * tf.where(step < num_warmup_steps, warmup, decay)
 
 
-class _Optimizer(tf.Module):
-    """What LAMB and AdamW share: schedule, clipping, moments and the skipping of bad gradients.
+class Optimizer(tf.Module):
+    """What all optimizers share: schedule, clipping, moments and the skipping of bad gradients.
 
     Args:
       learning_rate: the peak of the schedule.
@@ -82,16 +82,28 @@ class _Optimizer(tf.Module):
     def from_config(cls, config):
         return cls(**config)
 
-    def build(self, named_variables):
+    def build(self, named_variables, compiled=False):
         """Make the slots of every variable.
 
         Args:
-          named_variables: dict of path to variable, as `encoder.named_variables` gives it.
+          named_variables: dict of path to variable, as `encoder.named_variables` gives it; all of them are updated
+            together.
+          compiled: have XLA make one program of an update's many small operations.
         """
+        self._variables = list(named_variables.values())
+        self._sizes = [variable.shape.num_elements() for variable in self._variables]
         for path, variable in named_variables.items():
             self._slots[variable.ref()] = tuple(
                 tf.Variable(tf.zeros_like(variable), trainable=False, name=f"{path}/{moment}")
-                for moment in ("first_moment", "second_moment"))
+                for moment in self._moments_of(path, variable))
+        if compiled:
+            self._measure, self._write = (tf.function(part, jit_compile=True, autograph=False)
+                                          for part in (self._measure, self._write))
+
+    def _moments_of(self, path, variable):
+        """Names of a variable's slots; a place for other optimizers to say otherwise."""
+        del path, variable
+        return "first_moment", "second_moment"
 
     def variables(self):
         """The optimizer's own variables: the step, the count of bad steps, the loss scale and the slots."""
@@ -99,13 +111,8 @@ class _Optimizer(tf.Module):
                 *(slot for slots in self._slots.values() for slot in slots)]
 
     def slots_of(self, variable):
-        """(first moment, second moment) of a variable."""
+        """(first moment, second moment) of a variable; some have the first alone."""
         return self._slots[variable.ref()]
-
-    def learning_rate(self, step):
-        c = self._config
-        return learning_rate_at(step, c["learning_rate"], c["num_train_steps"],
-                                c["num_warmup_steps"], c["power"])
 
     def compute_gradients(self, loss, var_list, tape):
         """[(gradient, variable), ...]; Horovod's wrapper averages the gradients over ranks.
@@ -116,7 +123,14 @@ class _Optimizer(tf.Module):
         """
         return list(zip(tape.gradient(loss, var_list), var_list))
 
-    def apply_gradients(self, grads_and_vars, loss_is_finite=True, branch_free=False):
+    def apply_gradients(self, grads_and_vars, loss_is_finite=True, schedule_step=None):
+        """`apply_flat_gradients` of [(gradient, variable), ...], with each of `build`'s variables once."""
+        gradients = {variable.ref(): gradient for gradient, variable in grads_and_vars}
+        flat = tf.concat([tf.reshape(tf.convert_to_tensor(gradients[variable.ref()]), [-1])
+                          for variable in self._variables], axis=0)
+        return self.apply_flat_gradients(flat, loss_is_finite, schedule_step)
+
+    def apply_flat_gradients(self, gradients, loss_is_finite=True, schedule_step=None):
         """Clip by the global norm, then update; skip the update when loss or norm is not finite.
 
         The gradients are those of the global batch already, equal on all ranks, so that all ranks
@@ -124,51 +138,64 @@ class _Optimizer(tf.Module):
         is not a bad step. When the loss itself is not finite, or the scale is at its floor, the
         scale is not to blame: that is one.
 
+        There is no branch in it, for which a GPU would wait for the host: a skipped update is computed, too, and the
+        old values are kept.
+
         Args:
-          grads_and_vars: [(gradient, variable), ...]; gradients of the loss times `loss_scale.value`.
+          gradients: float32 (N,), the gradients of all variables in `build`'s order, one behind the other; of the loss
+            times `loss_scale.value`.
           loss_is_finite: bool tensor or bool.
-          branch_free: compute the update in any case and keep the old values where it is skipped: the same values
-            without a branch, for which a GPU would wait for the host. Costs little where XLA compiles it.
+          schedule_step: float32 scalar, the place in the schedule of learning rates; None: the number of the update.
 
         Returns:
           `Update`.
         """
-        gradients, variables = zip(*((tf.convert_to_tensor(g), v) for g, v in grads_and_vars))
-        loss_is_finite = tf.convert_to_tensor(loss_is_finite)
-        loss_scale = self.loss_scale.value.read_value()
-        norm = tf.linalg.global_norm(gradients) / loss_scale
-        clip_norm = self._config["clip_norm"]
-        factor = (clip_norm / tf.maximum(norm, clip_norm) if clip_norm else tf.ones([])) / loss_scale
-        step = self.step.read_value() + 1
-        learning_rate = self.learning_rate(step)
+        schedule_step = tf.cast(self.step + 1, tf.float32) if schedule_step is None else schedule_step
+        update, factor, mixtures = self._measure(gradients, tf.convert_to_tensor(loss_is_finite), schedule_step)
+        self._write(gradients, factor, update, tf.convert_to_tensor(loss_is_finite), self._directions(mixtures))
+        return update
+
+    def _measure(self, gradients, loss_is_finite, schedule_step):
+        """`Update`, what to multiply the gradients by, and what `_directions` wants."""
+        c, loss_scale = self._config, self.loss_scale.value
+        norm = tf.sqrt(tf.reduce_sum(tf.square(gradients))) / loss_scale
+        factor = (c["clip_norm"] / tf.maximum(norm, c["clip_norm"]) if c["clip_norm"] else tf.ones([])) / loss_scale
+        learning_rate = learning_rate_at(schedule_step, c["learning_rate"], c["num_train_steps"],
+                                         c["num_warmup_steps"], c["power"])
         applied = tf.logical_and(tf.math.is_finite(norm), loss_is_finite)
+        return Update(norm, learning_rate, applied), factor, self._mixtures(self._split(gradients), factor)
 
-        def update():
-            for gradient, variable in zip(gradients, variables):
-                places = (variable, *self.slots_of(variable))
-                # In float32, 1 - 0.999**1 has a relative error of 1e-5 already.
-                for place, value in zip(places, self._updated(variable, gradient * factor, learning_rate,
-                                                              tf.cast(step, tf.float64))):
-                    place.assign(tf.where(applied, value, place) if branch_free else value)
-            return tf.constant(0)
+    def _split(self, flat):
+        """The gradient of each variable, in its shape."""
+        return [tf.reshape(part, variable.shape) for part, variable
+                in zip(tf.split(flat, self._sizes), self._variables)]
 
-        if branch_free:
-            update()
-        else:
-            tf.cond(applied, update, lambda: tf.constant(0))
-        self._count(applied, loss_is_finite)
-        return Update(norm, learning_rate, applied)
+    def _mixtures(self, gradients, factor):
+        """What all ranks together make directions of; a place for optimizers that do."""
+        del gradients, factor
+        return []
 
-    def _count(self, applied, loss_is_finite):
-        """Count an update as made, as bad, or as one that the loss scale is to blame for."""
-        zero = tf.constant(0, tf.int64)
+    def _directions(self, mixtures):
+        """From the mixtures; collectives may be in it, for no compiled program is around it."""
+        return mixtures
+
+    def _write(self, gradients, factor, update, loss_is_finite, directions):
+        """Give variables, slots and counters their new values."""
+        applied, step = update.applied, self.step + 1
+        for variable, gradient in zip(self._variables, self._split(gradients)):
+            # In float32, 1 - 0.999**1 has a relative error of 1e-5 already.
+            new = self._updated(variable, gradient * factor, update.learning_rate, tf.cast(step, tf.float64), directions)
+            for place, value in zip((variable, *self.slots_of(variable)), new):
+                place.assign(tf.where(applied, value, place))
         scale_is_to_blame = self.loss_scale.update(applied, loss_is_finite)
         self.step.assign_add(tf.cast(applied, tf.int64))
         self.bad_steps_in_a_row.assign(tf.where(
-            applied, zero, self.bad_steps_in_a_row + tf.cast(tf.logical_not(scale_is_to_blame), tf.int64)))
+            applied, tf.constant(0, tf.int64),
+            self.bad_steps_in_a_row + tf.cast(tf.logical_not(scale_is_to_blame), tf.int64)))
 
-    def _updated(self, variable, gradient, learning_rate, step):
+    def _updated(self, variable, gradient, learning_rate, step, directions):
         """(variable, first moment, second moment) after update number `step`."""
+        del directions
         c = self._config
         first, second = self.slots_of(variable)
         m = c["beta_1"] * first + (1 - c["beta_1"]) * gradient
@@ -184,14 +211,14 @@ class _Optimizer(tf.Module):
         raise NotImplementedError
 
 
-class AdamW(_Optimizer):
+class AdamW(Optimizer):
     """Adam with bias correction and decoupled weight decay."""
 
     def _trust_ratio(self, variable, direction):
         return 1.0
 
 
-class Lamb(_Optimizer):
+class Lamb(Optimizer):
     """AdamW's direction, with each variable's step scaled to the norm of the variable."""
 
     def _trust_ratio(self, variable, direction):
@@ -225,28 +252,3 @@ class _Given:
         """What `tf.GradientTape.gradient` would have given."""
         del loss, sources
         return self._gradients
-
-
-def layerwise(optimizer_class, decay, depth_of):
-    """A subclass of an optimizer whose learning rate for a variable is multiplied by `decay ** depth_of(path)`.
-
-    The nearer to the head, the faster a weight may move: Howard & Ruder, "Universal Language Model Fine-tuning for
-    Text Classification" (2018), section 3.2.
-
-    Args:
-      depth_of: function of a variable's path.
-    """
-
-    class Layerwise(optimizer_class):
-
-        def build(self, named_variables):
-            super().build(named_variables)
-            self._factors = {variable.ref(): decay ** depth_of(path) for path, variable in named_variables.items()}
-
-        def _updated(self, variable, gradient, learning_rate, step):
-            return super()._updated(variable, gradient, learning_rate * self._factors[variable.ref()], step)
-
-    return Layerwise
-
-
-OPTIMIZERS = {"lamb": Lamb, "adamw": AdamW}

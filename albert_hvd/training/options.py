@@ -7,6 +7,8 @@ from albert_hvd.options import option
 # Of the updates, without --num_warmup_steps: what albert_config/recipe_tiny_128.flags was measured with.
 _WARMUP_SHARE = 0.06
 
+_LEARNING_RATES = {"muon": 2e-3, "adamw": 1e-3, "lamb": 1e-3}
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DeviceOptions:
@@ -66,9 +68,24 @@ class PretrainingOptions(RecordOptions, TrainingOptions):
     masked_lm_prob: float = option(0.15, "Share of the tokens that --dynamic_masking masks.", most=1.0)
     train_batch_size: int = option(48, "Rows of an update, over all ranks.")
     accumulation_steps: int = option(0, "Micro-batches of an update on each rank; 0: as few as memory allows.")
-    optimizer: str = option("adamw", "adamw; lamb for thousands of rows an update.", choices=["lamb", "adamw"])
-    learning_rate: float = option(1e-3,
-        "Peak learning rate; 1e-3 suits the tiny model with adamw, ALBERT's is 1.76e-3 with lamb and 4096 rows.")
+    initialization: str = option("neighbours",
+        "First weights. neighbours: some attention heads look at the positions beside, and word embeddings begin with "
+        "which pieces stand side by side; plain: all are drawn at random.", choices=["neighbours", "plain"])
+    optimizer: str = option("muon",
+        "muon: orthogonal steps for the shared layer's matrices, AdamW for the rest; adamw; lamb for thousands of rows "
+        "an update.", choices=["muon", "lamb", "adamw"])
+    learning_rate: float = option(None,
+        "Peak learning rate; unset: 2e-3 with muon, 1e-3 with the others. ALBERT's is 1.76e-3 with lamb and 4096 rows.")
+    lr_schedule: str = option("steps",
+        "What the learning rate, --passes and --sentence_loss_weight follow: the updates, or the minutes of "
+        "--train_minutes, on the clock (time) or of the processors of all ranks (cpu_time).",
+        choices=["steps", "time", "cpu_time"])
+    train_minutes: float = option(0.0, "Minutes of the whole run, in place of --num_train_steps; 0: those count.")
+    passes: str = option("auto",
+        "How often the shared layer is applied, by share of the run, such as 0:1,0.5:4; the last is the config's "
+        "num_hidden_layers. auto: once, then half as often, then as often as the config says; with --init_checkpoint "
+        "or --initialization=plain as the config says.")
+    sentence_loss_weight: str = option("0:0.2,0.7:0.5", "Weight of the sentence loss, by share of the run.")
     num_train_steps: int = option(100000, "Updates of the whole run.")
     num_warmup_steps: int = option(None, "Updates of linear warmup; unset: 6 % of --num_train_steps.", least=0)
     precision: str = option("auto",
@@ -107,5 +124,7 @@ class PretrainingOptions(RecordOptions, TrainingOptions):
         "Steps to profile, such as 10:20: TensorFlow's profile and Horovod's timeline, in OUTPUT_DIR/profile.")
 
     def __post_init__(self):
+        if self.learning_rate is None:
+            object.__setattr__(self, "learning_rate", _LEARNING_RATES[self.optimizer])
         if self.num_warmup_steps is None:
             object.__setattr__(self, "num_warmup_steps", round(_WARMUP_SHARE * self.num_train_steps))

@@ -31,6 +31,7 @@ from albert_hvd.serving.formats.sources import kind_of
 from albert_hvd.training.batch_plan import cpu_memory_per_rank, gpu_memory_per_rank, plan_batch, row_bytes
 from albert_hvd.training.device_options import resolve_device_options
 from albert_hvd.training.profiling import parse_profile_steps
+from albert_hvd.training.schedule import Schedule
 
 
 def pretrain(options):
@@ -120,6 +121,7 @@ def _check(options):
     if not math.log2(options.initial_loss_scale).is_integer():
         raise InputError(f"{parameter('initial_loss_scale')}={options.initial_loss_scale:g} is not a power of two",
                          f"use one, such as {2 ** round(math.log2(options.initial_loss_scale))}")
+    Schedule(options, config)
     parse_profile_steps(options.profile_steps, options.num_train_steps)
     if options.eval_every_steps and not options.eval_input_file:
         raise InputError(f"{parameter('eval_every_steps')}={options.eval_every_steps} needs "

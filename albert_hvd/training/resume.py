@@ -5,12 +5,7 @@ from albert_hvd.model.config import AlbertConfig
 from albert_hvd.run_folder import checkpoints
 from albert_hvd.runtime import distributed
 from albert_hvd.serving.formats.sources import kind_of, read_model
-from albert_hvd.training.evaluation import unigram_log_probs
-
-# Enough records to know the frequencies of the pieces to within a few per cent.
-_FREQUENCY_RECORDS = 20000
-
-_OUTPUT_BIAS = "masked_lm_head/output_bias"
+from albert_hvd.training.first_weights import OUTPUT_BIAS, start_from_frequencies, start_from_neighbours
 
 # What a resumed run must have in common with the run before -> the option that decides it.
 _FIXED = {"config": "bert_config_file", "num_records": "input_file", "records_fingerprint": "input_file",
@@ -56,8 +51,7 @@ class Start:
             return state, f"resuming at step {state['step']}"
         if self._options.init_checkpoint:
             return None, self._load_weights(self._options.init_checkpoint, "init_checkpoint")
-        self._start_from_frequencies()
-        return None, "new weights"
+        return None, self._make_weights()
 
     def _resume(self, state):
         output_dir = self._options.output_dir
@@ -97,17 +91,19 @@ class Start:
         _check_same_sizes(self._config, source.config, setting(option, path))
         for name, array in source.arrays.items():
             self._variables[name].assign(array)
-        if _OUTPUT_BIAS in source.missing:
-            self._start_from_frequencies()
+        if OUTPUT_BIAS in source.missing:
+            start_from_frequencies(self._variables, self._config, self._dataset)
         return f"weights of {path}" + (f" (new: {', '.join(source.missing)})" if source.missing else "")
 
-    def _start_from_frequencies(self):
-        """Set the output bias of new weights to the log frequencies of the pieces.
-
-        Otherwise the first hundreds of updates are spent on learning them.
-        """
-        log_probs = unigram_log_probs(self._dataset, self._config.vocab_size, _FREQUENCY_RECORDS)
-        self._variables[_OUTPUT_BIAS].assign(log_probs.astype("float32"))
+    def _make_weights(self):
+        """Give the drawn weights what is known before the first update; returns where they come from, in words."""
+        if self._options.initialization == "plain":
+            start_from_frequencies(self._variables, self._config, self._dataset)
+            return "new weights, plain"
+        facts = start_from_neighbours(self._variables, self._config, self._dataset, self._options.seed)
+        facts.write(self._options.output_dir)
+        return (f"new weights with neighbour heads, and word vectors of {facts.num_tokens / 1e6:.2f} M tokens in "
+                f"{facts.num_records} records")
 
 
 def _check_same_sizes(config, other, source):

@@ -21,8 +21,9 @@ from albert_hvd.runtime import distributed
 from albert_hvd.training.batch_plan import smaller_micro_batches
 from albert_hvd.training.evaluation import BestEvaluation, Evaluator
 from albert_hvd.training.metrics import MetricsWindow
-from albert_hvd.training.optimizer import OPTIMIZERS
+from albert_hvd.training.optimizers import OPTIMIZERS
 from albert_hvd.training.resume import Start
+from albert_hvd.training.schedule import Schedule
 from albert_hvd.training.step import TrainingStep
 from albert_hvd.training.summary import describe_run
 
@@ -39,6 +40,8 @@ class Training:
       skipped_updates: how many had gradients that were not finite.
       elapsed_sec: time spent in training up to this step, over all resumptions.
       cpu_sec: processor time of all ranks up to the last log record, over all resumptions.
+      used_sec: what of the time that the schedule counts had passed when the last finished step began.
+      real_tokens: trained on so far, over all resumptions.
       evaluations: `BestEvaluation` of the evaluations in the loop.
       window: `MetricsWindow` of the steps since the last log record.
       tokenizer: the records' `Tokenizer`, or None when it is not known.
@@ -51,17 +54,21 @@ class Training:
         self.tokenizer = find_tokenizer(options, dataset.paths, config.vocab_size)
         self._model, self._optimizer = model, optimizer
         self._variables = named_variables(model)
+        self.schedule = Schedule(options, config)
         self._checkpoints = CheckpointFolder(os.path.join(options.output_dir, "checkpoints"),
                                              options.keep_checkpoints)
         self._writer = CheckpointWriter(self._checkpoints)
         self.window = MetricsWindow(plan.train_batch_size)
         self.evaluations = BestEvaluation()
-        self.step, self.elapsed_sec, self.cpu_sec = 0, 0.0, 0.0
+        self.step, self.elapsed_sec, self.cpu_sec, self.used_sec = 0, 0.0, 0.0, 0.0
         self._position = self.skipped_updates = 0
+        self.real_tokens = 0.0
         start = Start(options, config, dataset, self._checkpoints, self._variables, self._slots(), self._state())
         state, self._origin = start.restore()
         if state is not None:
             self._take_up(state)
+        self._sec_before = self.used_sec = self.cpu_sec if options.lr_schedule == "cpu_time" else self.elapsed_sec
+        self._began = time.monotonic()
         self._training_step = self._make_step()
         self._batches = self._open_batches(self._training_step.stage)
         self._last_end = 0.0
@@ -99,8 +106,8 @@ class Training:
                       f"{smaller.micro_batch_size}", flush=True)
             self.plan = smaller
 
-    def start_step(self, stop):
-        """Begin to train on the next global batch; `finish_step` ends it.
+    def start_step(self, stop, under_way=0):
+        """Begin to train on the next global batch, while others are under way; `finish_step` ends it.
 
         Raises:
           RunFailed: the checkpoint that is being written in the background cannot be (rank 0).
@@ -110,7 +117,9 @@ class Training:
         batch = next(self._batches)
         # The position in the data, not the step, numbers the dropout masks: a skipped update counts.
         position = self._batches.position
-        pending = self._training_step.start(batch, (self.options.seed, position + distributed.rank()), stop)
+        pending = self._training_step.start(
+            batch, (self.options.seed, position + distributed.rank()), stop, self._used_sec(),
+            lambda used_sec: self.schedule.place(self.schedule.share(self.step + under_way, used_sec)))
         return _StartedStep(pending, position, began, self._batches.wait_seconds - waited)
 
     def finish_step(self, started):
@@ -119,11 +128,12 @@ class Training:
         # Steps that overlap: each counts from the end of the one before.
         seconds = time.monotonic() - max(started.began, self._last_end)
         self._last_end = time.monotonic()
-        self._position = started.position
+        self._position, self.used_sec = started.position, result.used_sec
         if result.skipped:
             self.skipped_updates += 1
         else:
             self.step += 1
+            self.real_tokens += result.real_tokens
             self.window.add(result, seconds, started.wait_seconds)
         return result
 
@@ -156,12 +166,26 @@ class Training:
     def is_over(self):
         """Whether the last step is made, or the held-out loss has not become lower for long enough."""
         limit = self.options.early_stop_evaluations
-        return self.step >= self.options.num_train_steps or 0 < limit <= self.evaluations.evaluations_since_best
+        return self.share() >= 1.0 or 0 < limit <= self.evaluations.evaluations_since_best
+
+    def share(self):
+        """How much of the run is behind it, from 0 to 1, the same on all ranks."""
+        return self.schedule.share(self.step, self.used_sec)
+
+    def _used_sec(self):
+        """This rank's part of the time that the schedule counts; the sum over ranks is agreed on in each step."""
+        before = self._sec_before if distributed.rank() == 0 else 0.0
+        if self.options.lr_schedule == "cpu_time":
+            return before + time.process_time()
+        if self.options.lr_schedule == "time" and distributed.rank() == 0:
+            return before + time.monotonic() - self._began
+        return 0.0
 
     def why_over(self):
         """In words, once `is_over`."""
-        if self.step >= self.options.num_train_steps:
-            return f"all {self.options.num_train_steps} steps made"
+        if self.share() >= 1.0:
+            return (f"its {self.options.train_minutes:g} minutes are over" if self.schedule.by_time else
+                    f"all {self.options.num_train_steps} steps made")
         best = self.evaluations
         return (f"stopped early: {best.evaluations_since_best} evaluations in a row without a lower held-out loss "
                 f"than at step {best.best_step}")
@@ -173,7 +197,12 @@ class Training:
             dataset = open_records(options.eval_input_file, "eval_input_file", options, self.config.vocab_size)
             self._evaluator = Evaluator(self._model, dataset, options.eval_batch_size, options.max_eval_steps,
                                         xla=options.xla)
-        return self._evaluator(should_stop)
+        return self._evaluator(should_stop, self.passes())
+
+    def passes(self):
+        """Passes through the shared layer of the last update made."""
+        before = self.schedule.share(max(0, self.step - 1), self.used_sec)
+        return self.schedule.passes(before)
 
     def close(self):
         """Stop the threads; a checkpoint that is being written is finished."""
@@ -196,7 +225,7 @@ class Training:
             "optimizer": self.options.optimizer, "pack_sequences": self.options.pack_sequences,
             "config": self.config.to_dict(), "train_batch_size": self.plan.train_batch_size, "size": self.plan.size,
             "evaluations": dataclasses.asdict(self.evaluations), "skipped_updates": self.skipped_updates,
-            "elapsed_sec": self.elapsed_sec, "cpu_sec": self.cpu_sec, "loss_scale": self._optimizer.loss_scale.state(),
+            "real_tokens": self.real_tokens, "elapsed_sec": self.elapsed_sec, "cpu_sec": self.cpu_sec, "loss_scale": self._optimizer.loss_scale.state(),
             "versions": {"albert_hvd": __version__, "tensorflow": tf.__version__,
                          "horovod": distributed.horovod_version(), "python": platform.python_version()},
         }
@@ -212,7 +241,7 @@ class Training:
         self._optimizer.step.assign(self.step)
         self._optimizer.loss_scale.restore(state.get("loss_scale"))
         self.elapsed_sec, self.cpu_sec = state.get("elapsed_sec", 0.0), state.get("cpu_sec", 0.0)
-        self.skipped_updates = state.get("skipped_updates", 0)
+        self.skipped_updates, self.real_tokens = state.get("skipped_updates", 0), state.get("real_tokens", 0.0)
         self.evaluations = BestEvaluation(**state.get("evaluations", {}))
 
 
@@ -226,5 +255,5 @@ def build_training(options, config, dataset, plan):
     optimizer = distributed.distributed_optimizer(OPTIMIZERS[options.optimizer](
         options.learning_rate, options.num_train_steps, options.num_warmup_steps,
         weight_decay=options.weight_decay, clip_norm=options.clip_norm, **loss_scale), options.fp16_allreduce)
-    optimizer.build(named_variables(model))
+    optimizer.build(named_variables(model), compiled=True)
     return Training(options, config, dataset, plan, model, optimizer)

@@ -19,6 +19,7 @@ from albert_hvd.model.pretraining_model import LossSums
 from albert_hvd.runtime import distributed
 from albert_hvd.training.batch_layout import BatchLayout
 from albert_hvd.training.optimizer import average_over_ranks
+from albert_hvd.training.schedule import Place
 
 # What a step gives back, float32 scalars of the global batch: the six sums of `LossSums`, and
 #   real_tokens: tokens that are not padding.
@@ -28,8 +29,9 @@ from albert_hvd.training.optimizer import average_over_ranks
 #   skipped: 1 when loss or gradients were not finite, so that no update was made.
 #   bad_steps: how many updates in a row were skipped, without those that the loss scale is to blame for.
 #   loss_scale: the scale of the next step; 1 unless the precision is float16.
+#   used_sec: the sum over ranks of what they gave as such when the step began.
 StepResult = collections.namedtuple("StepResult", LossSums._fields + (
-    "real_tokens", "stop", "grad_norm", "learning_rate", "skipped", "bad_steps", "loss_scale"))
+    "real_tokens", "stop", "used_sec", "grad_norm", "learning_rate", "skipped", "bad_steps", "loss_scale"))
 
 # A batch that lies where the step is computed: `numbers`, float32 (accumulation_steps, W) on the device; `layout`, its
 # `BatchLayout`; `sums`, float32 (3,) on the host: masked_lm_weight, sentence_weight and real tokens of this rank.
@@ -45,8 +47,8 @@ class PendingStep:
 
     _readers = concurrent.futures.ThreadPoolExecutor(2, thread_name_prefix="result")  # as many as steps overlap
 
-    def __init__(self, values, real_tokens, stop):
-        self._real_tokens, self._stop = real_tokens, stop
+    def __init__(self, values, real_tokens, stop, used_sec):
+        self._known = real_tokens, stop, used_sec
         asked = threading.Event()
 
         def read():
@@ -60,7 +62,7 @@ class PendingStep:
         """The `StepResult` of floats."""
         values = list(map(float, self._values.result()))
         sums = len(LossSums._fields)
-        return StepResult(*values[:sums], self._real_tokens, self._stop, *values[sums:])
+        return StepResult(*values[:sums], *self._known, *values[sums:])
 
 
 def _graph_of(function, xla=False):
@@ -85,9 +87,8 @@ class TrainingStep:
         self._accumulation_steps, self._xla = accumulation_steps, xla
         config = model.config
         self._has_dropout = bool(config.hidden_dropout_prob or config.attention_probs_dropout_prob)
-        self._apply = _graph_of(self._apply_gradients, xla=True) if xla else self._apply_gradients
         self._device = "GPU:0" if tf.config.get_visible_devices("GPU") else "CPU:0"
-        self._steps = {}  # layout key: the functions for batches of that layout
+        self._steps = {}  # (layout key, passes): the functions for batches of that layout
 
     def stage(self, batch):
         """Copy a batch to where the step is computed; another thread may do so while a step is running.
@@ -108,27 +109,31 @@ class TrainingStep:
         with tf.device(self._device):
             return StagedBatch(tf.identity(numbers), layout, sums)
 
-    def __call__(self, batch, dropout_seed, stop):
+    def __call__(self, batch, dropout_seed, stop, used_sec=0.0, place=lambda used_sec: Place()):
         """`start`, and wait for the `StepResult` of floats."""
-        return self.start(batch, dropout_seed, stop).result()
+        return self.start(batch, dropout_seed, stop, used_sec, place).result()
 
-    def start(self, batch, dropout_seed, stop):
+    def start(self, batch, dropout_seed, stop, used_sec=0.0, place=lambda used_sec: Place()):
         """Begin to train on this rank's part of a global batch.
 
         Args:
           batch: `StagedBatch`, or what `stage` takes.
           dropout_seed: pair of ints, another one for every step and rank.
           stop: whether this rank was asked to stop after this step.
+          used_sec: this rank's part of the time that schedules count.
+          place: function of that time, summed over ranks, that gives the step's `Place`, the same on all ranks.
 
         Returns:
           `PendingStep`.
         """
         batch = batch if isinstance(batch, StagedBatch) else self.stage(batch)
         with tf.device("CPU"):  # known to the host, and wanted there
-            sums = distributed.sum_over_ranks(tf.constant([*batch.sums, float(stop)]), name="denominators").numpy()
-        step, _ = self._functions(batch.layout)
-        values = step(batch.numbers, self._scalars(sums, dropout_seed))
-        return PendingStep(values, float(sums[2]), float(sums[3]))
+            sums = distributed.sum_over_ranks(tf.constant([*batch.sums, float(stop), used_sec]),
+                                              name="denominators").numpy()
+        place = place(float(sums[4]))
+        step, _ = self._functions(batch.layout, place.passes)
+        values = step(batch.numbers, self._scalars(sums, dropout_seed, place))
+        return PendingStep(values, *map(float, sums[2:5]))
 
     def try_memory(self, batch):
         """Compute a micro-batch and throw the gradients away.
@@ -137,9 +142,9 @@ class TrainingStep:
           Whether the device had enough memory.
         """
         batch = self.stage(batch)
-        _, micro_step = self._functions(batch.layout)
+        _, micro_step = self._functions(batch.layout, None)
         try:
-            micro_step(batch.numbers[0], self._scalars(np.ones(2), (0, 0)), tf.constant(0.0)).numpy()
+            micro_step(batch.numbers[0], self._scalars(np.ones(2), (0, 0), Place()), tf.constant(0.0)).numpy()
         except tf.errors.ResourceExhaustedError:
             return False
         return True
@@ -147,29 +152,32 @@ class TrainingStep:
     def step_function(self, batch):
         """The `tf.function` of a whole step and arguments for it, to look at its graph."""
         batch = self.stage(batch)
-        return self._functions(batch.layout)[0], (batch.numbers, self._scalars(batch.sums, (0, 0)))
+        return self._functions(batch.layout, None)[0], (batch.numbers, self._scalars(batch.sums, (0, 0), Place()))
 
     @staticmethod
-    def _scalars(sums, dropout_seed):
-        """float32 (4,): the weights of both tasks over all ranks, and the bits of the seed.
+    def _scalars(sums, dropout_seed, place):
+        """float32 (6,): the weights of both tasks over all ranks, the weight of the sentence loss, the place in the
+        schedule of learning rates (0: the number of the update), and the bits of the seed.
 
         They lie on the host, and the step's graph copies them: a copy to a GPU waits for the step that runs there.
         """
         weights = np.maximum(sums[:2].astype(np.float32), np.float32(1.0))  # a NaN stays one
         seed = np.array(dropout_seed, np.int64).astype(np.int32).view(np.float32)
         with tf.device("CPU"):
-            return tf.constant(np.concatenate([weights, seed]))
+            return tf.constant(np.concatenate([
+                weights, np.array([place.sentence_loss_weight, place.schedule_step or 0.0], np.float32), seed]))
 
-    def _functions(self, layout):
-        """(the whole step, a micro-batch's gradients) for batches of this layout."""
-        if layout.key not in self._steps:
+    def _functions(self, layout, passes):
+        """(the whole step, a micro-batch's gradients) for batches of this layout and so many passes."""
+        key = layout.key, passes or self._model.config.num_hidden_layers
+        if key not in self._steps:
             def micro_step(row, scalars, number):
-                return self._gradients_of(layout.unpack(row), scalars, number)
+                return self._gradients_of(layout.unpack(row), scalars, number, passes)
 
             micro_step = _graph_of(micro_step, self._xla)
-            self._steps[layout.key] = (
+            self._steps[key] = (
                 _graph_of(lambda numbers, scalars: self._update(numbers, scalars, micro_step)), micro_step)
-        return self._steps[layout.key]
+        return self._steps[key]
 
     def _update(self, numbers, scalars, micro_step):
         flat = self._accumulate(numbers, scalars, micro_step)
@@ -177,7 +185,7 @@ class TrainingStep:
         sums = distributed.sum_over_ranks(sums, name="sums")
         # All gradients travel as one tensor. Horovod would fuse many by what happens to be ready, and
         # the order of summation, hence the last bits, would depend on timing.
-        return self._apply(average_over_ranks(self._optimizer, gradients), sums)
+        return self._apply(average_over_ranks(self._optimizer, gradients), sums, scalars[3])
 
     def _accumulate(self, numbers, scalars, micro_step):
         """Gradients and `LossSums` of this rank, summed over its micro-batches, as one vector."""
@@ -193,29 +201,27 @@ class TrainingStep:
                                  (tf.constant(0), total), parallel_iterations=1)
         return total
 
-    def _gradients_of(self, micro_batch, scalars, number):
+    def _gradients_of(self, micro_batch, scalars, number, passes):
         """Gradients of all variables and `LossSums` of a micro-batch, as one vector."""
         dropout_seed = None
         if self._has_dropout:
-            dropout_seed = tf.bitcast(scalars[2:], tf.int32)
+            dropout_seed = tf.bitcast(scalars[4:], tf.int32)
             if self._accumulation_steps > 1:
                 dropout_seed = tf.random.experimental.stateless_fold_in(dropout_seed, tf.cast(number, tf.int32))
         # Gradients are averaged over ranks: a division by the mean weight of a rank comes out as one by
         # the weight of all. Dividing by less than that scales the loss.
         unit = float(distributed.size()) * self._optimizer.loss_scale.value
         with tf.GradientTape() as tape:
-            sums = self._model(micro_batch, dropout_seed)
-            loss = sums.masked_lm_loss * (unit / scalars[0]) + sums.sentence_loss * (unit / scalars[1])
+            sums = self._model(micro_batch, dropout_seed, passes)
+            loss = sums.masked_lm_loss * (unit / scalars[0]) + sums.sentence_loss * (unit * scalars[2] / scalars[1])
         gradients = tape.gradient(loss, self._variables)
         return tf.concat([*(tf.reshape(tf.convert_to_tensor(gradient), [-1]) for gradient in gradients), tf.stack(sums)],
                          axis=0)
 
-    def _apply_gradients(self, flat, sums):
+    def _apply(self, gradients, sums, schedule_step):
         """Update the weights; what a step gives back, as one vector."""
-        gradients = [tf.reshape(part, variable.shape) for part, variable
-                     in zip(tf.split(flat, self._sizes), self._variables)]
-        update = self._optimizer.apply_gradients(list(zip(gradients, self._variables)),
-                                                 tf.reduce_all(tf.math.is_finite(sums)), branch_free=self._xla)
+        schedule_step = tf.where(schedule_step > 0, schedule_step, tf.cast(self._optimizer.step + 1, tf.float32))
+        update = self._optimizer.apply_flat_gradients(gradients, tf.reduce_all(tf.math.is_finite(sums)), schedule_step)
         return tf.concat([sums, tf.stack([
             update.grad_norm, update.learning_rate, tf.cast(tf.logical_not(update.applied), tf.float32),
             tf.cast(self._optimizer.bad_steps_in_a_row, tf.float32), self._optimizer.loss_scale.value])], axis=0)
