@@ -58,7 +58,7 @@ def play_own(setting, precision="float32", packed=False, accumulation_steps=1):
     model = AlbertPretrainer(setting.config, SEED, COMPUTE_DTYPES[precision], compiled=True)
     optimizer = distributed.distributed_optimizer(
         AdamW(LEARNING_RATE, num_train_steps=10 ** 6, weight_decay=WEIGHT_DECAY, clip_norm=CLIP_NORM))
-    optimizer.build(named_variables(model))
+    optimizer.build(named_variables(model), compiled=True)
     step = TrainingStep(model, optimizer, accumulation_steps)
     kind = PackedTrainingBatches if packed else TrainingBatches
     batches = kind(open_dataset(setting), setting.rows, 0, 1, SEED)

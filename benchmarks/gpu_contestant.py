@@ -92,5 +92,5 @@ def make_step(config, precision, attention, accumulation_steps=1, recompute=Fals
                              attention=attention)
     optimizer = distributed.distributed_optimizer(
         AdamW(LEARNING_RATE, num_train_steps=10 ** 6, weight_decay=WEIGHT_DECAY, clip_norm=CLIP_NORM))
-    optimizer.build(named_variables(model))
+    optimizer.build(named_variables(model), compiled=True)
     return TrainingStep(model, optimizer, accumulation_steps, xla=True)

@@ -93,12 +93,12 @@ def _train(kind, dataset, config, options):
     """The same of the training step of one rank, its first step (which compiles) left out."""
     from albert_hvd.model.encoder import named_variables
     from albert_hvd.model.pretraining_model import AlbertPretrainer
-    from albert_hvd.training.optimizer import OPTIMIZERS
+    from albert_hvd.training.optimizers import OPTIMIZERS
     from albert_hvd.training.step import TrainingStep
 
     model = AlbertPretrainer(config, _SEED)
     optimizer = OPTIMIZERS["lamb"](learning_rate=1e-4, num_train_steps=100)
-    optimizer.build(named_variables(model))
+    optimizer.build(named_variables(model), compiled=True)
     step = TrainingStep(model, optimizer)
     batches = kind(dataset, options.train_rows, 0, 1, _SEED)
     timed = []

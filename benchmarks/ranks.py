@@ -159,7 +159,7 @@ def _training(task):
     optimizer = AdamW(learning_rate=1e-4, num_train_steps=10**6)
     if task["with_horovod"]:
         optimizer = distributed.distributed_optimizer(optimizer)
-    optimizer.build(named_variables(model))
+    optimizer.build(named_variables(model), compiled=True)
     step = TrainingStep(model, optimizer)
     batch = {**random_rows(config, task["rows"], task["max_seq_length"]),
              "sentence_weights": np.ones((task["rows"], 1), np.float32)}

@@ -1,29 +1,54 @@
-r"""Held-out loss of short pre-training runs that differ in architecture and optimizer, at one budget.
+r"""Held-out loss of pre-training recipes at equal processor time: the default one, each of its parts left out, others.
 
-    bin/benchmark recipes --input_file='records/train.tfrecord-*' --eval_input_file=records/valid.tfrecord \
-        --bert_config_file=tiny_8000.json --max_predictions_per_seq=40 --optimizers=adamw:1e-3,lamb:5e-3
+    bin/benchmark recipes --input_file='records/train.tfrecord-*' --bert_config_file=tiny_8000.json \
+        --eval_input_file=records/valid.tfrecord --eval_token_input_file=records/valid_tokens.tfrecord \
+        --max_predictions_per_seq=40 --train_minutes=7 --runs_dir=runs/recipes
 
-Each line of the table is one bin/pretrain of the same updates on the same packed rows; "albert" is post-LN,
-"brightmart" pre-LN.
+Each run is one bin/pretrain of --train_minutes of processor time, start and compilation included, and bin/validate on
+both held-out files: one with whole words masked, one with single pieces, for the two are not on one scale. Runs stay in
+--runs_dir, and the same command again goes on with what is missing.
 """
 
 import dataclasses
-import itertools
 import json
 import os
-import tempfile
+import statistics
 
 from albert_hvd.data.records.dataset import open_records
 from albert_hvd.errors import InputError
+from albert_hvd.finetuning.options import parse_seeds
 from albert_hvd.model.config import AlbertConfig
 from albert_hvd.options import option
-from albert_hvd.run_folder.layout import EVAL_LOG
-from albert_hvd.runtime.files import whole_file
+from albert_hvd.run_folder.layout import CONFIG, EVAL_RESULTS, TRAIN_LOG
+from albert_hvd.run_folder.logs import read_log
+from albert_hvd.runtime.files import make_folder, whole_file
 from benchmarks.command_usage import run_command
-from benchmarks.flag_checks import check_scratch_dir
 from benchmarks.report import Report
 
-_OPTIMIZERS, _PRECISIONS = ("adamw", "lamb"), ("float32", "bfloat16", "float16")
+# Flags of bin/pretrain that differ from the default recipe. "passes" may name the config's layers L.
+_OLD = {"initialization": "plain", "optimizer": "adamw", "passes": "0:L", "sentence_loss_weight": "0:1"}
+RECIPES = {
+    "default": {},
+    "no_neighbour_heads": {"initialization": "plain", "word_vectors": True, "passes": "0:1,0.15:M,0.45:L"},
+    "no_word_vectors": {"word_vectors": False},
+    "no_muon": {"optimizer": "adamw", "learning_rate": 2e-3},
+    "no_pass_schedule": {"passes": "0:L"},
+    "no_sentence_weight": {"sentence_loss_weight": "0:1"},
+    "plain": _OLD,
+    "plain_lamb": {**_OLD, "optimizer": "lamb", "learning_rate": 5e-3},
+    "lamb": {"optimizer": "lamb", "learning_rate": 5e-3},
+    "lr_1e-3": {"learning_rate": 1e-3},
+    "lr_4e-3": {"learning_rate": 4e-3},
+    "two_passes_first": {"passes": "0:M,0.5:L"},
+    "three_passes_last": {"passes": "0:1,0.15:M,0.7:L"},
+    "one_pass_longer": {"passes": "0:1,0.4:M,0.8:L"},
+    "float16": {"precision": "float16"},
+    "bfloat16": {"precision": "bfloat16"},
+    "pre_ln": {"architecture": "brightmart"},
+    "pre_ln_plain": {**_OLD, "architecture": "brightmart"},
+}
+_ABLATIONS = "default,no_neighbour_heads,no_word_vectors,no_muon,no_pass_schedule,no_sentence_weight,plain"
+_YARDSTICKS = {"eval_input_file": "words", "eval_token_input_file": "tokens"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,69 +56,100 @@ class Options:
     """Flags of the benchmark."""
 
     input_file: str = option(None, "training TFRecords, as bin/pretrain")
-    eval_input_file: str = option(None, "held-out TFRecords")
-    bert_config_file: str = option(None, "JSON file of the model's sizes; its architecture is replaced")
-    architectures: str = option("albert,brightmart", "comma list")
-    optimizers: str = option("adamw:1e-3,lamb:5e-3", "comma list of optimizer:peak learning rate")
+    eval_input_file: str = option(None, "held-out TFRecords with whole words masked")
+    eval_token_input_file: str = option(None, "held-out TFRecords with single pieces masked")
+    bert_config_file: str = option(None, "JSON file of the model's sizes")
+    recipes: str = option(_ABLATIONS, f"comma list of {', '.join(RECIPES)}")
+    seeds: str = option("1,2,3", "comma list of seeds")
+    train_minutes: float = option(7.0, "processor time of each run, of all ranks", least=0.01)
+    ranks: int = option(1, "ranks of each run")
     max_seq_length: int = option(128, "positions of a row")
-    max_predictions_per_seq: int = option(20, "prediction slots of a record")
-    train_batch_size: int = option(16, "packed rows of an update")
-    num_train_steps: int = option(400, "updates of each run")
-    num_warmup_steps: int = option(100, "of them with a rising learning rate", least=0)
-    precision: str = option("bfloat16", "as bin/pretrain")
-    scratch_dir: str = option(None, "where the runs go, and are deleted; default: the system's temporary folder")
+    max_predictions_per_seq: int = option(40, "prediction slots of a record")
+    train_batch_size: int = option(24, "packed rows of an update")
+    precision: str = option("float32", "as bin/pretrain", choices=["float32", "bfloat16", "float16"])
+    max_eval_steps: int = option(0, "held-out batches of 100 records at most; 0: all")
+    runs_dir: str = option(None, "folder of the runs; made when it is not there")
 
 
 def run(options, command_folder):
     """Train and evaluate; `command_folder` holds the commands. Returns a `Report`; raises InputError for bad flags."""
-    for name in ("input_file", "eval_input_file", "bert_config_file"):
-        if not getattr(options, name):
-            raise InputError(f"--{name} is missing; see bin/benchmark recipes --help")
-    if options.precision not in _PRECISIONS:
-        raise InputError(f"--precision={options.precision}: must be one of {', '.join(_PRECISIONS)}")
-    check_scratch_dir(options.scratch_dir)
-    config = AlbertConfig.from_json_file(options.bert_config_file)
-    optimizers = [_parse_optimizer(text, options.optimizers) for text in options.optimizers.split(",")]
-    configs = [AlbertConfig.from_dict({**config.to_dict(), "architecture": name}, "--architectures")
-               for name in options.architectures.split(",")]
-    import tensorflow as tf
-
-    tf.config.set_visible_devices([], "GPU")  # reading records starts TensorFlow; the GPUs are for the runs
-    for name in ("input_file", "eval_input_file"):
-        open_records(getattr(options, name), name, options, config.vocab_size).close()
+    config, seeds = _check(options)
     report = Report("recipes", dataclasses.asdict(options))
-    with tempfile.TemporaryDirectory(dir=options.scratch_dir, prefix="benchmark-recipes-") as folder:
-        for number, (config, recipe) in enumerate(itertools.product(configs, optimizers)):
-            report.rows.append(_train(options, command_folder, os.path.join(folder, str(number)), config, *recipe))
+    make_folder(options.runs_dir, "runs_dir")
+    for name in options.recipes.split(","):
+        results = [_train(options, command_folder, config, name, seed) for seed in seeds]
+        report.rows.append({"recipe": name, "seeds": len(seeds), **_summary(results)})
+    report.notes.append("Means over the seeds, and the largest distance between two of them in brackets. words: whole "
+                        "words masked; tokens: single pieces.")
     return report
 
 
-def _parse_optimizer(text, flag_value):
-    name, _, rate = text.partition(":")
-    try:
-        rate = float(rate)
-    except ValueError:
-        rate = 0.0
-    if name not in _OPTIMIZERS or not 0 < rate < 100:
-        raise InputError(f"--optimizers={flag_value}: {text!r} is not one of {', '.join(_OPTIMIZERS)} with a "
-                         f"learning rate, such as adamw:1e-3")
-    return name, rate
+def _check(options):
+    """The config and the seeds of valid options."""
+    for name in ("input_file", *_YARDSTICKS, "bert_config_file", "runs_dir"):
+        if not getattr(options, name):
+            raise InputError(f"--{name} is missing; see bin/benchmark recipes --help")
+    for name in options.recipes.split(","):
+        if name not in RECIPES:
+            raise InputError(f"--recipes={options.recipes}: {name!r} is not one of {', '.join(RECIPES)}")
+    seeds = parse_seeds(options.seeds)
+    config = AlbertConfig.from_json_file(options.bert_config_file)
+    import tensorflow as tf
+
+    tf.config.set_visible_devices([], "GPU")  # reading records starts TensorFlow; the GPUs are for the runs
+    for name in ("input_file", *_YARDSTICKS):
+        open_records(getattr(options, name), name, options, config.vocab_size).close()
+    return config, seeds
 
 
-def _train(options, command_folder, folder, config, optimizer, learning_rate):
-    """One run; returns its row of the table."""
-    os.mkdir(folder)
-    config_file, output_dir = os.path.join(folder, "config.json"), os.path.join(folder, "run")
-    with whole_file(config_file, "scratch_dir") as file:
-        file.write(json.dumps(config.to_dict()).encode())
-    same = ("input_file", "eval_input_file", "max_seq_length", "max_predictions_per_seq", "train_batch_size",
-            "num_train_steps", "num_warmup_steps", "precision")
-    flags = {**{name: getattr(options, name) for name in same}, "bert_config_file": config_file,
-             "output_dir": output_dir, "optimizer": optimizer, "learning_rate": learning_rate, "pack_sequences": True,
-             "eval_every_steps": options.num_train_steps, "save_checkpoints_steps": options.num_train_steps}
-    usage = run_command([os.path.join(command_folder, "pretrain"), *(f"--{name}={flags[name]}" for name in flags)])
-    with open(os.path.join(output_dir, EVAL_LOG), encoding="utf-8") as file:
-        results = json.loads(file.readlines()[-1])
-    return {"architecture": config.architecture, "optimizer": optimizer, "learning rate": learning_rate,
-            "MLM loss": results["masked_lm_loss"], "MLM accuracy": results["masked_lm_accuracy"],
-            "sentence loss": results["next_sentence_loss"], "CPU s": usage.cpu_sec}
+def _train(options, command_folder, config, name, seed):
+    """One run, or what is missing of it; returns its figures."""
+    flags = dict(RECIPES[name])
+    layers = config.num_hidden_layers
+    if "passes" in flags:
+        flags["passes"] = flags["passes"].replace("L", str(layers)).replace("M", str(-(-layers // 2)))
+    values = {**config.to_dict(), "architecture": flags.pop("architecture", config.architecture)}
+    output_dir = os.path.join(options.runs_dir, f"{name}-{seed}")
+    make_folder(output_dir, "runs_dir")
+    config_file = os.path.join(output_dir, CONFIG)
+    with whole_file(config_file, "runs_dir") as file:
+        file.write(json.dumps(values, indent=2).encode() + b"\n")
+    rows = {key: getattr(options, key) for key in ("max_seq_length", "max_predictions_per_seq")}
+    rows.update(bert_config_file=config_file, output_dir=output_dir)
+    launcher = ["horovodrun", "-np", str(options.ranks)] if options.ranks > 1 else []
+    run_command([*launcher, *_command(command_folder, "pretrain", {
+        **rows, "input_file": options.input_file, "train_batch_size": options.train_batch_size, "pack_sequences": True,
+        "precision": options.precision, "lr_schedule": "cpu_time", "train_minutes": options.train_minutes, "seed": seed,
+        "num_train_steps": 100000, "save_checkpoints_steps": 100000, **flags})])
+    last = read_log(os.path.join(output_dir, TRAIN_LOG))[-1]
+    figures = {"updates": last["step"], "CPU min": last["cpu_sec"] / 60}
+    for option_name, yardstick in _YARDSTICKS.items():
+        results = _validated(options, command_folder, option_name, rows)
+        figures.update({f"{yardstick}: loss": results["masked_lm_loss"],
+                        f"{yardstick}: accuracy": results["masked_lm_accuracy"]})
+    return {**figures, "sentence accuracy": results["next_sentence_accuracy"]}
+
+
+def _validated(options, command_folder, option_name, rows):
+    run_command(_command(command_folder, "validate", {
+        **rows, "input_file": getattr(options, option_name), "eval_batch_size": 100,
+        "max_eval_steps": options.max_eval_steps}))
+    with open(os.path.join(rows["output_dir"], EVAL_RESULTS), encoding="utf-8") as file:
+        return json.load(file)
+
+
+def _command(folder, name, flags):
+    return [os.path.join(folder, name), *(f"--{key}={value}" for key, value in flags.items())]
+
+
+def _summary(results):
+    """Mean of each figure over the seeds, with the range of those that are compared."""
+    row = {}
+    for key in results[0]:
+        values = [result[key] for result in results]
+        mean = statistics.fmean(values)
+        if key in ("updates", "CPU min"):
+            row[key] = mean
+        else:
+            row[key] = f"{mean:.3f} ({max(values) - min(values):.3f})"
+    return row

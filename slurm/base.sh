@@ -6,7 +6,7 @@
 #     SMOKE=1 sbatch slurm/base.sh          a tiny model on the shipped sample, some minutes
 #
 # Batch: 960 rows an update on any number of ranks that divides it: 3 ranks x 320, cut into as few
-# micro-batches as memory allows. Learning rate: LAMB, ALBERT's 1.76e-3 at 4096 rows, scaled by the square root.
+# micro-batches as memory allows. Optimizer, learning rate and passes: the defaults of bin/pretrain.
 #SBATCH --job-name=albert-base
 #SBATCH --nodes=1
 #SBATCH --ntasks-per-node=3
@@ -29,10 +29,7 @@ flags=(
   --max_seq_length=512
   --max_predictions_per_seq=51
   --train_batch_size=960
-  --optimizer=lamb
-  --learning_rate=8.5e-4
   --num_train_steps=200000
-  --num_warmup_steps=5000
   --precision=auto
 )
 [ "${SMOKE:-0}" = 0 ] || flags=(--flagfile=slurm/smoke.flags)

@@ -7,7 +7,7 @@
 #     SMOKE=1 sbatch slurm/large.sh         a tiny model on the shipped sample, some minutes
 #
 # Batch: 3840 rows an update on any number of ranks that divides it: 2 nodes x 4 ranks x 480, 8 nodes x 4 ranks x 120,
-# cut into as few micro-batches as memory allows. Learning rate: LAMB, ALBERT's 1.76e-3 at 4096 rows, by the square root.
+# cut into as few micro-batches as memory allows. Optimizer, learning rate and passes: the defaults of bin/pretrain.
 #SBATCH --job-name=albert-large
 #SBATCH --nodes=2
 #SBATCH --ntasks-per-node=4
@@ -30,10 +30,7 @@ flags=(
   --max_seq_length=512
   --max_predictions_per_seq=51
   --train_batch_size=3840
-  --optimizer=lamb
-  --learning_rate=1.7e-3
   --num_train_steps=125000
-  --num_warmup_steps=3125
   --precision=auto
 )
 [ "${SMOKE:-0}" = 0 ] || flags=(--flagfile=slurm/smoke.flags)

@@ -52,8 +52,7 @@ class Demo:
                       baseline_input_file=train_records)
         self._command("pretrain", ranks=self._ranks, input_file=train_records, bert_config_file=config, **rows,
                       output_dir=model, pack_sequences=True, train_batch_size=12 * self._ranks,
-                      optimizer="adamw", learning_rate=1e-3,
-                      num_train_steps=self._num_train_steps, num_warmup_steps=self._num_train_steps // 10,
+                      num_train_steps=self._num_train_steps,
                       save_checkpoints_steps=100, log_every_steps=10)
         self._command("validate", **held_out, output_dir=model)
         print(self._table(untrained, model, config, time.monotonic() - started))

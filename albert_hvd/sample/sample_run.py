@@ -51,8 +51,7 @@ def settings(folder, config_folder, held_out):
         "input_file": paths["eval" if held_out else "train"], "eval_input_file": paths["eval"],
         "bert_config_file": config, "output_dir": model, "untrained": held_out and not trained,
         "max_seq_length": MAX_SEQ_LENGTH, "max_predictions_per_seq": MAX_PREDICTIONS_PER_SEQ,
-        "pack_sequences": True, "train_batch_size": 60, "optimizer": "adamw", "learning_rate": 1e-3,
-        "num_train_steps": 100, "num_warmup_steps": 10, "save_checkpoints_steps": 50, "log_every_steps": 10,
+        "pack_sequences": True, "train_batch_size": 60, "num_train_steps": 100, "save_checkpoints_steps": 50, "log_every_steps": 10,
     }
 
 

@@ -1,9 +1,9 @@
-"""First weights of a new run: as drawn, or with neighbour heads and word vectors from the training records."""
+"""What the first weights of a new run take from its training records."""
 
 import numpy as np
 
 from albert_hvd.data.records.piece_pairs import count_pairs, neighbour_loss
-from albert_hvd.model.initialization import num_word_columns, set_neighbour_heads
+from albert_hvd.model.initialization import num_word_columns
 from albert_hvd.model.word_vectors import word_vectors
 from albert_hvd.run_folder.corpus_facts import CorpusFacts
 from albert_hvd.training.evaluation import unigram_log_probs
@@ -29,24 +29,30 @@ def start_from_frequencies(variables, config, dataset):
     variables[OUTPUT_BIAS].assign(log_probs.astype("float32"))
 
 
-def start_from_neighbours(variables, config, dataset, seed):
-    """Give drawn weights heads that look at neighbours, and word embeddings made of the records' adjacent pieces.
+def facts_of(dataset, config, seed):
+    """Count adjacent pieces on a sample of the records.
 
     Args:
-      variables, config, dataset: see `start_from_frequencies`.
+      dataset, config: see `start_from_frequencies`.
       seed: int; fixes the random directions of the word vectors.
 
     Returns:
-      `CorpusFacts`.
+      `CorpusFacts`, whose word vectors have as many columns as the embeddings have for words.
     """
-    start_from_frequencies(variables, config, dataset)
-    set_neighbour_heads(variables, config)
     pairs = count_pairs(dataset, config.vocab_size)
-    columns = num_word_columns(config)
-    vectors = word_vectors(pairs, columns, seed)
+    return CorpusFacts(pairs.num_records, pairs.num_tokens, *(neighbour_loss(pairs) or (None, None)),
+                       word_vectors(pairs, num_word_columns(config), seed))
+
+
+def set_word_vectors(variables, config, vectors):
+    """Put word vectors in the place of drawn embeddings, as long as those are on average; unknown pieces keep theirs.
+
+    Args:
+      variables, config: see `start_from_frequencies`.
+      vectors: float32 (V, W), see `word_vectors`.
+    """
+    columns = vectors.shape[1]
     known = np.any(vectors != 0, axis=1)
     table = variables[_WORDS].numpy()
-    # As long as drawn vectors are on average.
     table[known, :columns] = vectors[known] * config.initializer_range * np.sqrt(columns)
     variables[_WORDS].assign(table)
-    return CorpusFacts(pairs.num_records, pairs.num_tokens, *(neighbour_loss(pairs) or (None, None)), vectors)

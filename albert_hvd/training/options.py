@@ -69,8 +69,11 @@ class PretrainingOptions(RecordOptions, TrainingOptions):
     train_batch_size: int = option(48, "Rows of an update, over all ranks.")
     accumulation_steps: int = option(0, "Micro-batches of an update on each rank; 0: as few as memory allows.")
     initialization: str = option("neighbours",
-        "First weights. neighbours: some attention heads look at the positions beside, and word embeddings begin with "
-        "which pieces stand side by side; plain: all are drawn at random.", choices=["neighbours", "plain"])
+        "First weights. neighbours: some attention heads look at the positions beside from the beginning; plain: all are "
+        "drawn at random.", choices=["neighbours", "plain"])
+    word_vectors: bool = option(None,
+        "Begin word embeddings with which pieces stand side by side in the records; unset: with "
+        "--initialization=neighbours.")
     optimizer: str = option("muon",
         "muon: orthogonal steps for the shared layer's matrices, AdamW for the rest; adamw; lamb for thousands of rows "
         "an update.", choices=["muon", "lamb", "adamw"])
@@ -124,6 +127,8 @@ class PretrainingOptions(RecordOptions, TrainingOptions):
         "Steps to profile, such as 10:20: TensorFlow's profile and Horovod's timeline, in OUTPUT_DIR/profile.")
 
     def __post_init__(self):
+        if self.word_vectors is None:
+            object.__setattr__(self, "word_vectors", self.initialization == "neighbours")
         if self.learning_rate is None:
             object.__setattr__(self, "learning_rate", _LEARNING_RATES[self.optimizer])
         if self.num_warmup_steps is None:

@@ -2,10 +2,11 @@
 
 from albert_hvd.errors import InputError, parameter, setting
 from albert_hvd.model.config import AlbertConfig
+from albert_hvd.model.initialization import set_neighbour_heads
 from albert_hvd.run_folder import checkpoints
 from albert_hvd.runtime import distributed
 from albert_hvd.serving.formats.sources import kind_of, read_model
-from albert_hvd.training.first_weights import OUTPUT_BIAS, start_from_frequencies, start_from_neighbours
+from albert_hvd.training.first_weights import OUTPUT_BIAS, facts_of, set_word_vectors, start_from_frequencies
 
 # What a resumed run must have in common with the run before -> the option that decides it.
 _FIXED = {"config": "bert_config_file", "num_records": "input_file", "records_fingerprint": "input_file",
@@ -97,13 +98,17 @@ class Start:
 
     def _make_weights(self):
         """Give the drawn weights what is known before the first update; returns where they come from, in words."""
-        if self._options.initialization == "plain":
-            start_from_frequencies(self._variables, self._config, self._dataset)
-            return "new weights, plain"
-        facts = start_from_neighbours(self._variables, self._config, self._dataset, self._options.seed)
-        facts.write(self._options.output_dir)
-        return (f"new weights with neighbour heads, and word vectors of {facts.num_tokens / 1e6:.2f} M tokens in "
-                f"{facts.num_records} records")
+        options = self._options
+        start_from_frequencies(self._variables, self._config, self._dataset)
+        if options.initialization == "neighbours":
+            set_neighbour_heads(self._variables, self._config)
+        facts = facts_of(self._dataset, self._config, options.seed)
+        if options.word_vectors:
+            set_word_vectors(self._variables, self._config, facts.word_vectors)
+        facts.write(options.output_dir)
+        parts = ["neighbour heads"] * (options.initialization == "neighbours") + ["word vectors"] * options.word_vectors
+        return (f"new weights{' with ' * bool(parts)}{' and '.join(parts)}; {facts.num_tokens / 1e6:.2f} M tokens of "
+                f"{facts.num_records} records were counted")
 
 
 def _check_same_sizes(config, other, source):

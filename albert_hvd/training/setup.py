@@ -222,7 +222,8 @@ class Training:
             "num_records": self._dataset.num_records, "records_fingerprint": self._dataset.fingerprint,
             "tokenizers": self._tokenizers,
             "seed": self.options.seed, "dynamic_masking": self.options.dynamic_masking,
-            "optimizer": self.options.optimizer, "pack_sequences": self.options.pack_sequences,
+            "initialization": self.options.initialization, "optimizer": self.options.optimizer,
+            "pack_sequences": self.options.pack_sequences,
             "config": self.config.to_dict(), "train_batch_size": self.plan.train_batch_size, "size": self.plan.size,
             "evaluations": dataclasses.asdict(self.evaluations), "skipped_updates": self.skipped_updates,
             "real_tokens": self.real_tokens, "elapsed_sec": self.elapsed_sec, "cpu_sec": self.cpu_sec, "loss_scale": self._optimizer.loss_scale.state(),
@@ -237,6 +238,10 @@ class Training:
 
     def _take_up(self, state):
         """Go on from the state of a checkpoint."""
+        if "initialization" not in state:  # it began before there were schedules of these two
+            every_pass = dataclasses.replace(self.options, passes=f"0:{self.config.num_hidden_layers}",
+                                             sentence_loss_weight="0:1")
+            self.schedule = Schedule(every_pass, self.config)
         self.step, self._position = state["step"], state["records_read"]
         self._optimizer.step.assign(self.step)
         self._optimizer.loss_scale.restore(state.get("loss_scale"))

@@ -1,36 +1,51 @@
-"""bin/benchmark recipes trains each combination and tells its held-out loss."""
+"""bin/benchmark recipes trains each recipe and tells its held-out loss, under both yardsticks."""
 
-import json
 import math
 
 import pytest
 
 from albert_hvd.errors import InputError
-from benchmarks.recipes import Options, run
+from benchmarks.recipes import RECIPES, Options, run
 from conftest import ROOT
 
 
-def options_for(training_files, **changes):
+def options_for(training_files, runs_dir, **changes):
     return Options(**{
         "input_file": f"{training_files}/train-*.tfrecord", "eval_input_file": f"{training_files}/eval.tfrecord",
-        "bert_config_file": f"{training_files}/config.json", "max_seq_length": 16, "max_predictions_per_seq": 3,
-        "train_batch_size": 4, "num_train_steps": 2, "num_warmup_steps": 1, **changes})
+        "eval_token_input_file": f"{training_files}/eval.tfrecord", "bert_config_file": f"{training_files}/config.json",
+        "max_seq_length": 16, "max_predictions_per_seq": 3, "train_batch_size": 4, "train_minutes": 0.01,
+        "runs_dir": str(runs_dir), "seeds": "1,2", "recipes": "default", **changes})
 
 
 @pytest.mark.tier("all")
-def test_a_line_for_each_run(training_files, tmp_path):
-    report = run(options_for(training_files, architectures="brightmart", optimizers="lamb:5e-3",
-                             scratch_dir=str(tmp_path)), str(ROOT / "bin"))
-    row, = report.rows
-    assert (row["architecture"], row["optimizer"], row["learning rate"]) == ("brightmart", "lamb", 5e-3)
-    vocab_size = json.loads((training_files / "config.json").read_text())["vocab_size"]
-    assert 0 < row["MLM loss"] < 2 * math.log(vocab_size) and 0 < row["sentence loss"] < 2
-    assert not list(tmp_path.iterdir())
+def test_a_line_for_each_recipe_and_no_run_twice(training_files, tmp_path):
+    options = options_for(training_files, tmp_path / "runs", recipes="default,pre_ln_plain")
+    report = run(options, str(ROOT / "bin"))
+    assert [row["recipe"] for row in report.rows] == ["default", "pre_ln_plain"]
+    for row in report.rows:
+        assert row["seeds"] == 2 and row["updates"] >= 1 and row["CPU min"] > 0.01
+        assert row["words: loss"] == row["tokens: loss"]
+        assert 0 < float(row["words: loss"].split()[0]) < 2 * math.log(1000)
+    logs = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("train_log.jsonl")}
+    assert len(logs) == 4
+    again = run(options, str(ROOT / "bin"))
+    assert again.rows == report.rows
+    assert {path: path.stat().st_mtime_ns for path in logs} == logs
+
+
+def test_every_recipe_is_made_of_flags_of_pretrain():
+    from albert_hvd.model.config import AlbertConfig
+    from albert_hvd.training.options import PretrainingOptions
+
+    known = {*PretrainingOptions.__dataclass_fields__, *AlbertConfig.__dataclass_fields__}
+    for flags in RECIPES.values():
+        assert set(flags) <= known
 
 
 @pytest.mark.parametrize("changes, named", [
-    ({"input_file": None}, "--input_file"), ({"optimizers": "sgd:1"}, "'sgd:1'"), ({"optimizers": "lamb"}, "'lamb'"),
-    ({"optimizers": "adamw:-1"}, "'adamw:-1'"), ({"architectures": "bert"}, "bert")])
-def test_bad_flags_are_refused_before_a_run(training_files, changes, named):
+    ({"input_file": None}, "--input_file"), ({"eval_token_input_file": None}, "--eval_token_input_file"),
+    ({"recipes": "default,best"}, "'best'"), ({"seeds": "1,x"}, "seeds")])
+def test_bad_flags_are_refused_before_a_run(training_files, tmp_path, changes, named):
     with pytest.raises(InputError, match=named):
-        run(options_for(training_files, **changes), "/nowhere")
+        run(options_for(training_files, tmp_path / "runs", **changes), "/nowhere")
+    assert not list(tmp_path.iterdir())

@@ -26,21 +26,23 @@ HANG_SEC = 200  # a limit for what must not hang, many times what a refusal take
 HUGE = 10**30
 
 # Text flags that name what is read, with an ending that such a file may have.
-READ = {"input_file": ".txt", "eval_input_file": ".tfrecord", "baseline_input_file": ".tfrecord", "train_file": ".tsv",
+READ = {"input_file": ".txt", "eval_input_file": ".tfrecord",
+        "eval_token_input_file": ".tfrecord", "baseline_input_file": ".tfrecord", "train_file": ".tsv",
         "valid_file": ".tsv", "test_file": ".tsv", "labels_file": ".txt", "coverage_file": ".txt", "input": ".txt",
         "tokenizer": ".model", "bert_config_file": ".json", "init_checkpoint": "", "model": "", "allreduce": ".json"}
 WRITTEN_FILES = ("output_file", "model_prefix", "json", "plot")
-WRITTEN_FOLDERS = ("output", "output_dir", "scratch_dir")
+WRITTEN_FOLDERS = ("output", "output_dir", "scratch_dir", "runs_dir")
 # Text flags of a form of their own, with values that are none.
 PARSED = {"task": ["unknown"], "seeds": ["one", "1,1", "-1", "1,", "99999999999"], "baselines": ["unknown", "all,none"],
           "profile_steps": ["5", "9:3", "a:b", "0:0"], "date": ["yesterday", "2020-13-01"], "encoding": ["klingon"],
           "sizes": ["big", "-1", "nan", "inf"], "precision": ["float8"], "precisions": ["float8", "float32,"],
           "attention": ["unknown", ""], "peer_kernels": ["unknown", ""], "device": ["tpu", ""], "peer": ["nobody"],
-          "architectures": ["unknown", ""], "optimizers": ["sgd:1", "adamw:nan", "adamw", ""]}
+          "recipes": ["unknown", "default,"], "passes": ["0:9", "4", "0.5:1"],
+          "sentence_loss_weight": ["0:-1", "half", ""]}
 ANY_TEXT = ("name", "text_field", "license", "masked_text")
 OTHER_NAMES = {"output": "output_dir"}  # which the messages use
 # Flags that a command takes because another has them or for another device, and does not look at.
-NOT_LOOKED_AT = {"pretrain": {"baseline_input_file"}, "validate": {"tokenizer", "eval_input_file", "profile_steps"},
+NOT_LOOKED_AT = {"pretrain": {"baseline_input_file"}, "validate": {"tokenizer", "eval_input_file", "profile_steps", "passes", "sentence_loss_weight"},
                  "benchmark train": {"configs", "peer_python", "xla_flags"}}  # without a GPU
 
 
@@ -102,7 +104,8 @@ def command_lines(inputs):
                                  "steps": 1}),
         "benchmark input": ([], {**records, "seconds": 0.1}),
         "benchmark memory": ([], {"bert_config_file": config, "max_seq_length": 16, "micro_batch_size": 2}),
-        "benchmark recipes": ([], {**records, **updates, "eval_input_file": rows}),
+        "benchmark recipes": ([], {**records, "eval_input_file": rows, "eval_token_input_file": rows, "runs_dir": "out",
+                                   "train_minutes": 0.01}),
         "benchmark scaling": ([], {"model": config, "max_seq_length": 16, "measure": False}),
         "benchmark startup": ([], {"bert_config_file": config, "max_seq_length": 16, "repeats": 1}),
         "benchmark train": ([], {**records, "train_batch_size": 2, "rounds": 1, "steps": 1})}

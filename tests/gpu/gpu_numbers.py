@@ -69,7 +69,7 @@ def step_of(precision, attention, recompute, accumulation_steps, on_gpu):
     scale = {"initial_loss_scale": 1024.0, "loss_scale_growth_steps": 1000} if precision == "float16" else {}
     optimizer = distributed.distributed_optimizer(AdamW(1e-3, num_train_steps=10, clip_norm=0.0, **scale))
     variables = named_variables(model)
-    optimizer.build(variables)
+    optimizer.build(variables, compiled=on_gpu)
     return variables, optimizer, TrainingStep(model, optimizer, accumulation_steps, xla=on_gpu)
 
 

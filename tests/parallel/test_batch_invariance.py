@@ -33,11 +33,11 @@ def facts(folder):
 
 
 def test_every_cut_of_the_batch_gives_the_same_weights(runs):
-    reference = np.load(runs[1] / "1.npz")
+    references = {optimizer: np.load(runs[1] / f"{optimizer}1.npz") for optimizer in ("", "muon")}
     ways = [path for folder in runs.values() for path in sorted(folder.glob("*.npz"))]
-    assert len(ways) == len(RANKS) * 3 + 1
+    assert len(ways) == len(RANKS) * 5 + 2
     for path in ways:
-        weights = np.load(path)
+        weights, reference = np.load(path), references["muon" if path.name.startswith("muon") else ""]
         for name in reference.files:
             np.testing.assert_allclose(weights[name], reference[name], atol=1e-5, err_msg=f"{path}: {name}")
 
@@ -45,14 +45,15 @@ def test_every_cut_of_the_batch_gives_the_same_weights(runs):
 @pytest.mark.parametrize("ranks", RANKS[1:])
 def test_the_gradients_travel_in_one_allreduce_however_many_micro_batches(runs, ranks):
     for way, graph in facts(runs[ranks])["graphs"].items():
-        # The other is that of the losses.
-        assert (graph["allreduces"], graph["grouped"]) == (2, 0), way
+        # The others are that of the losses and, with Muon, that of its directions.
+        assert (graph["allreduces"], graph["grouped"]) == (2 + way.startswith("muon"), 0), way
 
 
 def test_xla_compiles_the_gradients_and_not_the_allreduce(runs):
     graphs = facts(runs[2])["graphs"]
-    assert graphs["xla"]["compiled"] > 0
-    assert graphs["xla"]["allreduces_compiled"] == 0
+    for way in ("xla", "muonx"):
+        assert graphs[way]["compiled"] > 0
+        assert graphs[way]["allreduces_compiled"] == 0
     assert graphs["2"]["compiled"] == 0
 
 

@@ -17,12 +17,13 @@ from albert_hvd.runtime import distributed  # noqa: E402
 
 ROWS = 16
 STEPS = 20
-WAYS = {"1": {}, "2": {"accumulation_steps": 2}, "4": {"accumulation_steps": 4}}
+WAYS = {"1": {}, "2": {"accumulation_steps": 2}, "4": {"accumulation_steps": 4},
+        "muon1": {"optimizer": "muon"}, "muon2": {"optimizer": "muon", "accumulation_steps": 2}}
 
 
 def main(folder):
     distributed.initialize(use_gpu=False)
-    ways = dict(WAYS, xla={"accumulation_steps": 2, "xla": True}) if distributed.size() == 2 else WAYS
+    ways = dict(WAYS, xla={"accumulation_steps": 2, "xla": True}, muonx={"optimizer": "muon", "xla": True}) if distributed.size() == 2 else WAYS
     facts = {"graphs": {}, "clipping": clipping()}
     for name, options in ways.items():
         weights, facts["graphs"][name] = train(**options)
@@ -34,21 +35,21 @@ def main(folder):
     distributed.barrier()
 
 
-def train(accumulation_steps=1, xla=False):
+def train(accumulation_steps=1, xla=False, optimizer="lamb"):
     """(weights, facts about the graph) after training this rank's rows of the global batches."""
     from small_batches import random_batch
 
     from albert_hvd.model.config import AlbertConfig
     from albert_hvd.model.encoder import named_variables
     from albert_hvd.model.pretraining_model import AlbertPretrainer
-    from albert_hvd.training.optimizer import OPTIMIZERS
+    from albert_hvd.training.optimizers import OPTIMIZERS
     from albert_hvd.training.step import TrainingStep
 
     config = AlbertConfig(vocab_size=50, embedding_size=8, hidden_size=16, num_hidden_layers=1, num_attention_heads=2,
                           intermediate_size=32, max_position_embeddings=16)
     model = AlbertPretrainer(config, seed=3, static_shapes=xla)
-    optimizer = distributed.distributed_optimizer(OPTIMIZERS["lamb"](0.02, num_train_steps=STEPS, num_warmup_steps=4))
-    optimizer.build(named_variables(model))
+    optimizer = distributed.distributed_optimizer(OPTIMIZERS[optimizer](0.02, num_train_steps=STEPS, num_warmup_steps=4))
+    optimizer.build(named_variables(model), compiled=xla)
     step = TrainingStep(model, optimizer, accumulation_steps, xla)
     first, count = distributed.rank() * ROWS // distributed.size(), ROWS // distributed.size()
     for number in range(STEPS):
@@ -80,7 +81,8 @@ def clipping():
     """Norm before clipping and first moment, where the ranks' gradients are far longer than their mean."""
     import tensorflow as tf
 
-    from albert_hvd.training.optimizer import OPTIMIZERS, average_over_ranks
+    from albert_hvd.training.optimizer import average_over_ranks
+    from albert_hvd.training.optimizers import OPTIMIZERS
 
     variable = tf.Variable([[1.0, 1.0]])
     optimizer = distributed.distributed_optimizer(OPTIMIZERS["adamw"](0.1, num_train_steps=10, clip_norm=1.0))

@@ -9,10 +9,10 @@ from terminals import shown_on_a_terminal
 
 
 def show(folder):
-    log = TrainLog(str(folder), 0, 8)
+    log = TrainLog(str(folder), 0, 0.0, total=8, unit="step")
     for step in (1, 2):
-        log.write(record(step, loss=4.25))
-        log.advance()
+        log.write(record(step, loss=4.25), step / 8)
+        log.advance(step / 8)
     log.write_evaluation(2, {"loss": 4.5})
     log.close()
 
@@ -43,7 +43,15 @@ def test_a_file_gets_lines(tmp_path, capsys):
 def test_the_time_left_is_reckoned_from_the_pace_since_the_start(tmp_path, monkeypatch, capsys):
     seconds = iter((5000.0, 5020.0))
     monkeypatch.setattr(console.time, "monotonic", lambda: next(seconds))
-    log = TrainLog(str(tmp_path), 50, 100)
-    log.write({**record(60), "elapsed_sec": 90_000.0})
+    log = TrainLog(str(tmp_path), 50, 0.5, total=100, unit="step")
+    log.write({**record(60), "elapsed_sec": 90_000.0}, 0.6)
     log.close()
     assert "60/100 <01:20 " in capsys.readouterr().out  # 40 steps at 2 s
+
+
+def test_a_run_by_time_counts_minutes(tmp_path, capsys):
+    log = TrainLog(str(tmp_path), 50, 0.25, total=120.0, unit="min")
+    log.write(record(60), 0.5)
+    log.close()
+    line = capsys.readouterr().out
+    assert line.startswith(" 50%|") and "| 60.0/120.0 <" in line

@@ -5,7 +5,8 @@ import pytest
 import tensorflow as tf
 from hypothesis import given, settings, strategies as st
 
-from albert_hvd.training.optimizer import OPTIMIZERS, learning_rate_at
+from albert_hvd.training.optimizer import learning_rate_at
+from albert_hvd.training.optimizers import OPTIMIZERS
 
 CONFIG = dict(learning_rate=0.1, num_train_steps=10, num_warmup_steps=3, weight_decay=0.02,
               beta_1=0.9, beta_2=0.999, epsilon=1e-6, clip_norm=1.0)
@@ -33,14 +34,15 @@ def numpy_update(name, w, m, v, g, step):
     return w - numpy_schedule(step) * ratio * update, m, v
 
 
+@pytest.mark.parametrize("compiled", [False, True])
 @pytest.mark.parametrize("name", sorted(OPTIMIZERS))
-def test_matches_numpy(name):
+def test_matches_numpy(name, compiled):
     random = np.random.default_rng(0)
     weights = {"kernel": random.normal(size=(4, 3)), "bias": np.zeros(3), "gamma": np.ones(3)}
     variables = {key: tf.Variable(value, dtype=tf.float32) for key, value in weights.items()}
     moments = {key: (np.zeros_like(value), np.zeros_like(value)) for key, value in weights.items()}
     optimizer = OPTIMIZERS[name](**CONFIG)
-    optimizer.build(variables)
+    optimizer.build(variables, compiled)
     for step in range(1, 8):
         gradients = {key: random.normal(size=value.shape) for key, value in weights.items()}
         norm = np.sqrt(sum(np.sum(g * g) for g in gradients.values()))

@@ -10,7 +10,7 @@ from small_batches import pack_two_rows, random_batch
 from albert_hvd.model.encoder import named_variables
 from albert_hvd.model.precision import COMPUTE_DTYPES
 from albert_hvd.model.pretraining_model import AlbertPretrainer
-from albert_hvd.training.optimizer import OPTIMIZERS
+from albert_hvd.training.optimizers import OPTIMIZERS
 from albert_hvd.training.step import TrainingStep
 
 LENGTHS = [7, 5, 12, 9]
@@ -22,7 +22,7 @@ def make_step(config, precision="float32", optimizer="adamw", accumulation_steps
     model = AlbertPretrainer(config, 3, COMPUTE_DTYPES[precision], static_shapes=xla, recompute=recompute)
     settings = {"learning_rate": 0.01, "num_train_steps": 60, "num_warmup_steps": 5, **options}
     optimizer = OPTIMIZERS[optimizer](**settings)
-    optimizer.build(named_variables(model))
+    optimizer.build(named_variables(model), compiled=xla)
     return model, optimizer, TrainingStep(model, optimizer, accumulation_steps, xla)
 
 

@@ -28,8 +28,20 @@ def test_the_batch_arithmetic(tiny_config):
 
 
 def test_the_optimizer_warms_up_over_six_per_cent_unless_told_otherwise(tiny_config):
-    assert table(tiny_config)["optimizer"] == "adamw, learning rate 0.001, warmup 60 of 1000 steps"
+    assert table(tiny_config)["optimizer"] == "muon, learning rate 0.002, warmup 60 of 1000 steps"
     assert table(tiny_config, num_warmup_steps=0)["optimizer"].endswith("warmup 0 of 1000 steps")
+
+
+def test_a_run_by_time_has_minutes(tiny_config):
+    lines = table(tiny_config, train_minutes=120.0, lr_schedule="cpu_time")
+    assert lines["whole_run"] == "120 minutes of the processors of all ranks"
+    assert lines["optimizer"].endswith("warmup 6% of the time")
+
+
+def test_the_phases_of_passes(tiny_config):
+    config = dataclasses.replace(tiny_config, num_hidden_layers=4)
+    assert table(config)["passes"] == "1 through the shared layer, 2 from 15% of the run on, 4 from 45% of the run on"
+    assert table(config, initialization="plain")["passes"] == "4 through the shared layer"
 
 
 @pytest.mark.parametrize("steps, rows, tokens", [
