@@ -25,7 +25,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from albert_hvd.errors import InputError, RunFailed, parameter
-from albert_hvd.runtime.files import whole_file
+from albert_hvd.runtime.files import use_umask, whole_file
 
 _NAME = re.compile(r"step_(\d{8,})$")
 _UNFINISHED = ".unfinished-"
@@ -142,6 +142,7 @@ def _write_files(folder, arrays_of, state):
     for name, arrays in arrays_of.items():
         if arrays is not None:
             save_file(arrays, os.path.join(folder, name))
+            use_umask(os.path.join(folder, name))
             checksums[name] = _sha256(os.path.join(folder, name))
     state = json.loads(json.dumps({**state, "sha256": checksums}))  # as it will be read
     with open(os.path.join(folder, STATE), "w", encoding="utf-8") as file:

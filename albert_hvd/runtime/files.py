@@ -1,6 +1,7 @@
 """Input patterns, output folders, and files that appear under their name only when whole."""
 
 import contextlib
+import errno
 import glob
 import json
 import os
@@ -99,6 +100,20 @@ def whole_file(path, option="output_file"):
     finally:
         if os.path.exists(partial):
             os.remove(partial)
+
+
+def use_umask(path):
+    """Give a file the mode of a new one; libraries that write to a temporary file first make it for its owner alone."""
+    probe = f"{path}.mode"  # asking for the umask itself would change it for other threads
+    with open(probe, "xb"):
+        pass
+    try:
+        shutil.copymode(probe, path)
+    except OSError as error:
+        if error.errno not in (errno.EPERM, errno.ENOTSUP):  # a file system without modes
+            raise
+    finally:
+        os.remove(probe)
 
 
 def remove_partial_files(folder, name="*"):
