@@ -39,7 +39,7 @@ class TrainingLoop:
         """Train until the last step, an early stop or a signal.
 
         Raises:
-          StoppedBySignal: after SIGTERM or SIGUSR1 to any rank, with a checkpoint saved.
+          StoppedBySignal: after SIGTERM, SIGUSR1 or SIGINT to any rank, with a checkpoint saved.
           RunFailed: the gradients were not finite `max_bad_steps` times in a row, or a checkpoint
             could not be written.
         """

@@ -40,7 +40,7 @@ def pretrain(options):
     Raises:
       InputError: on every rank, before any training, when a flag or a file is not as it must be, or another run
         writes to `output_dir`.
-      StoppedBySignal: after SIGTERM or SIGUSR1 to any rank, with a checkpoint saved.
+      StoppedBySignal: after SIGTERM, SIGUSR1 or SIGINT to any rank, with a checkpoint saved.
       RunFailed: the gradients were not finite `max_bad_steps` times in a row, or a checkpoint could not
         be written.
     """

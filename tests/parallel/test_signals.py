@@ -1,7 +1,8 @@
-"""SIGTERM and SIGUSR1 to a rank, at each stage of a run: exit code 75, and the same command goes on."""
+"""SIGTERM, SIGUSR1 and SIGINT (Ctrl-C) to a rank, at each stage of a run: exit code 75, and the same command goes on."""
 
 import os
 import signal
+import time
 
 import pytest
 
@@ -25,7 +26,8 @@ def assert_stopped(process, output_dir):
     return output
 
 
-@pytest.mark.parametrize("number, rank, times", [(signal.SIGTERM, 1, 1), (signal.SIGUSR1, 0, 3)])
+@pytest.mark.parametrize("number, rank, times", [(signal.SIGTERM, 1, 1), (signal.SIGUSR1, 0, 3),
+                                                  (signal.SIGINT, 1, 1)])
 def test_a_signal_to_any_rank_stops_all_with_a_checkpoint(training_files, tmp_path, number, rank, times):
     process = start_and_wait_for_step(3, 2, flags(training_files, tmp_path, num_train_steps=FOREVER,
                                                   save_checkpoints_steps=FOREVER))
@@ -36,6 +38,31 @@ def test_a_signal_to_any_rank_stops_all_with_a_checkpoint(training_files, tmp_pa
     step = status(tmp_path)["step"]
     assert os.listdir(tmp_path / "checkpoints") == [f"step_{step:08d}"]
     assert train_log(tmp_path)[-1]["step"] == step
+
+
+def test_ctrl_c_of_a_terminal_reaches_ranks_one_after_the_other(training_files, tmp_path):
+    process = start_and_wait_for_step(3, 2, flags(training_files, tmp_path, num_train_steps=FOREVER,
+                                                  save_checkpoints_steps=FOREVER))
+    for rank in reversed(ranks_of(process)):
+        rank.send_signal(signal.SIGINT)
+        time.sleep(0.05)
+    assert_stopped(process, tmp_path)
+    assert status(tmp_path)["reason"] in ("SIGINT", "signal to another rank")
+
+
+def test_ctrl_c_in_front_of_horovodrun_saves(training_files, tmp_path, monkeypatch):
+    """mpirun answers it with SIGTERM to the ranks, and with SIGKILL as much later as it is told here.
+
+    Meanwhile it passes no output on: a rank that had more to say than a pipe holds would wait for it in vain.
+    """
+    monkeypatch.setenv("OMPI_MCA_odls_base_sigkill_timeout", "6")
+    process = start_and_wait_for_step(2, 2, flags(training_files, tmp_path, num_train_steps=FOREVER,
+                                                  save_checkpoints_steps=FOREVER, log_every_steps=1000))
+    os.killpg(process.pid, signal.SIGINT)
+    process.communicate(timeout=120)
+    stopped = status(tmp_path)
+    assert (stopped["state"], stopped["reason"]) == ("stopped", "SIGTERM")
+    assert os.listdir(tmp_path / "checkpoints") == [f"step_{stopped['step']:08d}"]
 
 
 def handles_sigterm(process):
