@@ -20,7 +20,9 @@ from albert_hvd.data.records.dataset import open_records
 from albert_hvd.errors import InputError, parameter, setting
 from albert_hvd.model.config import AlbertConfig
 from albert_hvd.run_folder.checkpoints import CheckpointFolder
-from albert_hvd.run_folder.layout import CONFIG, EVAL_LOG, FLAGS, STATUS, TRAIN_LOG, VOCABULARY, write_model_files
+from albert_hvd.run_folder.flags_history import note_flags
+from albert_hvd.run_folder.layout import (CONFIG, EVAL_LOG, FLAGS, FLAGS_HISTORY, STATUS, TRAIN_LOG, VOCABULARY,
+                                          write_model_files)
 from albert_hvd.run_folder.lock import one_run_in
 from albert_hvd.run_folder.logs import write_atomically, write_status
 from albert_hvd.runtime import distributed
@@ -74,8 +76,8 @@ def _train(options, config, stop_request, stall_watch):
                       row_bytes(options, config), _activation_memory(options))
     training = build_training(options, config, dataset, plan)
     if distributed.rank() == 0:
-        _write_run_files(options, config, training.plan, training.tokenizer)
-        print(training.description(), flush=True)
+        changes = _write_run_files(options, config, training)
+        print("\n".join(filter(None, [training.description(), changes])), flush=True)
     if training.is_over():
         if distributed.rank() == 0:
             write_status(options.output_dir, "finished", training.step, training.why_over())
@@ -141,12 +143,18 @@ def _check(options):
     return config
 
 
-def _write_run_files(options, config, plan, tokenizer):
-    """The run's folder is all that validation, export and inference need: it has the vocabulary too."""
-    for name in (CONFIG, VOCABULARY, FLAGS, STATUS, TRAIN_LOG, EVAL_LOG):
+def _write_run_files(options, config, training):
+    """The run's folder is all that validation, export and inference need: it has the vocabulary too.
+
+    Returns:
+      What is different from the start before, in a line, or "".
+    """
+    for name in (CONFIG, VOCABULARY, FLAGS, FLAGS_HISTORY, STATUS, TRAIN_LOG, EVAL_LOG):
         remove_partial_files(options.output_dir, name)
     remove_partial_files(os.path.join(options.output_dir, "checkpoints"))
-    write_model_files(options.output_dir, config, tokenizer)
-    flags = {**dataclasses.asdict(options), "size": distributed.size(), "micro_batch_size": plan.micro_batch_size,
-             "python": platform.python_version()}
+    write_model_files(options.output_dir, config, training.tokenizer)
+    flags = {**dataclasses.asdict(options), "size": distributed.size(),
+             "micro_batch_size": training.plan.micro_batch_size, "python": platform.python_version()}
+    changes = note_flags(options.output_dir, training.step, flags)
     write_atomically(os.path.join(options.output_dir, FLAGS), json.dumps(flags, indent=2) + "\n")
+    return changes
