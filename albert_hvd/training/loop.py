@@ -5,6 +5,7 @@ evaluation, a stop agreed upon), so that all ranks evaluate, save and leave toge
 """
 
 import collections
+import dataclasses
 import socket
 import time
 
@@ -13,6 +14,7 @@ from albert_hvd.run_folder.logs import write_status
 from albert_hvd.runtime import distributed
 from albert_hvd.training.console import TrainLog
 from albert_hvd.training.profiling import StepProfiler, parse_profile_steps
+from albert_hvd.training.reporters import open_reporters
 
 
 class TrainingLoop:
@@ -29,7 +31,8 @@ class TrainingLoop:
         self._stop_request, self._stall_watch = stop_request, stall_watch
         self._log = None
         if distributed.rank() == 0:
-            self._log = TrainLog(self._options.output_dir, training.step, self._options.num_train_steps)
+            self._log = TrainLog(self._options.output_dir, training.step, self._options.num_train_steps,
+                                 open_reporters(self._options, dataclasses.asdict(self._options)))
         steps = parse_profile_steps(self._options.profile_steps, self._options.num_train_steps)
         self._profiler = StepProfiler(self._options.output_dir, steps, is_rank_0=distributed.rank() == 0)
         self._began = time.monotonic() - training.elapsed_sec
@@ -164,6 +167,8 @@ class TrainingLoop:
 
     def _report_failure(self, error):
         """Whichever rank fails leaves word of it; the launcher may end rank 0 before it knows."""
+        if self._log:
+            self._log.failed = True
         reason = str(error) if isinstance(error, RunFailed) else f"{type(error).__name__}: {error}"
         place = f"rank {distributed.rank()} on {socket.gethostname()}"
         try:

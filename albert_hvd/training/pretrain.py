@@ -33,6 +33,7 @@ from albert_hvd.serving.formats.sources import kind_of
 from albert_hvd.training.batch_plan import cpu_memory_per_rank, gpu_memory_per_rank, plan_batch, row_bytes
 from albert_hvd.training.device_options import resolve_device_options
 from albert_hvd.training.profiling import parse_profile_steps
+from albert_hvd.training.reporters import check_packages
 
 
 def pretrain(options):
@@ -123,6 +124,7 @@ def _check(options):
         raise InputError(f"{parameter('initial_loss_scale')}={options.initial_loss_scale:g} is not a power of two",
                          f"use one, such as {2 ** round(math.log2(options.initial_loss_scale))}")
     parse_profile_steps(options.profile_steps, options.num_train_steps)
+    check_packages(options)
     if options.eval_every_steps and not options.eval_input_file:
         raise InputError(f"{parameter('eval_every_steps')}={options.eval_every_steps} needs "
                          f"{parameter('eval_input_file')}")

@@ -37,7 +37,7 @@ PARSED = {"task": ["unknown"], "seeds": ["one", "1,1", "-1", "1,", "99999999999"
           "sizes": ["big", "-1", "nan", "inf"], "precision": ["float8"], "precisions": ["float8", "float32,"],
           "attention": ["unknown", ""], "peer_kernels": ["unknown", ""], "device": ["tpu", ""], "peer": ["nobody"],
           "architectures": ["unknown", ""], "optimizers": ["sgd:1", "adamw:nan", "adamw", ""]}
-ANY_TEXT = ("name", "text_field", "license", "masked_text")
+ANY_TEXT = ("name", "text_field", "license", "masked_text", "wandb_project", "mlflow_experiment")
 OTHER_NAMES = {"output": "output_dir"}  # which the messages use
 # Flags that a command takes because another has them or for another device, and does not look at.
 NOT_LOOKED_AT = {"pretrain": {"baseline_input_file"}, "validate": {"tokenizer", "eval_input_file", "profile_steps"},
