@@ -5,10 +5,7 @@ from albert_hvd.model.config import AlbertConfig
 from albert_hvd.run_folder import checkpoints
 from albert_hvd.runtime import distributed
 from albert_hvd.serving.formats.sources import kind_of, read_model
-from albert_hvd.training.evaluation import unigram_log_probs
-
-# Enough records to know the frequencies of the pieces to within a few per cent.
-_FREQUENCY_RECORDS = 20000
+from albert_hvd.training.evaluation import FREQUENCY_RECORDS, unigram_log_probs
 
 _OUTPUT_BIAS = "masked_lm_head/output_bias"
 
@@ -106,7 +103,7 @@ class Start:
 
         Otherwise the first hundreds of updates are spent on learning them.
         """
-        log_probs = unigram_log_probs(self._dataset, self._config.vocab_size, _FREQUENCY_RECORDS)
+        log_probs = unigram_log_probs(self._dataset, self._config.vocab_size, FREQUENCY_RECORDS)
         self._variables[_OUTPUT_BIAS].assign(log_probs.astype("float32"))
 
 
