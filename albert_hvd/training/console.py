@@ -56,15 +56,16 @@ class TrainLog:
       first_step: the step that the run starts or resumes from.
       num_train_steps: for the progress bar.
       reporters: what gets the figures beside the files and TensorBoard.
+      evaluation_is_missing: whether that of `first_step` is still to be made, whatever the log says.
 
     Attributes:
       failed: what reporters are told at the end.
     """
 
-    def __init__(self, output_dir, first_step, num_train_steps, reporters=()):
+    def __init__(self, output_dir, first_step, num_train_steps, reporters=(), evaluation_is_missing=False):
         self.failed = False
         self._records = JsonLines(os.path.join(output_dir, TRAIN_LOG), first_step)
-        self._evaluations = JsonLines(os.path.join(output_dir, EVAL_LOG), first_step)
+        self._evaluations = JsonLines(os.path.join(output_dir, EVAL_LOG), first_step - evaluation_is_missing)
         self._reporters = [_Events(os.path.join(output_dir, "tensorboard")), *reporters]
         self._first_step, self._began = first_step, time.monotonic()
         self._bar = tqdm(total=num_train_steps, initial=first_step, unit="step", smoothing=0.1,

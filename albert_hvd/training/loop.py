@@ -32,7 +32,8 @@ class TrainingLoop:
         self._log = None
         if distributed.rank() == 0:
             self._log = TrainLog(self._options.output_dir, training.step, self._options.num_train_steps,
-                                 open_reporters(self._options, dataclasses.asdict(self._options)))
+                                 open_reporters(self._options, dataclasses.asdict(self._options)),
+                                 evaluation_is_missing=training.evaluation_is_missing())
         steps = parse_profile_steps(self._options.profile_steps, self._options.num_train_steps)
         self._profiler = StepProfiler(self._options.output_dir, steps, is_rank_0=distributed.rank() == 0)
         self._began = time.monotonic() - training.elapsed_sec
@@ -67,8 +68,10 @@ class TrainingLoop:
         training = self._training
         stopped = self._stop_request.agreed()
         # A signal may have interrupted the evaluation that was due at the step of the checkpoint.
-        if not stopped and self._evaluation_is_due() and training.evaluations.last_step < training.step:
+        if not stopped and training.evaluation_is_missing():
             stopped = self._evaluate() is None
+            if not stopped:
+                training.save_evaluation()
         under_way, stopping = collections.deque(), stopped
         while True:
             while not stopping and self._may_start(len(under_way)):

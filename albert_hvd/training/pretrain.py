@@ -30,6 +30,7 @@ from albert_hvd.runtime.files import make_folder, remove_partial_files
 from albert_hvd.runtime.signals import StopRequest
 from albert_hvd.runtime.stall_watch import StallWatch
 from albert_hvd.serving.formats.sources import kind_of
+from albert_hvd.training.agreement import open_alike
 from albert_hvd.training.batch_plan import cpu_memory_per_rank, gpu_memory_per_rank, plan_batch, row_bytes
 from albert_hvd.training.device_options import resolve_device_options
 from albert_hvd.training.profiling import parse_profile_steps
@@ -71,15 +72,20 @@ def _set_up_and_train(options, stop_request):
 def _train(options, config, stop_request, stall_watch):
     from albert_hvd.training.loop import TrainingLoop
     from albert_hvd.training.setup import build_training
-    dataset = open_training_records(options, config)
+    dataset = open_alike(lambda: open_training_records(options, config), "input_file")
+    held_out = None
+    if options.eval_every_steps:
+        held_out = open_alike(
+            lambda: open_records(options.eval_input_file, "eval_input_file", options, config.vocab_size),
+            "eval_input_file")
     stall_watch.progress()
     plan = plan_batch(options.train_batch_size, distributed.size(), options.accumulation_steps,
                       row_bytes(options, config), _activation_memory(options))
-    training = build_training(options, config, dataset, plan)
+    training = build_training(options, config, dataset, plan, held_out)
     if distributed.rank() == 0:
         changes = _write_run_files(options, config, training)
         print("\n".join(filter(None, [training.description(), changes])), flush=True)
-    if training.is_over():
+    if training.is_over() and not training.evaluation_is_missing():
         if distributed.rank() == 0:
             write_status(options.output_dir, "finished", training.step, training.why_over())
             print(f"nothing to do: {options.output_dir} is at step {training.step} ({training.why_over()})")

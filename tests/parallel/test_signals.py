@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from albert_hvd.run_folder.checkpoints import CheckpointFolder, find_checkpoint
 from conftest import run_command
 from pretraining_runs import (eval_log, flags, ranks_of, start, start_and_wait_for_step, status, train_log,
                               wait_until)
@@ -81,16 +82,42 @@ def test_a_signal_while_tensorflow_loads_stops_before_the_first_update(training_
     assert train_log(tmp_path) == []
 
 
+def many_times(path, folder):
+    """A pattern of so many records that an evaluation takes far longer than it takes to send a signal."""
+    many = folder / "many"
+    many.mkdir()
+    for number in range(2000):
+        os.link(path, many / f"{number}.tfrecord")
+    return f"{many}/*.tfrecord"
+
+
+def test_the_last_evaluation_is_made_up_for_and_stands_in_the_log_once(training_files, tmp_path):
+    held_out, output_dir = f"{training_files}/eval.tfrecord", tmp_path / "run"
+    run_flags = flags(training_files, output_dir, num_train_steps=2, num_warmup_steps=0, eval_every_steps=2,
+                      eval_batch_size=2)
+    process = start_and_wait_for_step(2, 0, {**run_flags, "eval_input_file": many_times(held_out, tmp_path)})
+    process.send_signal(signal.SIGUSR1)
+    assert_stopped(process, output_dir)
+    assert (status(output_dir)["step"], eval_log(output_dir)) == (2, [])
+    # As a kill leaves it between the log and the checkpoint.
+    (output_dir / "eval_log.jsonl").write_text('{"step": 2, "loss": 99.0}\n')
+    result = run_command("pretrain", **run_flags, eval_input_file=held_out)
+    assert result.returncode == 0 and "finished: step 2" in result.stdout, result.stderr
+    assert status(output_dir)["state"] == "finished"
+    (evaluation,) = eval_log(output_dir)
+    assert evaluation["step"] == 2 and evaluation["loss"] < 99
+    state = CheckpointFolder(str(output_dir / "checkpoints")).newest_valid()
+    assert (state["step"], state["evaluations"]["best_loss"]) == (2, evaluation["loss"])
+    assert find_checkpoint(str(output_dir / "checkpoints" / "best.json"), "x").endswith("step_00000002")
+    result = run_command("pretrain", **run_flags, eval_input_file=held_out)
+    assert "nothing to do" in result.stdout and eval_log(output_dir) == [evaluation]
+
+
 def test_a_signal_gives_up_an_evaluation_that_is_made_up_for_later(training_files, tmp_path):
     held_out = f"{training_files}/eval.tfrecord"
     run_flags = flags(training_files, tmp_path, num_train_steps=2, num_warmup_steps=0, eval_every_steps=1,
                       eval_batch_size=2)
-    # So many records that the evaluation takes far longer than it takes to send a signal.
-    many = tmp_path / "many"
-    many.mkdir()
-    for number in range(2000):
-        os.link(held_out, many / f"{number}.tfrecord")
-    process = start_and_wait_for_step(1, 2, {**run_flags, "eval_input_file": f"{many}/*.tfrecord"})
+    process = start_and_wait_for_step(1, 2, {**run_flags, "eval_input_file": many_times(held_out, tmp_path)})
     ranks_of(process)[1].send_signal(signal.SIGUSR1)
     assert_stopped(process, tmp_path)
     assert (status(tmp_path)["step"], eval_log(tmp_path)) == (1, [])
