@@ -4,6 +4,7 @@
 exceptions into the exit codes 0, 1, 2 and 75. Neither imports TensorFlow.
 """
 
+import contextlib
 import importlib.util
 import math
 import os
@@ -65,7 +66,7 @@ def launched_size():
     return 1
 
 
-def run(main, takes_arguments=False):
+def run(main, takes_arguments=False, prints_result=False):
     """Parse the flags, call `main()`, and exit as the contract says.
 
     0: done. 2: bad flags or input, one line on stderr. 75: stopped by a signal after saving.
@@ -75,18 +76,24 @@ def run(main, takes_arguments=False):
       main: the command.
       takes_arguments: call `main(arguments)` instead, with the list of the words that are no flags;
         without it such a word is an error.
+      prints_result: standard output is what the command is for; without it, a run does not end when what it says
+        there gets lost.
     """
-    from absl import app, flags, logging
+    from albert_hvd.runtime import streams, tensorflow_import
 
-    from albert_hvd.runtime import tensorflow_import
+    streams.install()
+    from absl import app, flags, logging  # after it, since logging keeps the stream of its first import
 
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    # A notebook's, which its commands inherit, need not exist here; all that is drawn goes to files.
+    os.environ["MPLBACKEND"] = "agg"
     tensorflow_import.install()
 
     def parse_flags(argv):
         if {"--help", "-h", "-help"} & set(argv[1:]):
             app.usage(shorthelp=True, writeto_stdout=True, exitcode=0)  # absl's own --help exits with 1
         try:
+            _check_encoding(argv[1:])
             _check_names(argv[1:])
             flags.FLAGS.set_gnu_getopt(takes_arguments)  # flags may stand behind arguments
             extra = flags.FLAGS(argv)[1:]
@@ -102,7 +109,23 @@ def run(main, takes_arguments=False):
             _leave(2, f"--flagfile: cannot be read as flags ({error}); give a text file with one flag a line")
         return argv[:1] + extra
 
-    app.run(lambda argv: _call(main, argv[1:] if takes_arguments else None), flags_parser=parse_flags)
+    def call(argv):
+        with streams.ResultOnOutput() if prints_result else contextlib.nullcontext():
+            main(*([argv[1:]] if takes_arguments else []))
+
+    app.run(lambda argv: _call(call, argv), flags_parser=parse_flags)
+
+
+def _check_encoding(words):
+    """Refuse words that are not UTF-8: paths end up in JSON, and libraries in C++ take UTF-8 only."""
+    from absl import flags
+
+    for number, word in enumerate(words, 1):
+        try:
+            word.encode()
+        except UnicodeEncodeError:
+            raise flags.Error(f"argument {number}, {os.fsencode(word)!r:.{LONGEST_NAME}}, is not UTF-8: "
+                              f"convert it (a file: rename it)") from None
 
 
 def _check_names(words):
@@ -128,14 +151,17 @@ def _check_numbers(parsed):
             raise flags.Error(f"flag --{name}={flag.value}: give {LARGEST_INTEGER} or less")
 
 
-def _call(main, arguments):
+def _call(main, argv):
     from albert_hvd.errors import (EXIT_BAD_INPUT, EXIT_STOPPED, InputError, StoppedBySignal, RunFailed,
                                    parameters_as_flags)
     from albert_hvd.runtime.exit import exit_now
+    from albert_hvd.runtime.streams import OutputClosed
 
     with parameters_as_flags():
         try:
-            main() if arguments is None else main(arguments)
+            main(argv)
+        except OutputClosed:
+            sys.exit(0)
         except InputError as error:
             _leave(EXIT_BAD_INPUT, str(error))
         except RunFailed as error:

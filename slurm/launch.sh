@@ -72,7 +72,8 @@ choose_launcher() {
   esac
 }
 
-# Copies the records of --input_file to the nodes' own disks, and makes the command read them there.
+# Copies the records of --input_file, with manifest and vocabulary, to the nodes' own disks, and makes the command read
+# them there.
 stage_records() {
   local i
   for i in "${!command[@]}"; do

@@ -4,7 +4,7 @@
     requeueing.py end OUTPUT_DIR EXIT_CODE SIGNALS MAX_CRASHES
 
 `end` prints the reason in one line and exits with 0 for "requeue", with 1 for "do not". The run's own
-`status.json` decides where there is one, since a launcher may lose the exit code of the ranks.
+`status.json` decides where there is one of this start, since a launcher may lose the exit code of the ranks.
 `requeueing.json` in the same folder counts crashes in a row that brought no new checkpoint.
 """
 
@@ -39,7 +39,7 @@ def end(folder, exit_code, signals, max_crashes):
     if status == notes.get("status_before"):
         status = {}  # of an earlier start: this one ended before it wrote its own
     state, step = status.get("state"), status.get("step")
-    if state == "finished" or (exit_code == 0 and not signals):
+    if state == "finished" or (state is None and exit_code == 0 and not signals):
         return False, "finished"
     if exit_code == BAD_INPUT:
         return False, "bad flags or input, see above: not requeued"
@@ -85,9 +85,11 @@ def _read(path):
 
 
 def _write(path, notes):
-    partial = f"{path}.{os.getpid()}.partial"
+    partial = f"{path}.{os.uname().nodename}-{os.getpid()}.partial"
     with open(partial, "w", encoding="utf-8") as file:
         json.dump(notes, file)
+        file.flush()
+        os.fsync(file.fileno())
     os.replace(partial, path)
 
 

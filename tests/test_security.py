@@ -13,6 +13,7 @@ import pytest
 from conftest import ROOT, run_command
 from pretraining_runs import flags
 from small_corpus import make_documents, make_tokenizer, write_documents
+from small_tasks import labelled_texts, write_tsv
 from source_rules import violations
 
 SCRIPTS = [path for path in (ROOT / "bin").iterdir() if path.is_file()]
@@ -71,14 +72,13 @@ def unquoted(text):
     return [word for word in re.findall(r"\$(?:\w+|\{[^}]*\})", text) if not re.match(r"\$\{#|\$\?", word)]
 
 
-NUMBERS = {"$print_staged"}
 
 
 @pytest.mark.parametrize("path", SHELL, ids=lambda path: str(path.relative_to(ROOT)))
 def test_shell_scripts_quote_their_variables(path):
     text = path.read_text(encoding="utf-8")
     assert "\nset -euo pipefail\n" in text and not re.search(r"^\s*eval\b", text, re.MULTILINE)
-    assert set(unquoted(text)) <= NUMBERS
+    assert unquoted(text) == []
     assert subprocess.run(["bash", "-n", path], capture_output=True).returncode == 0
 
 
@@ -98,7 +98,8 @@ def test_names_with_shell_signs_are_names(tmp_path):
     script = [ROOT / "slurm" / "stage_data.sh", f"{tmp_path}/a*/train.tfrecord", scratch]
     result = subprocess.run(script, cwd=tmp_path, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
-    assert pathlib.Path(f"{scratch}{source}/train.tfrecord").read_text() == "records"
+    (staged,) = scratch.glob(f"*{source}/train.tfrecord")
+    assert staged.read_text() == "records"
     (tmp_path / "logs here").mkdir()
     result = subprocess.run([ROOT / "slurm" / "rank.sh", tmp_path / "logs here", "printf", "%s", HOSTILE], cwd=tmp_path,
                             capture_output=True, text=True)
@@ -106,28 +107,34 @@ def test_names_with_shell_signs_are_names(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted([HOSTILE, "local disk", "logs here"])
 
 
-def test_output_is_as_private_as_the_user_wishes(training_files, tmp_path):
-    """Under umask 077 nobody else can read or enter anything."""
+def test_output_has_the_modes_of_the_umask(training_files, tmp_path):
+    """Nobody may read what the umask keeps from him, and everybody what it does not."""
     make_tokenizer(tmp_path)
     write_documents(tmp_path / "text.txt", make_documents(30))
+    write_tsv(tmp_path / "emotions.tsv", labelled_texts(20))
     lengths = {"max_seq_length": 16, "max_predictions_per_seq": 3}
     config = (training_files / "config.json").read_text().replace('"vocab_size": 50', '"vocab_size": 110')
     (tmp_path / "config.json").write_text(config)
     out = tmp_path / "out"
-    run = {**flags(training_files, out / "run", **lengths, num_train_steps=1, num_warmup_steps=1),
-           "input_file": out / "records" / "train.tfrecord", "bert_config_file": tmp_path / "config.json"}
+    records = {"input_file": out / "records" / "train.tfrecord", "bert_config_file": tmp_path / "config.json"}
+    run = {**flags(training_files, out / "run", **lengths, num_train_steps=1, num_warmup_steps=1), **records,
+           "eval_input_file": records["input_file"], "eval_every_steps": 1}
     for command, command_flags in (
             ("preprocess", {"input_file": tmp_path / "text.txt", "output_file": out / "clean" / "clean.txt"}),
             ("train_tokenizer", {"input_file": tmp_path / "text.txt", "model_prefix": out / "vocabulary" / "malay",
                                  "vocab_size": 110}),
             ("create_pretraining_data", {"input_file": tmp_path / "text.txt", "tokenizer": tmp_path / "small.model",
                                          "output_file": out / "records" / "train.tfrecord", **lengths}),
-            ("pretrain", run),
-            ("export", {"format": "huggingface", "model": out / "run", "output_dir": out / "huggingface"})):
-        result = run_command(command, umask=0o077, **command_flags)
+            ("pretrain", run), ("validate", {**run, "output_dir": out / "run"}),
+            ("finetune", {"task": "emotion", "train_file": tmp_path / "emotions.tsv", "init_checkpoint": out / "run",
+                          "output_dir": out / "emotion", "max_seq_length": 16, "num_train_epochs": 1}),
+            *(("export", {"format": name, "model": out / "run", "output_dir": out / name})
+              for name in ("huggingface", "tf1", "saved_model", "tar")),
+            ("import_checkpoint", {"from": "huggingface", "input": out / "huggingface", "output_dir": out / "imported"}),
+            ("plot", {"words": [out / "run"]})):
+        result = run_command(command, umask=0o026, **command_flags)
         assert result.returncode == 0, result.stderr
     made = sorted(out.rglob("*"))
-    assert len(made) > 25
-    open_to_others = {str(path.relative_to(out)): oct(os.stat(path).st_mode) for path in made
-                      if os.stat(path).st_mode & 0o077}
-    assert open_to_others == {}
+    assert len(made) > 70
+    modes = {str(path.relative_to(out)): oct(os.stat(path).st_mode & 0o777) for path in made}
+    assert modes == {str(path.relative_to(out)): "0o751" if path.is_dir() else "0o640" for path in made}

@@ -21,7 +21,7 @@ def finetune(options):
     Raises:
       InputError: on every rank, before any training, when a flag or a file is not as it must be, or another run
         writes to `output_dir`.
-      StoppedBySignal: after SIGTERM or SIGUSR1 to any rank, with a checkpoint saved.
+      StoppedBySignal: after SIGTERM, SIGUSR1 or SIGINT to any rank, with a checkpoint saved.
       RunFailed: training diverged, or a checkpoint could not be written.
     """
     with StopRequest() as stop_request:

@@ -143,10 +143,17 @@ class SeedLoop:
         self._log_every_steps, self._save_every_steps = log_every_steps, save_checkpoints_steps
         self._log = self._eval_log = None
         if distributed.rank() == 0:
-            self._log, self._eval_log = (JsonLines(os.path.join(training.folder, name), training.position)
-                                         for name in (TRAIN_LOG, EVAL_LOG))
+            self._log = JsonLines(os.path.join(training.folder, TRAIN_LOG), training.position)
+            # An evaluation that is made up for may have been logged before, but not saved.
+            self._eval_log = JsonLines(os.path.join(training.folder, EVAL_LOG),
+                                       training.position - self._evaluation_is_missing())
         self._compiled = False
         self._clear_window()
+
+    def _evaluation_is_missing(self):
+        """Whether a signal has interrupted the one that was due at the step of the checkpoint."""
+        training = self._training
+        return training.at_end_of_epoch and training.evaluations.last_step < training.position
 
     def _clear_window(self):
         self._loss = self._weight = self._tokens = self._positions = self._seconds = 0.0
@@ -165,8 +172,7 @@ class SeedLoop:
         training = self._training
         began = time.monotonic() - training.elapsed_sec
         stopped = self._stop_request.agreed()
-        # A signal may have interrupted the evaluation that was due at the step of the checkpoint.
-        if not stopped and training.at_end_of_epoch and training.evaluations.last_step < training.position:
+        if not stopped and self._evaluation_is_missing():
             stopped = not self._evaluate()
             training.save()
         while not stopped and not training.is_over():

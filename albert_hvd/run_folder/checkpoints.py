@@ -25,7 +25,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from albert_hvd.errors import InputError, RunFailed, parameter
-from albert_hvd.runtime.files import whole_file
+from albert_hvd.runtime.files import use_umask, whole_file
 
 _NAME = re.compile(r"step_(\d{8,})$")
 _UNFINISHED = ".unfinished-"
@@ -89,6 +89,22 @@ class CheckpointFolder:
                             "run the same command again") from None
         self._prune(best_step)
 
+    def update_state(self, step, state, best_step):
+        """Replace what a checkpoint says beside its arrays, and note which is the best; arguments as of `save`.
+
+        Raises:
+          RunFailed: it cannot be written; the checkpoint is as it was.
+        """
+        path = self.path(step)
+        try:
+            state = {**state, "step": step, "sha256": read_state(path)["sha256"]}
+            with whole_file(os.path.join(path, STATE), "output_dir") as file:
+                file.write(_state_text(state).encode())
+            self.mark_best(best_step)
+        except (DamagedCheckpoint, OSError, InputError) as error:
+            raise RunFailed(f"{parameter('output_dir')}: {STATE} of the checkpoint of step {step} cannot be written "
+                            f"({error}); make room, then run the same command again") from None
+
     def _kept(self):
         return f"newest: step {self.steps()[-1]}" if self.steps() else "there are none yet"
 
@@ -142,12 +158,17 @@ def _write_files(folder, arrays_of, state):
     for name, arrays in arrays_of.items():
         if arrays is not None:
             save_file(arrays, os.path.join(folder, name))
+            use_umask(os.path.join(folder, name))
             checksums[name] = _sha256(os.path.join(folder, name))
-    state = json.loads(json.dumps({**state, "sha256": checksums}))  # as it will be read
     with open(os.path.join(folder, STATE), "w", encoding="utf-8") as file:
-        json.dump({**state, _STATE_CHECKSUM: _checksum_of(state)}, file, indent=1)
+        file.write(_state_text({**state, "sha256": checksums}))
     for name in (*checksums, STATE, ""):
         _sync(os.path.join(folder, name))
+
+
+def _state_text(state):
+    state = json.loads(json.dumps(state))  # as it will be read
+    return json.dumps({**state, _STATE_CHECKSUM: _checksum_of(state)}, indent=1)
 
 
 def read_state(path):

@@ -8,7 +8,7 @@ from albert_hvd.runtime.files import read_json_object, whole_file
 CONFIG, VOCABULARY = "config.json", "spiece.model"
 # Of a run only.
 FLAGS, STATUS, TRAIN_LOG, EVAL_LOG = "flags.json", "status.json", "train_log.jsonl", "eval_log.jsonl"
-EVAL_RESULTS = "eval_results.json"
+FLAGS_HISTORY, REPORTERS, EVAL_RESULTS = "flags_history.jsonl", "reporters.json", "eval_results.json"
 
 
 def write_model_files(folder, config, tokenizer):

@@ -41,10 +41,17 @@ def choose_devices(use_gpu, share_gpus, rank, local_rank, local_size):
     return own
 
 
-def threads_per_rank(local_size):
-    """Intra-op threads of one rank: the cores this process may use, shared by the node's ranks."""
+def threads_per_rank(local_size, environment=os.environ):
+    """Intra-op threads of one rank: the cores this process may use, shared by the node's ranks that may use them too.
+
+    All of a node's ranks may use the same cores, unless srun has bound each to some of those that the job has there.
+    """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return max(1, cores // local_size)
+    sharing = local_size
+    if _is_task_of_srun(environment) and environment.get("SLURM_CPUS_ON_NODE", "").isdigit():
+        of_node = int(environment["SLURM_CPUS_ON_NODE"])
+        sharing = min(local_size, max(1, round(local_size * cores / max(of_node, 1))))
+    return max(1, cores // sharing)
 
 
 def gpus_of_rank(gpus, local_rank, local_size, environment=os.environ, share=False):
@@ -78,11 +85,16 @@ def gpus_of_rank(gpus, local_rank, local_size, environment=os.environ, share=Fal
 
 def _own_gpus_only(environment):
     """Whether srun has started this very process and bound GPUs to each of its tasks."""
-    if "OMPI_COMM_WORLD_LOCAL_RANK" in environment or "SLURM_STEP_ID" not in environment:
+    if not _is_task_of_srun(environment):
         return False
     binding = environment.get("SLURM_GPU_BIND", "").removeprefix("verbose,")
     return bool(environment.get("SLURM_GPUS_PER_TASK") or environment.get("SLURM_NTASKS_PER_GPU")
                 or binding.startswith(("single:", "per_task:")))
+
+
+def _is_task_of_srun(environment):
+    """Whether srun has started this very process, and not mpirun within a task of it."""
+    return "SLURM_STEP_ID" in environment and "OMPI_COMM_WORLD_LOCAL_RANK" not in environment
 
 
 def check_not_shared(gpus):

@@ -1,9 +1,11 @@
 """Input patterns, output folders, and files that appear under their name only when whole."""
 
 import contextlib
+import errno
 import glob
 import json
 import os
+import secrets
 import shutil
 
 from albert_hvd.errors import InputError, parameter
@@ -81,17 +83,21 @@ def read_json_object(path):
 
 
 @contextlib.contextmanager
-def whole_file(path, option="output_file"):
+def whole_file(path, option="output_file", sync=True):
     """A binary file to write that gets the name `path` only when the block ends without an error.
 
-    The temporary name begins with a dot, so that no glob of the user's takes a half-written file.
+    The temporary name begins with a dot, so that no glob of the user's takes a half-written file. With `sync` the content
+    is on the disk before the name is: after a power failure there is the old file or the new one, not an empty one.
     """
     folder, name = os.path.split(os.path.abspath(path))
     make_folder(folder, option)
-    partial = os.path.join(folder, f".{name}.{os.getpid()}.partial")
+    partial = os.path.join(folder, _partial_name(name))
     try:
         with open(partial, "wb") as file:
             yield file
+            file.flush()
+            if sync:
+                os.fsync(file.fileno())
         os.replace(partial, path)
     except OSError as error:
         raise InputError(f"cannot write it ({error.strerror})", "make room or choose another place",
@@ -99,6 +105,25 @@ def whole_file(path, option="output_file"):
     finally:
         if os.path.exists(partial):
             os.remove(partial)
+
+
+def _partial_name(name):
+    """A name that no other process takes, on whatever host or in whatever container, where process numbers repeat."""
+    return f".{name}.{os.uname().nodename[:40]}-{os.getpid()}-{secrets.token_hex(4)}.partial"
+
+
+def use_umask(path):
+    """Give a file the mode of a new one; libraries that write to a temporary file first make it for its owner alone."""
+    probe = f"{path}.mode"  # asking for the umask itself would change it for other threads
+    with open(probe, "xb"):
+        pass
+    try:
+        shutil.copymode(probe, path)
+    except OSError as error:
+        if error.errno not in (errno.EPERM, errno.ENOTSUP):  # a file system without modes
+            raise
+    finally:
+        os.remove(probe)
 
 
 def remove_partial_files(folder, name="*"):
@@ -116,7 +141,7 @@ def scratch_folder(path, errors=()):
     """
     parent, name = os.path.split(os.path.abspath(path))
     make_folder(parent, "output_dir")
-    folder = os.path.join(parent, f".{name}.{os.getpid()}.partial")
+    folder = os.path.join(parent, _partial_name(name))
     try:
         os.mkdir(folder)
         yield folder

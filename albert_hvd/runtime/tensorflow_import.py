@@ -76,7 +76,8 @@ def without_start_up_lines():
     with open(os.dup(2), "wb") as shown:
         try:
             reader = subprocess.Popen(["grep", "--line-buffered", "-a", "-v", "-E", _START_UP_LINES],
-                                      stdin=subprocess.PIPE, stdout=shown)
+                                      stdin=subprocess.PIPE, stdout=shown,
+                                      start_new_session=True)  # Ctrl-C is not meant for it
         except OSError:
             yield
             return

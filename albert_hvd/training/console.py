@@ -12,12 +12,13 @@ from albert_hvd.errors import InputError, RunFailed
 from albert_hvd.run_folder.layout import EVAL_LOG, TRAIN_LOG
 from albert_hvd.run_folder.logs import JsonLines, cannot_write
 
-_ON_TENSORBOARD = ("loss", "masked_lm_loss", "sentence_loss", "masked_lm_accuracy", "learning_rate",
-                   "grad_norm", "sequences_per_sec", "real_tokens_per_sec", "data_wait_fraction")
+# Of a log record, what TensorBoard and other reporters get.
+_REPORTED = ("loss", "masked_lm_loss", "sentence_loss", "masked_lm_accuracy", "learning_rate", "grad_norm",
+             "sequences_per_sec", "real_tokens_per_sec", "data_wait_fraction")
 
 
 class _Events:
-    """The TensorBoard files of a folder. Raises RunFailed when the disk is full, InputError when it is at once."""
+    """The TensorBoard files of a folder, a reporter (see reporters.py). Raises RunFailed when the disk is full, InputError when it is at once."""
 
     def __init__(self, folder):
         import tensorflow as tf
@@ -43,7 +44,7 @@ class _Events:
             # Of several lines only the first says what happened: "{{node}} path; No space left on device".
             raise kind(cannot_write(self._folder, error.message.splitlines()[0].split("; ")[-1])) from None
 
-    def close(self):
+    def close(self, failed):
         self._writer.close()
 
 
@@ -55,12 +56,18 @@ class TrainLog:
       first_step: the step that the run starts or resumes from.
       share: of the run that is behind it then.
       total, unit: of the progress bar: "step" or "min".
+      reporters: what gets the figures beside the files and TensorBoard.
+      evaluation_is_missing: whether that of `first_step` is still to be made, whatever the log says.
+
+    Attributes:
+      failed: what reporters are told at the end.
     """
 
-    def __init__(self, output_dir, first_step, share, total, unit):
+    def __init__(self, output_dir, first_step, share, total, unit, reporters=(), evaluation_is_missing=False):
+        self.failed = False
         self._records = JsonLines(os.path.join(output_dir, TRAIN_LOG), first_step)
-        self._evaluations = JsonLines(os.path.join(output_dir, EVAL_LOG), first_step)
-        self._events = _Events(os.path.join(output_dir, "tensorboard"))
+        self._evaluations = JsonLines(os.path.join(output_dir, EVAL_LOG), first_step - evaluation_is_missing)
+        self._reporters = [_Events(os.path.join(output_dir, "tensorboard")), *reporters]
         self._first, self._began = self._count(share, total), time.monotonic()
         self._bar = tqdm(total=total, initial=self._first, unit=unit, smoothing=0.1, disable=not sys.stderr.isatty())
 
@@ -76,7 +83,7 @@ class TrainLog:
     def write(self, record, share):
         """Append a record and show it; `record` is a dict with the keys of DESIGN's train_log."""
         self._records.write(record)
-        self._events.write(record["step"], {name: record[name] for name in _ON_TENSORBOARD})
+        self._report(record["step"], {name: record[name] for name in _REPORTED})
         if self._bar.disable:
             print(self._console_line(record, share), flush=True)
         else:
@@ -95,10 +102,14 @@ class TrainLog:
                 f"{record['real_tokens_per_sec']:.0f} real tok/s  data wait {100 * record['data_wait_fraction']:.1f}%")
 
     def write_evaluation(self, step, results):
-        """Append held-out results to `eval_log.jsonl` and show them on TensorBoard and the console."""
+        """Append held-out results to `eval_log.jsonl` and show them to reporters and on the console."""
         self._evaluations.write({"step": step, **results})
-        self._events.write(step, {f"eval/{name}": value for name, value in results.items()})
+        self._report(step, {f"eval/{name}": value for name, value in results.items()})
         self.say(f"eval at step {step}: " + "  ".join(f"{name} {value:.4f}" for name, value in results.items()))
+
+    def _report(self, step, values):
+        for reporter in self._reporters:
+            reporter.write(step, values)
 
     def say(self, line):
         """Print a line without breaking the progress bar."""
@@ -107,6 +118,7 @@ class TrainLog:
 
     def close(self):
         self._bar.close()
-        self._events.close()
         self._records.close()
         self._evaluations.close()
+        for reporter in self._reporters:
+            reporter.close(self.failed)

@@ -14,6 +14,9 @@ from albert_hvd.data.batches.rows import evaluation_batches
 from albert_hvd.model.pretraining_model import LossSums
 from albert_hvd.runtime import distributed
 
+# Enough records to know the frequencies of the pieces to within a few per cent.
+FREQUENCY_RECORDS = 20000
+
 
 class Evaluator:
     """Evaluates one model, compiled once.
@@ -97,13 +100,16 @@ class BestEvaluation:
         return False
 
 
-def unigram_loss(train_dataset, dataset, vocab_size):
+def unigram_loss(train_dataset, dataset, vocab_size, max_train_records=None):
     """Cross-entropy in nats of predicting masked pieces by their frequency in the training records.
 
     What a model must beat: it looks at no context.
+
+    Args:
+      max_train_records: look at so many of them only, as `unigram_log_probs` does.
     """
     counts = masked_piece_counts(dataset, vocab_size, np.arange(dataset.num_records))
-    log_probs = unigram_log_probs(train_dataset, vocab_size)
+    log_probs = unigram_log_probs(train_dataset, vocab_size, max_train_records)
     return float(-(counts * log_probs).sum() / max(counts.sum(), 1.0))
 
 

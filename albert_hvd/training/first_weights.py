@@ -6,10 +6,7 @@ from albert_hvd.data.records.piece_pairs import count_pairs, neighbour_loss
 from albert_hvd.model.initialization import num_word_columns
 from albert_hvd.model.word_vectors import word_vectors
 from albert_hvd.run_folder.corpus_facts import CorpusFacts
-from albert_hvd.training.evaluation import unigram_log_probs
-
-# Enough records to know the frequencies of the pieces to within a few per cent.
-_FREQUENCY_RECORDS = 20000
+from albert_hvd.training.evaluation import FREQUENCY_RECORDS, unigram_log_probs
 
 _WORDS = "encoder/embeddings/word_embeddings"
 OUTPUT_BIAS = "masked_lm_head/output_bias"
@@ -25,7 +22,7 @@ def start_from_frequencies(variables, config, dataset):
       config: its `AlbertConfig`.
       dataset: the training records, a `RecordDataset`.
     """
-    log_probs = unigram_log_probs(dataset, config.vocab_size, _FREQUENCY_RECORDS)
+    log_probs = unigram_log_probs(dataset, config.vocab_size, FREQUENCY_RECORDS)
     variables[OUTPUT_BIAS].assign(log_probs.astype("float32"))
 
 

@@ -5,6 +5,7 @@ evaluation, a stop agreed upon), so that all ranks evaluate, save and leave toge
 """
 
 import collections
+import dataclasses
 import socket
 import time
 
@@ -15,6 +16,7 @@ from albert_hvd.runtime import distributed
 from albert_hvd.training.console import TrainLog
 from albert_hvd.training.plateau import PlateauWatch
 from albert_hvd.training.profiling import StepProfiler, parse_profile_steps
+from albert_hvd.training.reporters import open_reporters
 
 
 class TrainingLoop:
@@ -33,7 +35,9 @@ class TrainingLoop:
         if distributed.rank() == 0:
             total = (dict(total=self._options.train_minutes, unit="min") if training.schedule.by_time
                      else dict(total=self._options.num_train_steps, unit="step"))
-            self._log = TrainLog(self._options.output_dir, training.step, training.share(), **total)
+            self._log = TrainLog(self._options.output_dir, training.step, training.share(), **total,
+                                 reporters=open_reporters(self._options, dataclasses.asdict(self._options)),
+                                 evaluation_is_missing=training.evaluation_is_missing())
             self._plateau = PlateauWatch(self._options, read_corpus_facts(self._options.output_dir))
         steps = parse_profile_steps(self._options.profile_steps, self._options.num_train_steps)
         self._profiler = StepProfiler(self._options.output_dir, steps, is_rank_0=distributed.rank() == 0)
@@ -44,7 +48,7 @@ class TrainingLoop:
         """Train until the last step, an early stop or a signal.
 
         Raises:
-          StoppedBySignal: after SIGTERM or SIGUSR1 to any rank, with a checkpoint saved.
+          StoppedBySignal: after SIGTERM, SIGUSR1 or SIGINT to any rank, with a checkpoint saved.
           RunFailed: the gradients were not finite `max_bad_steps` times in a row, or a checkpoint
             could not be written.
         """
@@ -69,8 +73,10 @@ class TrainingLoop:
         training = self._training
         stopped = self._stop_request.agreed()
         # A signal may have interrupted the evaluation that was due at the step of the checkpoint.
-        if not stopped and self._evaluation_is_due() and training.evaluations.last_step < training.step:
+        if not stopped and training.evaluation_is_missing():
             stopped = self._evaluate() is None
+            if not stopped:
+                training.save_evaluation()
         under_way, stopping = collections.deque(), stopped
         while True:
             while not stopping and self._may_start(len(under_way)):
@@ -173,6 +179,8 @@ class TrainingLoop:
 
     def _report_failure(self, error):
         """Whichever rank fails leaves word of it; the launcher may end rank 0 before it knows."""
+        if self._log:
+            self._log.failed = True
         reason = str(error) if isinstance(error, RunFailed) else f"{type(error).__name__}: {error}"
         place = f"rank {distributed.rank()} on {socket.gethostname()}"
         try:

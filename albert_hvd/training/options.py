@@ -121,6 +121,9 @@ class PretrainingOptions(RecordOptions, TrainingOptions):
     eval_every_steps: int = option(0, "Updates between evaluations; 0: none.")
     early_stop_evaluations: int = option(0,
         "Stop after so many evaluations in a row without a lower held-out loss; 0: never.")
+    wandb_project: str = option(None,
+        "Send the figures of the logs to this project of Weights & Biases too (package wandb).")
+    mlflow_experiment: str = option(None, "Send them to this experiment of MLflow too (package mlflow).")
     share_gpus: bool = option(False, "Let several ranks share a GPU, for trying out; unset: refused.")
     num_gpu_cores: int = option(0, "Accepted for old command lines: the number of ranks that horovodrun starts.")
     profile_steps: str = option(None,

@@ -20,7 +20,9 @@ from albert_hvd.data.records.dataset import open_records
 from albert_hvd.errors import InputError, parameter, setting
 from albert_hvd.model.config import AlbertConfig
 from albert_hvd.run_folder.checkpoints import CheckpointFolder
-from albert_hvd.run_folder.layout import CONFIG, EVAL_LOG, FLAGS, STATUS, TRAIN_LOG, VOCABULARY, write_model_files
+from albert_hvd.run_folder.flags_history import note_flags
+from albert_hvd.run_folder.layout import (CONFIG, EVAL_LOG, FLAGS, FLAGS_HISTORY, STATUS, TRAIN_LOG, VOCABULARY,
+                                          write_model_files)
 from albert_hvd.run_folder.lock import one_run_in
 from albert_hvd.run_folder.logs import write_atomically, write_status
 from albert_hvd.runtime import distributed
@@ -28,9 +30,11 @@ from albert_hvd.runtime.files import make_folder, remove_partial_files
 from albert_hvd.runtime.signals import StopRequest
 from albert_hvd.runtime.stall_watch import StallWatch
 from albert_hvd.serving.formats.sources import kind_of
+from albert_hvd.training.agreement import open_alike
 from albert_hvd.training.batch_plan import cpu_memory_per_rank, gpu_memory_per_rank, plan_batch, row_bytes
 from albert_hvd.training.device_options import resolve_device_options
 from albert_hvd.training.profiling import parse_profile_steps
+from albert_hvd.training.reporters import check_packages
 from albert_hvd.training.schedule import Schedule
 
 
@@ -41,7 +45,7 @@ def pretrain(options):
     Raises:
       InputError: on every rank, before any training, when a flag or a file is not as it must be, or another run
         writes to `output_dir`.
-      StoppedBySignal: after SIGTERM or SIGUSR1 to any rank, with a checkpoint saved.
+      StoppedBySignal: after SIGTERM, SIGUSR1 or SIGINT to any rank, with a checkpoint saved.
       RunFailed: the gradients were not finite `max_bad_steps` times in a row, or a checkpoint could not
         be written.
     """
@@ -69,15 +73,20 @@ def _set_up_and_train(options, stop_request):
 def _train(options, config, stop_request, stall_watch):
     from albert_hvd.training.loop import TrainingLoop
     from albert_hvd.training.setup import build_training
-    dataset = open_training_records(options, config)
+    dataset = open_alike(lambda: open_training_records(options, config), "input_file")
+    held_out = None
+    if options.eval_every_steps:
+        held_out = open_alike(
+            lambda: open_records(options.eval_input_file, "eval_input_file", options, config.vocab_size),
+            "eval_input_file")
     stall_watch.progress()
     plan = plan_batch(options.train_batch_size, distributed.size(), options.accumulation_steps,
                       row_bytes(options, config), _activation_memory(options))
-    training = build_training(options, config, dataset, plan)
+    training = build_training(options, config, dataset, plan, held_out)
     if distributed.rank() == 0:
-        _write_run_files(options, config, training.plan, training.tokenizer)
-        print(training.description(), flush=True)
-    if training.is_over():
+        changes = _write_run_files(options, config, training)
+        print("\n".join(filter(None, [training.description(), changes])), flush=True)
+    if training.is_over() and not training.evaluation_is_missing():
         if distributed.rank() == 0:
             write_status(options.output_dir, "finished", training.step, training.why_over())
             print(f"nothing to do: {options.output_dir} is at step {training.step} ({training.why_over()})")
@@ -123,6 +132,7 @@ def _check(options):
                          f"use one, such as {2 ** round(math.log2(options.initial_loss_scale))}")
     Schedule(options, config)
     parse_profile_steps(options.profile_steps, options.num_train_steps)
+    check_packages(options)
     if options.eval_every_steps and not options.eval_input_file:
         raise InputError(f"{parameter('eval_every_steps')}={options.eval_every_steps} needs "
                          f"{parameter('eval_input_file')}")
@@ -143,12 +153,18 @@ def _check(options):
     return config
 
 
-def _write_run_files(options, config, plan, tokenizer):
-    """The run's folder is all that validation, export and inference need: it has the vocabulary too."""
-    for name in (CONFIG, VOCABULARY, FLAGS, STATUS, TRAIN_LOG, EVAL_LOG):
+def _write_run_files(options, config, training):
+    """The run's folder is all that validation, export and inference need: it has the vocabulary too.
+
+    Returns:
+      What is different from the start before, in a line, or "".
+    """
+    for name in (CONFIG, VOCABULARY, FLAGS, FLAGS_HISTORY, STATUS, TRAIN_LOG, EVAL_LOG):
         remove_partial_files(options.output_dir, name)
     remove_partial_files(os.path.join(options.output_dir, "checkpoints"))
-    write_model_files(options.output_dir, config, tokenizer)
-    flags = {**dataclasses.asdict(options), "size": distributed.size(), "micro_batch_size": plan.micro_batch_size,
-             "python": platform.python_version()}
+    write_model_files(options.output_dir, config, training.tokenizer)
+    flags = {**dataclasses.asdict(options), "size": distributed.size(),
+             "micro_batch_size": training.plan.micro_batch_size, "python": platform.python_version()}
+    changes = note_flags(options.output_dir, training.step, flags)
     write_atomically(os.path.join(options.output_dir, FLAGS), json.dumps(flags, indent=2) + "\n")
+    return changes

@@ -10,7 +10,6 @@ import tensorflow as tf
 
 from albert_hvd import __version__
 from albert_hvd.data.batches.training_batches import find_tokenizer, tokenizers_of, training_batches
-from albert_hvd.data.records.dataset import open_records
 from albert_hvd.errors import RunFailed, parameter
 from albert_hvd.model.encoder import named_variables
 from albert_hvd.model.precision import COMPUTE_DTYPES
@@ -47,9 +46,9 @@ class Training:
       tokenizer: the records' `Tokenizer`, or None when it is not known.
     """
 
-    def __init__(self, options, config, dataset, plan, model, optimizer):
+    def __init__(self, options, config, dataset, plan, model, optimizer, held_out=None):
         self.options, self.config, self.plan = options, config, plan
-        self._dataset = dataset
+        self._dataset, self._held_out = dataset, held_out
         self._tokenizers = list(tokenizers_of(dataset.paths))
         self.tokenizer = find_tokenizer(options, dataset.paths, config.vocab_size)
         self._model, self._optimizer = model, optimizer
@@ -181,6 +180,16 @@ class Training:
             return before + time.monotonic() - self._began
         return 0.0
 
+    def evaluation_is_missing(self):
+        """Whether the evaluation that was due after the last step has not been made: a signal interrupted it."""
+        every = self.options.eval_every_steps
+        return self.step > 0 and every > 0 and self.step % every == 0 and self.evaluations.last_step < self.step
+
+    def save_evaluation(self):
+        """Enter an evaluation that was made up for into the checkpoint of this step (rank 0)."""
+        if distributed.rank() == 0:
+            self._checkpoints.update_state(self.step, self._state(), self.evaluations.best_step)
+
     def why_over(self):
         """In words, once `is_over`."""
         if self.share() >= 1.0:
@@ -194,8 +203,7 @@ class Training:
         """Held-out results of the weights as they are, equal on all ranks; see `Evaluator.__call__`."""
         if self._evaluator is None:
             options = self.options
-            dataset = open_records(options.eval_input_file, "eval_input_file", options, self.config.vocab_size)
-            self._evaluator = Evaluator(self._model, dataset, options.eval_batch_size, options.max_eval_steps,
+            self._evaluator = Evaluator(self._model, self._held_out, options.eval_batch_size, options.max_eval_steps,
                                         xla=options.xla)
         return self._evaluator(should_stop, self.passes())
 
@@ -250,8 +258,8 @@ class Training:
         self.evaluations = BestEvaluation(**state.get("evaluations", {}))
 
 
-def build_training(options, config, dataset, plan):
-    """Make the `Training` of this rank."""
+def build_training(options, config, dataset, plan, held_out=None):
+    """Make the `Training` of this rank; `held_out` are the records to evaluate on, a `RecordDataset`."""
     model = AlbertPretrainer(config, options.seed, COMPUTE_DTYPES[options.precision], static_shapes=options.xla,
                              recompute=options.recompute, compiled=not options.xla, attention=options.attention)
     # bfloat16 reaches as far as float32 and needs no scale.
@@ -261,4 +269,4 @@ def build_training(options, config, dataset, plan):
         options.learning_rate, options.num_train_steps, options.num_warmup_steps,
         weight_decay=options.weight_decay, clip_norm=options.clip_norm, **loss_scale), options.fp16_allreduce)
     optimizer.build(named_variables(model), compiled=True)
-    return Training(options, config, dataset, plan, model, optimizer)
+    return Training(options, config, dataset, plan, model, optimizer, held_out)

@@ -11,6 +11,7 @@ from albert_hvd.run_folder.layout import EVAL_RESULTS
 from albert_hvd.run_folder.logs import write_atomically
 from albert_hvd.runtime import distributed
 from albert_hvd.runtime.files import make_folder
+from albert_hvd.training.agreement import open_alike
 
 # The lines of eval_results.txt, in the old project's order.
 _KEYS = ("global_step", "loss", "masked_lm_accuracy", "masked_lm_loss", "next_sentence_accuracy",
@@ -33,18 +34,19 @@ def validate(options):
     config, checkpoint, step = distributed.on_rank_0(lambda: _check(options), "check_options")
     from albert_hvd.model.encoder import named_variables
     from albert_hvd.model.pretraining_model import AlbertPretrainer
-    from albert_hvd.training.evaluation import Evaluator, unigram_loss
+    from albert_hvd.training.evaluation import FREQUENCY_RECORDS, Evaluator, unigram_loss
 
     model = AlbertPretrainer(config, options.seed)
     variables = named_variables(model)
     if checkpoint:
         distributed.on_rank_0(lambda: restore_variables(variables, checkpoint, WEIGHTS, checkpoint), "restore")
     distributed.broadcast_variables(list(variables.values()))
-    dataset = open_records(options.input_file, "input_file", options, config.vocab_size)
+    dataset = open_alike(lambda: open_records(options.input_file, "input_file", options, config.vocab_size),
+                         "input_file")
     results = {"global_step": step, **Evaluator(model, dataset, options.eval_batch_size, options.max_eval_steps)()}
     if options.baseline_input_file and distributed.rank() == 0:
         train_dataset = open_records(options.baseline_input_file, "baseline_input_file", options, config.vocab_size)
-        results["unigram_masked_lm_loss"] = unigram_loss(train_dataset, dataset, config.vocab_size)
+        results["unigram_masked_lm_loss"] = unigram_loss(train_dataset, dataset, config.vocab_size, FREQUENCY_RECORDS)
     if distributed.rank() == 0:
         _write(options.output_dir, results)
         print(f"{checkpoint or 'untrained weights'} on {dataset.num_records} records of {options.input_file}:")

@@ -39,10 +39,11 @@ PARSED = {"task": ["unknown"], "seeds": ["one", "1,1", "-1", "1,", "99999999999"
           "attention": ["unknown", ""], "peer_kernels": ["unknown", ""], "device": ["tpu", ""], "peer": ["nobody"],
           "recipes": ["unknown", "default,"], "passes": ["0:9", "4", "0.5:1"],
           "sentence_loss_weight": ["0:-1", "half", ""]}
-ANY_TEXT = ("name", "text_field", "license", "masked_text")
+ANY_TEXT = ("name", "text_field", "license", "masked_text", "wandb_project", "mlflow_experiment")
 OTHER_NAMES = {"output": "output_dir"}  # which the messages use
 # Flags that a command takes because another has them or for another device, and does not look at.
-NOT_LOOKED_AT = {"pretrain": {"baseline_input_file"}, "validate": {"tokenizer", "eval_input_file", "profile_steps", "passes", "sentence_loss_weight"},
+NOT_LOOKED_AT = {"pretrain": {"baseline_input_file"},
+                 "validate": {"tokenizer", "eval_input_file", "profile_steps", "passes", "sentence_loss_weight"},
                  "benchmark train": {"configs", "peer_python", "xla_flags"}}  # without a GPU
 
 

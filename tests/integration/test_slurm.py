@@ -51,7 +51,7 @@ def test_two_nodes_with_staged_records_train_as_one_host(two_nodes, training_fil
     job, folder = two_nodes
     log = log_of(folder)
     assert "train_batch_size 12 = micro_batch_size 6 x accumulation_steps 1 x ranks 2" in log
-    assert f"{folder}/scratch{training_files}/train-" in log
+    assert re.search(rf"{folder}/scratch/[0-9a-f]{{16}}{training_files}/train-", log)
     assert re.findall(r"launch.sh: (.*)", log)[-1] == "finished"
     logs = folder / "base" / "logs" / job
     assert sorted(path.name for path in logs.iterdir()) == ["rank-0.log", "rank-1.log"]

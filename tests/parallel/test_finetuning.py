@@ -179,6 +179,16 @@ def test_a_signal_to_a_rank_stops_all_and_more_seeds_may_follow(two_ranks, files
     assert spread == pytest.approx(np.std([s["valid"]["accuracy"] for s in (first, second)], ddof=1))
 
 
+def test_ctrl_c_saves(files, tmp_path):
+    process = start(0, flags(files, tmp_path, "tsv", num_train_epochs=1000), "finetune")
+    wait_until(lambda: logged_lines(seed_folder(tmp_path)) >= 3, process, "step 3")
+    process.send_signal(signal.SIGINT)
+    output, errors = process.communicate(timeout=300)
+    assert process.returncode == 75 and "Traceback" not in errors, errors
+    stopped = status(tmp_path)
+    assert stopped["state"] == "stopped" and f"stopped in seed 1 at step {stopped['step']} by SIGINT" in output
+
+
 def test_random_weights_a_split_and_early_stopping(files, tmp_path):
     (tmp_path / "config.json").write_text(json.dumps(make_config().to_dict()))
     output = run(files, tmp_path / "out", init_checkpoint="", valid_file="", test_file="", early_stop_epochs=1,

@@ -9,7 +9,7 @@ import pytest
 
 from albert_hvd.run_folder.checkpoints import CheckpointFolder, verified_state
 from conftest import own_lines, run_command
-from pretraining_runs import STEPS, flags, status, train_log, weights, without_clock
+from pretraining_runs import STEPS, flags, json_lines, status, train_log, weights, without_clock
 
 
 TWO_RANKS = [pytest.mark.parallel, pytest.mark.tier("ci")]
@@ -128,6 +128,19 @@ def test_a_finished_run_says_so(training_files, one_rank):
     assert "nothing to do" in result.stdout
     assert train_log(one_rank) == before
     assert status(one_rank)["state"] == "finished"
+
+
+def test_a_run_goes_on_with_other_flags_and_says_which(training_files, tmp_path):
+    result = run_command("pretrain", **flags(training_files, tmp_path, num_train_steps=2, num_warmup_steps=1))
+    assert result.returncode == 0 and "changed since" not in result.stdout, result.stderr
+    result = run_command("pretrain", **flags(training_files, tmp_path, num_train_steps=4, num_warmup_steps=1,
+                                             learning_rate=0.01, train_batch_size=6, precision="bfloat16",
+                                             weight_decay=0.0))
+    assert result.returncode == 0, result.stderr
+    assert ("\nchanged since step 0: --weight_decay 0.01 -> 0.0, --train_batch_size 12 -> 6, --learning_rate 0.02 -> "
+            "0.01, --num_train_steps 2 -> 4, --precision float32 -> bfloat16\n") in result.stdout
+    history = json_lines(tmp_path, "flags_history.jsonl")
+    assert [(entry["step"], entry["flags"]["train_batch_size"]) for entry in history] == [(0, 12), (2, 6)]
 
 
 def test_another_seed_or_config_does_not_resume(training_files, one_rank):

@@ -1,10 +1,12 @@
-"""SIGTERM and SIGUSR1 to a rank, at each stage of a run: exit code 75, and the same command goes on."""
+"""SIGTERM, SIGUSR1 and SIGINT (Ctrl-C) to a rank, at each stage of a run: exit code 75, and the same command goes on."""
 
 import os
 import signal
+import time
 
 import pytest
 
+from albert_hvd.run_folder.checkpoints import CheckpointFolder, find_checkpoint
 from conftest import run_command
 from pretraining_runs import (eval_log, flags, ranks_of, start, start_and_wait_for_step, status, train_log,
                               wait_until)
@@ -25,7 +27,8 @@ def assert_stopped(process, output_dir):
     return output
 
 
-@pytest.mark.parametrize("number, rank, times", [(signal.SIGTERM, 1, 1), (signal.SIGUSR1, 0, 3)])
+@pytest.mark.parametrize("number, rank, times", [(signal.SIGTERM, 1, 1), (signal.SIGUSR1, 0, 3),
+                                                  (signal.SIGINT, 1, 1)])
 def test_a_signal_to_any_rank_stops_all_with_a_checkpoint(training_files, tmp_path, number, rank, times):
     process = start_and_wait_for_step(3, 2, flags(training_files, tmp_path, num_train_steps=FOREVER,
                                                   save_checkpoints_steps=FOREVER))
@@ -36,6 +39,31 @@ def test_a_signal_to_any_rank_stops_all_with_a_checkpoint(training_files, tmp_pa
     step = status(tmp_path)["step"]
     assert os.listdir(tmp_path / "checkpoints") == [f"step_{step:08d}"]
     assert train_log(tmp_path)[-1]["step"] == step
+
+
+def test_ctrl_c_of_a_terminal_reaches_ranks_one_after_the_other(training_files, tmp_path):
+    process = start_and_wait_for_step(3, 2, flags(training_files, tmp_path, num_train_steps=FOREVER,
+                                                  save_checkpoints_steps=FOREVER))
+    for rank in reversed(ranks_of(process)):
+        rank.send_signal(signal.SIGINT)
+        time.sleep(0.05)
+    assert_stopped(process, tmp_path)
+    assert status(tmp_path)["reason"] in ("SIGINT", "signal to another rank")
+
+
+def test_ctrl_c_in_front_of_horovodrun_saves(training_files, tmp_path, monkeypatch):
+    """mpirun answers it with SIGTERM to the ranks, and with SIGKILL as much later as it is told here.
+
+    Meanwhile it passes no output on: a rank that had more to say than a pipe holds would wait for it in vain.
+    """
+    monkeypatch.setenv("OMPI_MCA_odls_base_sigkill_timeout", "6")
+    process = start_and_wait_for_step(2, 2, flags(training_files, tmp_path, num_train_steps=FOREVER,
+                                                  save_checkpoints_steps=FOREVER, log_every_steps=1000))
+    os.killpg(process.pid, signal.SIGINT)
+    process.communicate(timeout=120)
+    stopped = status(tmp_path)
+    assert (stopped["state"], stopped["reason"]) == ("stopped", "SIGTERM")
+    assert os.listdir(tmp_path / "checkpoints") == [f"step_{stopped['step']:08d}"]
 
 
 def handles_sigterm(process):
@@ -54,16 +82,42 @@ def test_a_signal_while_tensorflow_loads_stops_before_the_first_update(training_
     assert train_log(tmp_path) == []
 
 
+def many_times(path, folder):
+    """A pattern of so many records that an evaluation takes far longer than it takes to send a signal."""
+    many = folder / "many"
+    many.mkdir()
+    for number in range(2000):
+        os.link(path, many / f"{number}.tfrecord")
+    return f"{many}/*.tfrecord"
+
+
+def test_the_last_evaluation_is_made_up_for_and_stands_in_the_log_once(training_files, tmp_path):
+    held_out, output_dir = f"{training_files}/eval.tfrecord", tmp_path / "run"
+    run_flags = flags(training_files, output_dir, num_train_steps=2, num_warmup_steps=0, eval_every_steps=2,
+                      eval_batch_size=2)
+    process = start_and_wait_for_step(2, 0, {**run_flags, "eval_input_file": many_times(held_out, tmp_path)})
+    process.send_signal(signal.SIGUSR1)
+    assert_stopped(process, output_dir)
+    assert (status(output_dir)["step"], eval_log(output_dir)) == (2, [])
+    # As a kill leaves it between the log and the checkpoint.
+    (output_dir / "eval_log.jsonl").write_text('{"step": 2, "loss": 99.0}\n')
+    result = run_command("pretrain", **run_flags, eval_input_file=held_out)
+    assert result.returncode == 0 and "finished: step 2" in result.stdout, result.stderr
+    assert status(output_dir)["state"] == "finished"
+    (evaluation,) = eval_log(output_dir)
+    assert evaluation["step"] == 2 and evaluation["loss"] < 99
+    state = CheckpointFolder(str(output_dir / "checkpoints")).newest_valid()
+    assert (state["step"], state["evaluations"]["best_loss"]) == (2, evaluation["loss"])
+    assert find_checkpoint(str(output_dir / "checkpoints" / "best.json"), "x").endswith("step_00000002")
+    result = run_command("pretrain", **run_flags, eval_input_file=held_out)
+    assert "nothing to do" in result.stdout and eval_log(output_dir) == [evaluation]
+
+
 def test_a_signal_gives_up_an_evaluation_that_is_made_up_for_later(training_files, tmp_path):
     held_out = f"{training_files}/eval.tfrecord"
     run_flags = flags(training_files, tmp_path, num_train_steps=2, num_warmup_steps=0, eval_every_steps=1,
                       eval_batch_size=2)
-    # So many records that the evaluation takes far longer than it takes to send a signal.
-    many = tmp_path / "many"
-    many.mkdir()
-    for number in range(2000):
-        os.link(held_out, many / f"{number}.tfrecord")
-    process = start_and_wait_for_step(1, 2, {**run_flags, "eval_input_file": f"{many}/*.tfrecord"})
+    process = start_and_wait_for_step(1, 2, {**run_flags, "eval_input_file": many_times(held_out, tmp_path)})
     ranks_of(process)[1].send_signal(signal.SIGUSR1)
     assert_stopped(process, tmp_path)
     assert (status(tmp_path)["step"], eval_log(tmp_path)) == (1, [])

@@ -65,6 +65,21 @@ def test_a_damaged_checkpoint_falls_back_with_a_warning(folder, name, damage, ca
     assert folder.newest_valid()["step"] == 2
 
 
+def test_what_a_checkpoint_says_is_replaced_and_its_arrays_stay(folder, monkeypatch):
+    save(folder, 1)
+    save(folder, 2, best_step=1)
+    folder.update_state(2, {"records_read": 21, "evaluations": {"best_step": 2}}, best_step=2)
+    state = folder.newest_valid()
+    assert (state["step"], state["records_read"], state["evaluations"]) == (2, 21, {"best_step": 2})
+    assert find_checkpoint(os.path.join(folder.folder, "best.json"), "x") == folder.path(2)
+    arrays = load_arrays(folder.path(2), checkpoints.WEIGHTS, SHAPES, "here")
+    np.testing.assert_array_equal(arrays["bias"], [2, 2, 2])
+    monkeypatch.setattr(checkpoints, "whole_file", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left")))
+    with pytest.raises(RunFailed, match="state.json of the checkpoint of step 2 cannot be written.*No space left"):
+        folder.update_state(2, {"records_read": 22}, best_step=2)
+    assert folder.newest_valid() == state
+
+
 @pytest.mark.parametrize("text", ["[1]", "null", "{}", '{"step": 2, "sha256": []}', '{"step": 2, "sha256": {}}',
                                   "[" * 100000])
 def test_a_state_that_is_none_is_damage(folder, text, capsys):

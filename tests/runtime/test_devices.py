@@ -105,3 +105,16 @@ def test_without_a_driver_nothing_is_known(driver, monkeypatch):
 def test_ranks_share_the_cores(monkeypatch):
     monkeypatch.setattr(devices.os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
     assert [devices.threads_per_rank(ranks) for ranks in (1, 3, 8, 20)] == [8, 2, 1, 1]
+
+
+@pytest.mark.parametrize("cores, on_node, launcher, threads", [
+    (8, "8", {}, 2),        # srun --cpu-bind=none: four ranks share eight cores
+    (2, "8", {}, 2),        # each has been given two of its own
+    (4, "8", {}, 2),        # --cpu-bind=sockets: two ranks on each of two sockets
+    (1, "64", {}, 1),
+    (2, "8", {"OMPI_COMM_WORLD_LOCAL_RANK": "0"}, 1),  # the mask of mpirun's own task, which its ranks share
+    (8, "", {}, 2)])
+def test_a_mask_that_srun_has_bound_is_not_divided_again(monkeypatch, cores, on_node, launcher, threads):
+    monkeypatch.setattr(devices.os, "sched_getaffinity", lambda _: set(range(cores)), raising=False)
+    environment = {"SLURM_STEP_ID": "0", "SLURM_CPUS_ON_NODE": on_node, **launcher}
+    assert devices.threads_per_rank(4, environment) == threads

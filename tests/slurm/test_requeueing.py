@@ -41,6 +41,10 @@ def decide(folder, exit_code, signals=0, max_crashes=2):
     ("running", 138, 1, True, "stopped by a signal"),  # the signal came before the ranks could answer it
     ("running", 137, 0, True, "crash 1 "),
     ("failed", 1, 0, True, "crash 1 "),
+    ("failed", 0, 0, True, "crash 1 "),           # the launcher lost the exit code
+    ("running", 0, 0, True, "crash 1 "),
+    ("stopped", 0, 0, True, "stopped at step 4"),
+    ("failed", 2, 0, False, "bad flags or input"),
 ])
 def test_how_a_start_ended_decides(tmp_path, state, exit_code, signals, requeue, reason):
     start(tmp_path, state, step=4)

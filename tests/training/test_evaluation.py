@@ -1,10 +1,13 @@
-"""Which evaluation of a run counts as the best."""
+"""Which evaluation of a run counts as the best, and what a model must beat."""
 
 import math
 
+import numpy as np
 import pytest
 
+from albert_hvd.training import evaluation, validate
 from albert_hvd.training.evaluation import BestEvaluation, results_of
+from albert_hvd.training.options import ValidationOptions
 
 
 def test_the_lowest_loss_is_the_best_and_the_others_are_counted():
@@ -27,3 +30,36 @@ def test_sums_are_divided_once():
     assert results_of([6.0, 1.0, 4.0, 3.0, 2.0, 2.0]) == {
         "loss": 3.0, "masked_lm_loss": 1.5, "masked_lm_accuracy": 0.25, "next_sentence_loss": 1.5,
         "next_sentence_accuracy": 1.0}
+
+
+class CountedRecords:
+    """Records whose masked piece is their number modulo 3; notes which are read."""
+
+    num_records = 90
+
+    def __init__(self):
+        self.read_numbers = []
+
+    def read(self, numbers):
+        self.read_numbers.extend(numbers.tolist())
+        return {"masked_lm_ids": (numbers % 3)[:, None], "masked_lm_weights": np.ones((len(numbers), 1), np.float32)}
+
+
+def test_the_baseline_looks_at_so_many_training_records_only():
+    train, held_out = CountedRecords(), CountedRecords()
+    loss = evaluation.unigram_loss(train, held_out, 3, max_train_records=10)
+    assert len(train.read_numbers) == 10 and train.read_numbers[0] == 0 and train.read_numbers[-1] == 89
+    assert held_out.read_numbers == list(range(90))
+    counts = np.bincount(np.array(train.read_numbers) % 3, minlength=3) + 1
+    assert loss == pytest.approx(-np.log(counts / counts.sum()).mean())
+
+
+def test_validation_samples_the_baseline(monkeypatch, training_files, tmp_path):
+    asked = []
+    monkeypatch.setattr(validate.distributed, "initialize", lambda use_gpu: None)
+    monkeypatch.setattr(evaluation, "unigram_loss", lambda *arguments: asked.append(arguments[2:]) or 1.0)
+    validate.validate(ValidationOptions(
+        input_file=f"{training_files}/eval.tfrecord", baseline_input_file=f"{training_files}/train-*.tfrecord",
+        output_dir=str(tmp_path), bert_config_file=f"{training_files}/config.json", max_seq_length=16,
+        max_predictions_per_seq=3, untrained=True))
+    assert asked == [(50, evaluation.FREQUENCY_RECORDS)]

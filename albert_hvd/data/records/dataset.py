@@ -5,22 +5,31 @@ TensorFlow's (see example.py).
 """
 
 import bisect
+import contextlib
+import errno
 import functools
 import hashlib
 import os
 import struct
 import sys
 import threading
+import time
 
 import numpy as np
 
 from albert_hvd.data.records.example import LABEL_FIELD, PREDICTION_FIELDS, SEQUENCE_FIELDS, FieldError, decode_examples
 from albert_hvd.data.records.manifest import read_manifest
 from albert_hvd.data.records.tfrecord import FOOTER_BYTES, HEADER_BYTES, index_path, load_index, masked_crc
-from albert_hvd.errors import InputError, parameter
+from albert_hvd.errors import InputError, RunFailed, parameter
 from albert_hvd.runtime.files import expand_input_files
 
 MAX_OPEN_FILES = 256
+
+# A file server that is restarted fails meanwhile (EIO, ESTALE). For so long a read is tried again.
+RETRY_SEC = 60.0
+_FIRST_PAUSE_SEC, _LONGEST_PAUSE_SEC = 0.5, 10.0
+# What waiting does not change.
+_FINAL_ERRORS = (errno.ENOENT, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR, errno.ELOOP)
 
 _TWO_VALUED = ("input_mask", "segment_ids", LABEL_FIELD)
 _LARGEST_WEIGHT = 3.4e38  # what float32 holds
@@ -70,7 +79,7 @@ class RecordDataset:
         self._check_manifest()
         try:
             self.read(np.zeros(1, np.int64))  # a wrong --max_seq_length shows here, before any training
-        except InputError:
+        except (InputError, RunFailed):
             self.close()
             raise
 
@@ -90,9 +99,9 @@ class RecordDataset:
             digest.update(rows["offset"].tobytes())
             for end in rows["offset"][1:][[0, -1]].tolist() if len(rows) > 1 else ():
                 with self._lock:
-                    file = self._open(shard)
-                    digest.update(os.pread(file, FOOTER_BYTES, end - FOOTER_BYTES))
-                    if self._has_changed(shard, file):
+                    data, has_changed = self._read_from(shard, end - FOOTER_BYTES, end)
+                    digest.update(data)
+                    if has_changed:
                         raise InputError(_CHANGED, "put it back as it was, then run the same command again",
                                          value=self.paths[shard])
         return digest.hexdigest()[:16]
@@ -141,7 +150,7 @@ class RecordDataset:
           and float32 `masked_lm_weights` (B, max_predictions_per_seq), `sentence_weights` (B, 1): ones,
           or 0 for a damaged record that was skipped (whose masked_lm_weights are 0 too).
         Raises: InputError naming file and byte offset of a damaged record, or the flag that does not
-          fit the file.
+          fit the file; RunFailed when the system has failed to read it for `RETRY_SEC`.
         """
         record_numbers = np.asarray(record_numbers, np.int64)
         with self._lock:
@@ -176,13 +185,9 @@ class RecordDataset:
 
     def _read_bytes(self, number):
         shard, offset, end = self._locate(number)
-        file = self._open(shard)
-        try:
-            data, problem = os.pread(file, end - offset, offset), "truncated"
-        except OSError as error:  # a bad sector, a file server that has forgotten the file
-            data, problem = b"", error.strerror
-        record = data[HEADER_BYTES:-FOOTER_BYTES]
-        if self._has_changed(shard, file):  # another file may have its records at the same places
+        data, has_changed = self._read_from(shard, offset, end)
+        problem, record = "truncated", data[HEADER_BYTES:-FOOTER_BYTES]
+        if has_changed:  # another file may have its records at the same places
             problem = f"{_CHANGED}, seen"
         elif len(data) == end - offset:
             if (struct.unpack_from("<Q", data)[0] == len(record)
@@ -199,13 +204,40 @@ class RecordDataset:
             self.warn(f"{problem}: left out ({self.num_skipped} so far)")
         return None
 
+    def _read_from(self, shard, offset, end):
+        """(bytes from `offset` to `end`, whether the file has changed), tried again when the system fails."""
+        began, pause = time.monotonic(), _FIRST_PAUSE_SEC
+        while True:
+            try:
+                file = self._open(shard)
+                return os.pread(file, end - offset, offset), self._has_changed(shard, file)
+            except OSError as error:
+                problem = f"{self.paths[shard]}: {error.strerror} when reading at byte {offset}"
+            if time.monotonic() - began >= RETRY_SEC:
+                raise RunFailed(f"{problem}, for {RETRY_SEC:g} seconds: see to the disk or the file server, then run the "
+                                "same command again")
+            if pause == _FIRST_PAUSE_SEC:
+                self.warn(f"{problem}: trying again for {RETRY_SEC:g} seconds")
+            self._forget(shard)  # as a file server does that was restarted
+            time.sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE_SEC)
+
+    def _forget(self, shard):
+        """Close a shard if it is open; what fails then has failed before."""
+        if shard in self._files:
+            with contextlib.suppress(OSError):
+                os.close(self._files.pop(shard))
+
     def _open(self, shard):
+        """The descriptor of a shard. Raises InputError when it is gone, OSError when trying again may help."""
         if shard not in self._files:
             if len(self._files) >= MAX_OPEN_FILES:
                 os.close(self._files.pop(next(iter(self._files))))
             try:
                 self._files[shard] = os.open(self.paths[shard], os.O_RDONLY)
             except OSError as error:
+                if error.errno not in _FINAL_ERRORS:
+                    raise
                 raise InputError(f"cannot be opened any more ({error.strerror})",
                                  "put it back, then run the same command again", value=self.paths[shard]) from None
         return self._files[shard]

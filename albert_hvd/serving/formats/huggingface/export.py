@@ -8,7 +8,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import save_file
 
 from albert_hvd.run_folder.layout import CONFIG, VOCABULARY, trained_positions
-from albert_hvd.runtime.files import whole_folder
+from albert_hvd.runtime.files import use_umask, whole_folder
 from albert_hvd.serving.formats.huggingface.model_card import model_card
 from albert_hvd.serving.formats.huggingface.names import check_architecture, config_to_huggingface, to_huggingface
 from albert_hvd.serving.formats.huggingface.tokenizer import (read_sentencepiece_model, special_tokens_map,
@@ -55,6 +55,7 @@ def transformers_class(paths):
 def _write_folder(output_dir, tensors, documents, card, tokenizer_path):
     with whole_folder(output_dir, (SafetensorError,)) as folder:
         save_file(tensors, os.path.join(folder, "model.safetensors"), metadata={"format": "pt"})
+        use_umask(os.path.join(folder, "model.safetensors"))
         for file_name, values in documents.items():
             _write_text(os.path.join(folder, file_name), json.dumps(values, indent=2, ensure_ascii=False) + "\n")
         _write_text(os.path.join(folder, "README.md"), card)
