@@ -123,6 +123,6 @@ def _check_same_sizes(config, other, source):
 def _difference(now, before):
     """"x now and y" for two values, or for the keys in which two dicts differ."""
     if isinstance(now, dict):
-        keys = [key for key in now if now[key] != before.get(key)]
+        keys = [key for key in {**now, **before} if now.get(key) != before.get(key)]
         now, before = ({key: values.get(key) for key in keys} for values in (now, before))
     return f"{now} now and {before}"

@@ -66,8 +66,8 @@ def _check(options):
                   else (options.output_dir, "output_dir"))
     checkpoint = find_checkpoint(path, option)
     state = read_state(checkpoint)
-    saved = AlbertConfig.from_dict(state.get("config"), checkpoint).to_dict()
-    differing = [key for key, value in config.to_dict().items() if saved[key] != value]
+    saved, given = AlbertConfig.from_dict(state.get("config"), checkpoint).to_dict(), config.to_dict()
+    differing = [key for key in {**given, **saved} if saved.get(key) != given.get(key)]
     if differing:
         raise InputError(f"{', '.join(differing)} differ from the config of {checkpoint}",
                          "use the run's own config.json", name="bert_config_file", value=options.bert_config_file)

@@ -145,6 +145,7 @@ def _read_tf1(prefix, option, config):
                          "give a checkpoint of google-research/albert or of the old project", name=option, value=prefix)
     config_path = None if config else _config_beside(folder, option)
     config = dataclasses.replace(config or AlbertConfig.from_json_file(config_path, option), architecture=architecture)
+    config.check_norms(config_path or setting(option, prefix))
     shapes = variable_shapes(config, setting(option, prefix))
     tf1.check_fit(prefix, stored, shapes, architecture)
     arrays = tf1.read_checkpoint(prefix, shapes, architecture)

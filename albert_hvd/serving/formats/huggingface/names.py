@@ -118,9 +118,10 @@ def sizes_to_huggingface(config):
 def check_architecture(config):
     """InputError, with the reason, unless Hugging Face's AlbertModel computes what `config` says."""
     if config.architecture != "albert":
-        raise InputError(f"architecture = {config.architecture!r} cannot be exported to Hugging Face: AlbertModel "
-                         "normalises after each sublayer, this one before it and not at the end, and its embeddings "
-                         "and masked-LM head have other shapes",
+        raise InputError(f"architecture = {config.architecture!r} cannot be exported to Hugging Face: its "
+                         "embeddings and masked-LM head have other shapes than AlbertModel's"
+                         + (", and AlbertModel normalises after each sublayer, not before it" if config.is_pre_norm
+                            else ""),
                          f"export it with another {parameter('format')}")
 
 
