@@ -23,6 +23,7 @@ from albert_hvd.runtime.files import whole_file
 
 FORMAT = "albert_hvd task 2"
 _TASK, _WEIGHTS = "task.json", "model.safetensors"
+_SHA256 = "tokenizer_sha256"  # of the vocabulary, in task.json
 _POOLER = "encoder/pooler/"
 # ALBERT's layers share their weights, so that the stack of them has one depth, whatever their number.
 _DEPTHS = {"head": 0, "layers": 0, "encoder/pooler": 0, "encoder/layer": 1, "encoder/embeddings": 2}
@@ -122,7 +123,7 @@ def write_task_model(folder, model, task, tokenizer):
     """
     arrays = {path: variable.numpy() for path, variable in named_variables(model).items()}
     for name, content in ((CONFIG, _json(model.config.to_dict())), (VOCABULARY, tokenizer.model),
-                          (_TASK, _json(task_values(task))), (_WEIGHTS, save(arrays))):
+                          (_TASK, _json({**task_values(task), _SHA256: tokenizer.sha256})), (_WEIGHTS, save(arrays))):
         with whole_file(os.path.join(folder, name), "output_dir") as file:
             file.write(content)
 
@@ -140,11 +141,15 @@ def read_task_model(folder, option="model"):
         raise InputError("no task model there", "give a folder model/ that bin/finetune made", name=option,
                          value=folder)
     source = setting(option, folder)
-    task = task_of_values(_read_json(folder, _TASK, source), source)
+    values = _read_json(folder, _TASK, source)
+    task = task_of_values(values, source)
     config = AlbertConfig.from_dict(_read_json(folder, CONFIG, source), source)
     tokenizer = Tokenizer.from_file(os.path.join(folder, VOCABULARY), option)
     if tokenizer.vocab_size != config.vocab_size:
         raise InputError(f"its {VOCABULARY} has {tokenizer.vocab_size} pieces, its model {config.vocab_size}",
+                         "copy the folder again", value=source)
+    if values.get(_SHA256, tokenizer.sha256) != tokenizer.sha256:
+        raise InputError(f"its {VOCABULARY} is not the vocabulary that the model was trained with",
                          "copy the folder again", value=source)
     model = TaskModel(config, task)
     read_weights(folder, model, option)

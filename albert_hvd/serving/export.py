@@ -45,6 +45,7 @@ def export(format_name, model, output_dir, tokenizer=None, license_name=None, da
     source = read_model(model, "model", config=config and AlbertConfig.from_json_file(config))
     warn_of_other_architecture(source, config)
     if tokenizer:
+        fitting_tokenizer(source, tokenizer)  # while the source still knows its own
         source = dataclasses.replace(source, tokenizer_path=tokenizer)
     if format_name == "tar":
         return _export_tar(source, output_dir, date)

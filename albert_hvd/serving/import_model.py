@@ -100,7 +100,7 @@ def _tokenizer(source, options):
 def _write_run(folder, source, tokenizer, options):
     state = {"config": source.config.to_dict(), "seed": options.seed,
              "imported": {"kind": source.kind, "input": options.input, "new_variables": source.missing},
-             "versions": {"albert_hvd": __version__}}
+             "tokenizers": [tokenizer.sha256] if tokenizer else [], "versions": {"albert_hvd": __version__}}
     weights = {**source.arrays, **_new_variables(source, options.seed)}
     CheckpointFolder(os.path.join(folder, "checkpoints")).save(0, weights, None, state)
     write_model_files(folder, source.config, tokenizer)

@@ -15,7 +15,7 @@ import os
 import platform
 import sys
 
-from albert_hvd.data.batches.training_batches import find_tokenizer, open_training_records
+from albert_hvd.data.batches.training_batches import open_training_records
 from albert_hvd.data.records.dataset import open_records
 from albert_hvd.errors import InputError, parameter, setting
 from albert_hvd.model.config import AlbertConfig
@@ -31,6 +31,7 @@ from albert_hvd.serving.formats.sources import kind_of
 from albert_hvd.training.batch_plan import cpu_memory_per_rank, gpu_memory_per_rank, plan_batch, row_bytes
 from albert_hvd.training.device_options import resolve_device_options
 from albert_hvd.training.profiling import parse_profile_steps
+from albert_hvd.training.vocabularies import check_training_vocabulary
 
 
 def pretrain(options):
@@ -127,16 +128,16 @@ def _check(options):
     if options.early_stop_evaluations and not options.eval_every_steps:
         raise InputError(f"{parameter('early_stop_evaluations')}={options.early_stop_evaluations} needs "
                          f"{parameter('eval_every_steps')}")
-    for option in ("input_file", "eval_input_file"):
-        if getattr(options, option):
-            dataset = open_records(getattr(options, option), option, options, config.vocab_size)
-            tokenizer = find_tokenizer(options, dataset.paths, config.vocab_size, option)
-            if option == "input_file" and options.dynamic_masking and tokenizer is None:
-                raise InputError(f"{parameter('dynamic_masking')} needs the vocabulary that made the records of "
-                                 f"{parameter('input_file')}",
-                                 f"give it with {parameter('tokenizer')}")
-    if options.init_checkpoint and not CheckpointFolder(os.path.join(options.output_dir, "checkpoints")).steps():
+    paths = {option: open_records(getattr(options, option), option, options, config.vocab_size).paths
+             for option in ("input_file", "eval_input_file") if getattr(options, option)}
+    is_new = not CheckpointFolder(os.path.join(options.output_dir, "checkpoints")).steps()
+    if options.init_checkpoint and is_new:
         kind_of(options.init_checkpoint, "init_checkpoint")  # read later, but refused before a folder is made
+    tokenizer = check_training_vocabulary(options, config, paths, is_new)
+    if options.dynamic_masking and tokenizer is None:
+        raise InputError(f"{parameter('dynamic_masking')} needs the vocabulary that made the records of "
+                         f"{parameter('input_file')}",
+                         f"give it with {parameter('tokenizer')}")
     make_folder(options.output_dir, "output_dir")
     return config
 

@@ -38,6 +38,7 @@ class ModelSource:
       missing: the paths that the source lacks: all of the pooler's or of a head's; [] when it is complete.
       tokenizer_path: the SentencePiece model beside it, or None.
       folder: the run's folder, or the one that holds the files.
+      vocabularies: the SHA-256 of the vocabularies that its training records were made with, as far as it says.
     """
 
     kind: str
@@ -46,6 +47,7 @@ class ModelSource:
     missing: list
     tokenizer_path: str
     folder: str
+    vocabularies: tuple = ()
 
 
 def read_model(path, option, config=None, allow_pickle=False):
@@ -70,7 +72,7 @@ def read_model(path, option, config=None, allow_pickle=False):
         return _read_run(path, option)
     if kind == "huggingface":
         return _read_huggingface(path, option, allow_pickle)
-    return _read_tf1(_checkpoint_prefix(path, option), option, config)
+    return _read_tf1(checkpoint_prefix(path, option), option, config)
 
 
 def kind_of(path, option):
@@ -103,9 +105,21 @@ def _read_run(path, option):
     # bin/import_checkpoint gave random values to what the model lacked; until they are trained they are not its own.
     missing = [name for name in state.get("imported", {}).get("new_variables", []) if name in arrays]
     arrays = {name: array for name, array in arrays.items() if name not in missing}
+    folder = run_folder_of(checkpoint)
+    return ModelSource("run", config, arrays, missing, tokenizer_beside(folder), folder,
+                       recorded_vocabularies(state))
+
+
+def recorded_vocabularies(state):
+    """The SHA-256 of the vocabularies of a checkpoint's training records, by its state; () when it does not say."""
+    recorded = state.get("tokenizers")
+    return tuple(map(str, recorded)) if isinstance(recorded, list) else ()
+
+
+def run_folder_of(checkpoint):
+    """The folder of the run that a checkpoint is of; the checkpoint's own where it lies elsewhere."""
     parent = os.path.dirname(os.path.abspath(checkpoint))
-    folder = os.path.dirname(parent) if os.path.basename(parent) == "checkpoints" else checkpoint
-    return ModelSource("run", config, arrays, missing, tokenizer_beside(folder), folder)
+    return os.path.dirname(parent) if os.path.basename(parent) == "checkpoints" else checkpoint
 
 
 def _read_huggingface(folder, option, allow_pickle):
@@ -186,8 +200,8 @@ def _without_suffix(path):
     return stem if extension in (".index", ".meta") or extension.startswith(".data-") else path
 
 
-def _checkpoint_prefix(path, option):
-    """The one checkpoint meant: the prefix named, or in a folder what its `checkpoint` file says, or the only one."""
+def checkpoint_prefix(path, option):
+    """The one TensorFlow checkpoint meant: the prefix named, or in a folder what its `checkpoint` file says, or the only one."""
     if not os.path.isdir(path):
         return _without_suffix(path)
     prefixes = sorted(_without_suffix(name) for name in glob.glob(os.path.join(glob.escape(path), "*.index")))
