@@ -17,6 +17,7 @@ import sys
 
 from albert_hvd.data.batches.training_batches import open_training_records
 from albert_hvd.data.records.dataset import open_records
+from albert_hvd.data.records.manifest import builds_of
 from albert_hvd.errors import InputError, parameter, setting
 from albert_hvd.model.config import AlbertConfig
 from albert_hvd.run_folder.checkpoints import CheckpointFolder
@@ -138,8 +139,27 @@ def _check(options):
         raise InputError(f"{parameter('dynamic_masking')} needs the vocabulary that made the records of "
                          f"{parameter('input_file')}",
                          f"give it with {parameter('tokenizer')}")
+    _say_that_the_records_decide(options, paths["input_file"])
     make_folder(options.output_dir, "output_dir")
     return config
+
+
+def _say_that_the_records_decide(options, paths):
+    """The old command line carries how it wants records to be masked, which they are already."""
+    if options.dynamic_masking:
+        return
+    flags, facts = [], []
+    for name in ("masked_lm_prob", "masking"):
+        made_with = {str(build["options"][name]) for build in builds_of(paths)
+                     if isinstance(build.get("options"), dict) and name in build["options"]}
+        value = getattr(options, name)
+        if value is not None and made_with - {str(value)}:
+            flags.append(setting(name, value))
+            facts.append(f"{name} = {', '.join(sorted(made_with))}")
+    if flags:
+        sys.stderr.write(f"note: no effect of {' and '.join(flags)}: the records of {parameter('input_file')} decide, "
+                         f"which were masked with {' and '.join(facts)}; {parameter('dynamic_masking')} would mask "
+                         "them anew\n")
 
 
 def _write_run_files(options, config, plan, tokenizer):

@@ -6,7 +6,7 @@ it can be moved, and read from any working directory.
 
 import os
 
-from albert_hvd.data.records.manifest import read_manifest
+from albert_hvd.data.records.manifest import builds_of
 from albert_hvd.data.text.tokenizer import Tokenizer
 from albert_hvd.errors import InputError
 from albert_hvd.runtime.files import VOCABULARY_COPY, whole_file
@@ -28,13 +28,8 @@ def vocabularies_of(paths):
 
     An entry is a dict with "sha256" and perhaps "path", "vocab_size" and what else `records.build` wrote.
     """
-    manifests = {folder: read_manifest(folder) for folder in set(map(os.path.dirname, paths))}
-    found = {}
-    for folder, name in map(os.path.split, paths):
-        shard = manifests[folder].get("shards", {}).get(name, {})
-        tokenizer = manifests[folder].get("builds", {}).get(str(shard.get("build")), {}).get("tokenizer")
-        if isinstance(tokenizer, dict) and "sha256" in tokenizer:
-            found[str(tokenizer["sha256"])] = tokenizer
+    entries = [build.get("tokenizer") for build in builds_of(paths)]
+    found = {str(entry["sha256"]): entry for entry in entries if isinstance(entry, dict) and "sha256" in entry}
     return dict(sorted(found.items()))
 
 
