@@ -11,6 +11,7 @@ import shutil
 import tensorflow as tf
 from safetensors.numpy import save
 
+from albert_hvd.data.text.text_form import TOKENIZER_CONFIG
 from albert_hvd.data.text.tokenizer import Tokenizer
 from albert_hvd.errors import InputError, setting
 from albert_hvd.finetuning.heads import HEADS, WeightedSum, mean_of_rows, means_of_words
@@ -122,7 +123,7 @@ def write_task_model(folder, model, task, tokenizer):
       InputError: the folder cannot be written.
     """
     arrays = {path: variable.numpy() for path, variable in named_variables(model).items()}
-    for name, content in ((CONFIG, _json(model.config.to_dict())), (VOCABULARY, tokenizer.model),
+    for name, content in ((CONFIG, _json(model.config.to_dict())), *tokenizer.files(VOCABULARY).items(),
                           (_TASK, _json({**task_values(task), _SHA256: tokenizer.sha256})), (_WEIGHTS, save(arrays))):
         with whole_file(os.path.join(folder, name), "output_dir") as file:
             file.write(content)
@@ -163,7 +164,9 @@ def read_weights(folder, model, option):
 
 def copy_task_model(source, target):
     """Copy a task model; each file appears whole."""
-    for name in (CONFIG, VOCABULARY, _TASK, _WEIGHTS):
+    for name in (CONFIG, VOCABULARY, TOKENIZER_CONFIG, _TASK, _WEIGHTS):
+        if name == TOKENIZER_CONFIG and not os.path.exists(os.path.join(source, name)):
+            continue
         with open(os.path.join(source, name), "rb") as content, \
                 whole_file(os.path.join(target, name), "output_dir") as file:
             shutil.copyfileobj(content, file)

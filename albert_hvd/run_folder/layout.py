@@ -12,7 +12,7 @@ EVAL_RESULTS = "eval_results.json"
 
 
 def write_model_files(folder, config, tokenizer):
-    """Write config and vocabulary into a folder, so that it can be moved and still be read.
+    """Write config and vocabulary, with what it does to texts, into a folder, so that it can be moved and still be read.
 
     Args:
       folder: made when it is not there.
@@ -24,9 +24,9 @@ def write_model_files(folder, config, tokenizer):
     """
     with whole_file(os.path.join(folder, CONFIG), "output_dir") as file:
         file.write(json.dumps(config.to_dict(), indent=2).encode() + b"\n")
-    if tokenizer:
-        with whole_file(os.path.join(folder, VOCABULARY), "output_dir") as file:
-            file.write(tokenizer.model)
+    for name, content in tokenizer.files(VOCABULARY).items() if tokenizer else ():
+        with whole_file(os.path.join(folder, name), "output_dir") as file:
+            file.write(content)
 
 
 def trained_positions(folder, config):

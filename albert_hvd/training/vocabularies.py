@@ -4,7 +4,7 @@ import os
 import sys
 
 from albert_hvd.data.batches.training_batches import find_tokenizer
-from albert_hvd.data.records.vocabulary import describe_vocabulary, one_vocabulary
+from albert_hvd.data.records.vocabulary import describe_vocabulary, form_of_entry, one_vocabulary
 from albert_hvd.errors import InputError, parameter, setting
 from albert_hvd.run_folder.layout import VOCABULARY
 from albert_hvd.serving.formats.vocabulary import trained_with, vocabularies_at
@@ -26,21 +26,21 @@ def check_training_vocabulary(options, config, paths, is_new):
       InputError: records of several vocabularies, of another one than `tokenizer` or `init_checkpoint`, of a larger
         one than the model has pieces, or of one that is not there.
     """
-    sha256, tokenizer = None, None
+    made_with, tokenizer = None, None
     for option, shards in paths.items():
         found = find_tokenizer(options, shards, config.vocab_size, option)
         entry = one_vocabulary(shards, option, getattr(options, option))
         if option == "input_file":
             tokenizer = found
-            sha256 = found.sha256 if found else entry and entry["sha256"]
+            made_with = entry or found and {"sha256": found.sha256}
             _check_size(options, config, entry, found)
             _check_presence(options, entry, found)
-        elif entry and sha256 and entry["sha256"] != sha256:
+        elif entry and made_with and not _are_same(entry, made_with):
             raise InputError(f"made with another vocabulary ({describe_vocabulary(entry)}) than the records of "
                              f"{setting('input_file', options.input_file)}",
                              "make both with one", name=option, value=getattr(options, option))
     if options.init_checkpoint and is_new:
-        check_same_vocabulary(options.init_checkpoint, "init_checkpoint", sha256,
+        check_same_vocabulary(options.init_checkpoint, "init_checkpoint", made_with,
                               setting("input_file", options.input_file))
     return tokenizer
 
@@ -54,23 +54,33 @@ def check_records_of_model(model, model_option, shards, option, pattern):
     """
     entry = one_vocabulary(shards, option, pattern)
     if entry:
-        check_same_vocabulary(model, model_option, entry["sha256"], setting(option, pattern))
+        check_same_vocabulary(model, model_option, entry, setting(option, pattern))
 
 
-def check_same_vocabulary(model, option, sha256, records):
+def check_same_vocabulary(model, option, made_with, records):
     """InputError when both vocabularies are known, and the model's is not the one that made the records.
 
     Args:
       model, option: as in `check_records_of_model`.
-      sha256: of the vocabulary that made the records; None when it is not known.
+      made_with: entry of the vocabulary that made the records, at least its "sha256"; None when it is not known.
       records: what to call them.
     """
-    known = vocabularies_at(model, option) if sha256 else set()
-    if known and sha256 not in known:
+    known, form = vocabularies_at(model, option) if made_with else (set(), None)
+    if known and made_with["sha256"] not in known:
         shown = " or ".join(f"{digest[:8]}..." for digest in sorted(known))
         raise InputError(f"trained with another vocabulary (sha256 {shown}) than the one that made the records of "
-                         f"{records} ({str(sha256)[:8]}...)",
+                         f"{records} ({str(made_with['sha256'])[:8]}...)",
                          "make the records with the model's own", name=option, value=model)
+    # Of records without a manifest only the vocabulary is known.
+    if form and "path" in made_with and form != form_of_entry(made_with):
+        raise InputError(f"trained on text {form.describe()}, and the records of {records} were made of text "
+                         f"{form_of_entry(made_with).describe()}",
+                         "make the records with the vocabulary in the model's folder", name=option, value=model)
+
+
+def _are_same(entry, made_with):
+    return entry["sha256"] == made_with["sha256"] and (
+        "path" not in made_with or form_of_entry(entry) == form_of_entry(made_with))
 
 
 def _check_size(options, config, entry, tokenizer):

@@ -6,7 +6,7 @@ from albert_hvd.data.batches.dynamic_masking import DynamicMasking
 from albert_hvd.data.batches.packed_rows import PackedTrainingBatches
 from albert_hvd.data.batches.rows import TrainingBatches
 from albert_hvd.data.records.dataset import open_records
-from albert_hvd.data.records.vocabulary import find_vocabulary, vocabularies_of
+from albert_hvd.data.records.vocabulary import find_vocabulary, form_of_entry, vocabularies_of
 from albert_hvd.data.text.tokenizer import Tokenizer
 from albert_hvd.errors import InputError, parameter
 
@@ -36,6 +36,7 @@ def find_tokenizer(options, paths, vocab_size, option="input_file"):
       InputError: it is not the one that made the records, or too large for the model.
     """
     made_with = tokenizers_of(paths)
+    entries = vocabularies_of(paths)
     tokenizer = Tokenizer.from_file(options.tokenizer) if options.tokenizer else find_vocabulary(paths)
     if tokenizer is None:
         return None
@@ -43,6 +44,8 @@ def find_tokenizer(options, paths, vocab_size, option="input_file"):
         raise InputError(f"not the vocabulary that made the records of {parameter(option)} "
                          f"({', '.join(map(str, made_with.values()))})",
                          "give that one", name="tokenizer", value=options.tokenizer)
+    if tokenizer.sha256 in entries:  # as the records were made, whatever lies beside the file
+        tokenizer = tokenizer.with_text_form(form_of_entry(entries[tokenizer.sha256]))
     if tokenizer.vocab_size > vocab_size:
         raise InputError(f"{tokenizer.vocab_size} pieces, but the config's vocab_size is {vocab_size}",
                          "give the config and the vocabulary that belong together", name="tokenizer",

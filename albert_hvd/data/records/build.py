@@ -239,6 +239,10 @@ def _already_built(plan):
     return build["statistics"]
 
 
+def _text_form(tokenizer):
+    return {} if tokenizer.text_form.is_identity else tokenizer.text_form.to_dict()
+
+
 def _finish(plan, output_file):
     """Write manifest and vocabulary into each output folder, delete the scratch folder; returns the totals."""
     notes = [load_note(plan.shard_note(shard)) for shard in range(len(plan.outputs))]
@@ -251,7 +255,7 @@ def _finish(plan, output_file):
     tokenizer = load_tokenizer(plan.tokenizer)
     build = {"fingerprint": plan.fingerprint, "options": asdict(plan.options), "statistics": totals,
              "input_files": sorted({block.path for block in plan.blocks}), "num_shards": len(plan.outputs),
-             "tokenizer": {"path": os.path.abspath(plan.tokenizer), "sha256": tokenizer.sha256, "vocab_size": tokenizer.vocab_size,
+             "tokenizer": {"path": os.path.abspath(plan.tokenizer), **_text_form(tokenizer), "sha256": tokenizer.sha256, "vocab_size": tokenizer.vocab_size,
                            **{f"{name}_id": int(getattr(tokenizer, f"{name}_id"))
                               for name in ("cls", "sep", "mask", "pad", "unk")}}}
     folders = collections.defaultdict(dict)

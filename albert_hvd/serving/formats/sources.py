@@ -135,16 +135,7 @@ def _read_huggingface(folder, option, allow_pickle):
     config = config_from_huggingface(_read_config(config_path), config_path)
     arrays = read_weights(folder, config)
     missing = [path for path in variable_shapes(config, config_path) if path not in arrays]
-    _warn_of_lower_case(folder)
     return ModelSource("huggingface", config, arrays, missing, tokenizer_beside(folder), folder)
-
-
-def _warn_of_lower_case(folder):
-    """Our vocabularies take the text as it is; that of an uncased model wants it in lower case."""
-    path = os.path.join(folder, "tokenizer_config.json")
-    if read_json_object(path).get("do_lower_case"):
-        sys.stderr.write(f"warning: {path}: do_lower_case is true; give this model text in lower case, which is not "
-                         f"done for you\n")
 
 
 def _read_tf1(prefix, option, config):

@@ -5,6 +5,7 @@ Vocabularies of one size have the same ids for different pieces, so what a model
 
 import os
 
+from albert_hvd.data.text.text_form import TextForm, form_beside
 from albert_hvd.data.text.tokenizer import Tokenizer
 from albert_hvd.errors import InputError, parameter
 from albert_hvd.run_folder.checkpoints import find_checkpoint, read_state
@@ -32,6 +33,7 @@ def fitting_tokenizer(source, path=None, model=None):
                          f"{VOCABULARY}",
                          value=source.folder)
     tokenizer = Tokenizer.from_file(path)
+    tokenizer = tokenizer.with_text_form(text_form_of(source.kind, source.folder, source.tokenizer_path, tokenizer))
     if tokenizer.vocab_size != source.config.vocab_size:
         raise InputError(f"{tokenizer.vocab_size} pieces, the model has {source.config.vocab_size}",
                          "give the vocabulary that it was trained with", name="tokenizer", value=path)
@@ -42,6 +44,25 @@ def fitting_tokenizer(source, path=None, model=None):
                          f"put that one back, or name it with {parameter('tokenizer')}",
                          name="tokenizer" if path != source.tokenizer_path else None, value=path)
     return tokenizer
+
+
+def text_form_of(kind, folder, tokenizer_path, tokenizer):
+    """The `TextForm` of the texts that a model was trained on.
+
+    Args:
+      kind, folder, tokenizer_path: see `sources.ModelSource`.
+      tokenizer: its `Tokenizer`, which may lie elsewhere.
+    """
+    form = form_beside(tokenizer_path or os.path.join(folder, VOCABULARY))
+    if form is not None:
+        return form
+    if kind == "run" and tokenizer_path:  # it would have kept another form
+        return TextForm()
+    form = form_beside(tokenizer.path)
+    if form is None and kind == "tf1" and not tokenizer.has_capitals:
+        # Google's own preprocessing; nothing in its published folders says so but the vocabulary.
+        return TextForm(do_lower_case=True, keep_accents=False, straight_quotes=True)
+    return form or TextForm()
 
 
 def trained_with(recorded, tokenizer_path):
@@ -60,10 +81,17 @@ def trained_with(recorded, tokenizer_path):
 
 
 def vocabularies_at(path, option):
-    """`trained_with` for a model that `sources.read_model` would read, without reading its weights."""
-    kind = kind_of(path, option)
+    """What is known of the vocabulary of a model that `sources.read_model` would read, without reading its weights.
+
+    Returns:
+      (`trained_with`, its `TextForm` or None when it has no vocabulary of its own).
+    """
+    kind, recorded = kind_of(path, option), []
     if kind == "run":
         checkpoint = find_checkpoint(path, option)
-        return trained_with(recorded_vocabularies(read_state(checkpoint)), tokenizer_beside(run_folder_of(checkpoint)))
-    folder = path if kind == "huggingface" else os.path.dirname(os.path.abspath(checkpoint_prefix(path, option)))
-    return trained_with([], tokenizer_beside(folder))
+        folder, recorded = run_folder_of(checkpoint), recorded_vocabularies(read_state(checkpoint))
+    else:
+        folder = path if kind == "huggingface" else os.path.dirname(os.path.abspath(checkpoint_prefix(path, option)))
+    tokenizer_path = tokenizer_beside(folder)
+    form = tokenizer_path and text_form_of(kind, folder, tokenizer_path, Tokenizer.from_file(tokenizer_path))
+    return trained_with(recorded, tokenizer_path), form or None
