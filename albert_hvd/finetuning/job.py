@@ -165,7 +165,8 @@ def read_first_weights(options):
     tokenizer = fitting_tokenizer(source, options.tokenizer, setting("init_checkpoint", path))
     arrays = {name: array for name, array in source.arrays.items() if name.startswith(_ENCODER)}
     new = [name for name in source.missing if name.startswith(_ENCODER)]
-    origin = f"weights of {path}" + (f" (new: {', '.join(new)})" if new else "")
+    notes = ([f"new: {', '.join(new)}"] if new else []) + list(filter(None, [source.left_out_in_words()]))
+    origin = f"weights of {path}" + (f" ({'; '.join(notes)})" if notes else "")
     return FirstWeights(source.config, tokenizer, arrays, origin, os.path.basename(os.path.abspath(path)))
 
 

@@ -19,8 +19,12 @@ _IGNORED_KEYS = {
     "directionality": ("bidi",), "pooler_type": ("first_token_transform",), "pooler_fc_size": None,
     "pooler_num_attention_heads": None, "pooler_num_fc_layers": None, "pooler_size_per_head": None,
     "num_hidden_groups": (1,), "inner_group_num": (1,), "net_structure_type": (0,),
-    "gap_size": (0,), "num_memory_blocks": (0,), "down_scale_factor": (1,),
+    "gap_size": (0,), "num_memory_blocks": (0,), "down_scale_factor": (1,), "layers_to_keep": ([], None),
+    "classifier_dropout_prob": None,  # of the head of a task in fine-tuning, which has its own option here
 }
+
+# What `ops.ACTIVATIONS` computes.
+HIDDEN_ACTS = ("gelu", "gelu_new", "gelu_erf", "relu")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,7 +40,8 @@ class AlbertConfig:
       intermediate_size: width F of the feed-forward layer.
       max_position_embeddings: longest row that the model can read.
       type_vocab_size: number of segment ids.
-      hidden_act: "gelu", the tanh approximation (Hugging Face's "gelu_new").
+      hidden_act: one of `HIDDEN_ACTS`: "gelu" or "gelu_new", the tanh approximation; "gelu_erf", the function itself
+        (Hugging Face's "gelu"); "relu".
       hidden_dropout_prob, attention_probs_dropout_prob: rates in [0, 1).
       initializer_range: standard deviation of the truncated normal initialiser.
       layer_norm_epsilon: added to the variance.
@@ -106,6 +111,8 @@ class AlbertConfig:
             raise InputError("vocab_size is missing", "set it to the vocabulary's size", value=source)
         if known.get("ln_type") == "preln":
             known.setdefault("architecture", "brightmart")  # which alone has it
+        if known.get("hidden_act") == "gelu_new":
+            known["hidden_act"] = "gelu"  # the same under another name, so that configs can be compared
         config = cls(**known)
         config._check_ranges(source)
         config.check_norms(source)
@@ -140,8 +147,9 @@ class AlbertConfig:
         if self.hidden_size % self.num_attention_heads:
             raise InputError(f"hidden_size = {self.hidden_size} must be a multiple of num_attention_heads = "
                              f"{self.num_attention_heads}", value=source)
-        if self.hidden_act not in ("gelu", "gelu_new"):
-            raise InputError(f"hidden_act = {self.hidden_act!r} is not supported", "use \"gelu\"", value=source)
+        if self.hidden_act not in HIDDEN_ACTS:
+            raise InputError(f"hidden_act = {self.hidden_act!r} is not supported",
+                             f"use one of {', '.join(HIDDEN_ACTS)}", value=source)
         if self.architecture not in ARCHITECTURES:
             raise InputError(f"architecture = {self.architecture!r} is unknown",
                              f"use one of {', '.join(ARCHITECTURES)}", value=source)

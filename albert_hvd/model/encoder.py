@@ -15,7 +15,7 @@ import functools
 import tensorflow as tf
 
 from albert_hvd.model.fused_attention import fused_attention
-from albert_hvd.model.ops import gelu, layer_norm, softmax
+from albert_hvd.model.ops import ACTIVATIONS, layer_norm, softmax
 
 # Added to the attention scores of hidden positions: exp() of it is 0 and float16 can hold it.
 _HIDDEN_SCORE = -10000.0
@@ -172,7 +172,7 @@ class SharedLayer(tf.Module):
     def __init__(self, config, initializer, compiled=False, fused_attention=False, name=None):
         super().__init__(name=name)
         self._compiled = compiled
-        self._pre_norm = config.is_pre_norm
+        self._pre_norm, self._activation = config.is_pre_norm, ACTIVATIONS[config.hidden_act]
         self.attention = SelfAttention(config, initializer, fused_attention, name="attention")
         self.attention_norm = LayerNorm(config.hidden_size, config.layer_norm_epsilon, compiled, name="attention_norm")
         self.intermediate = Dense(config.hidden_size, config.intermediate_size, initializer, name="intermediate")
@@ -188,7 +188,7 @@ class SharedLayer(tf.Module):
         return self.output_norm(x + dropout(self._feed_forward(x)))
 
     def _feed_forward(self, x):
-        return self.output(gelu(self.intermediate(x), self._compiled))
+        return self.output(self._activation(self.intermediate(x), self._compiled))
 
 
 class AlbertEncoder(tf.Module):

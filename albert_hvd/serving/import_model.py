@@ -123,6 +123,7 @@ def _report(source, tokenizer, options):
              f"{options.input} (architecture {source.config.architecture})"]
     lines += [f"not in {options.input}: the {name}; new weights from {setting('seed', options.seed)}"
               for part, name in _PART_NAMES.items() if any(path.startswith(part) for path in source.missing)]
+    lines += filter(None, [source.left_out_in_words()])
     if tokenizer is None:
         lines.append(f"no vocabulary beside it: name the SentencePiece model with {parameter('tokenizer')} when text "
                      "is read")

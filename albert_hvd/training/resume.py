@@ -78,8 +78,11 @@ class Start:
             now = self._state[key]
             if key == "tokenizers" and not (now and state.get(key)):  # records without a manifest do not say
                 continue
-            if state.get(key, now) != now:  # older checkpoints have fewer keys
-                raise InputError(f"{key} is {_difference(now, state[key])} in the run that "
+            before = state.get(key, now)  # older checkpoints have fewer keys
+            if key == "config" and before != now:  # which may have other names for the same
+                before = AlbertConfig.from_dict(before, output_dir).to_dict()
+            if before != now:
+                raise InputError(f"{key} is {_difference(now, before)} in the run that "
                                  f"{parameter('output_dir')}={output_dir} holds",
                                  "set it back, or start a new folder with "
                                  f"{parameter('init_checkpoint')}={output_dir}", name=option)
@@ -101,7 +104,9 @@ class Start:
             self._variables[name].assign(array)
         if _OUTPUT_BIAS in source.missing:
             self._start_from_frequencies()
-        return f"weights of {path}" + (f" (new: {', '.join(source.missing)})" if source.missing else "")
+        notes = [f"new: {', '.join(source.missing)}"] if source.missing else []
+        notes += filter(None, [source.left_out_in_words()])
+        return f"weights of {path}" + (f" ({'; '.join(notes)})" if notes else "")
 
     def _start_from_frequencies(self):
         """Set the output bias of new weights to the log frequencies of the pieces.

@@ -103,6 +103,6 @@ def _check_presence(options, entry, tokenizer):
         return
     kept = os.path.join(options.output_dir, VOCABULARY)
     if not os.path.isfile(kept) or entry["sha256"] not in trained_with([], kept):
-        raise InputError(f"the vocabulary that made these records ({describe_vocabulary(entry)}) is neither beside them "
-                         "nor where their manifest.json says",
+        raise InputError(f"the vocabulary that made these records ({describe_vocabulary(entry)}) is neither beside "
+                         "them nor where their manifest.json says",
                          f"name it with {parameter('tokenizer')}", name="input_file", value=options.input_file)

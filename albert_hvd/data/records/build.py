@@ -255,7 +255,8 @@ def _finish(plan, output_file):
     tokenizer = load_tokenizer(plan.tokenizer)
     build = {"fingerprint": plan.fingerprint, "options": asdict(plan.options), "statistics": totals,
              "input_files": sorted({block.path for block in plan.blocks}), "num_shards": len(plan.outputs),
-             "tokenizer": {"path": os.path.abspath(plan.tokenizer), **_text_form(tokenizer), "sha256": tokenizer.sha256, "vocab_size": tokenizer.vocab_size,
+             "tokenizer": {"path": os.path.abspath(plan.tokenizer), **_text_form(tokenizer),
+                           "sha256": tokenizer.sha256, "vocab_size": tokenizer.vocab_size,
                            **{f"{name}_id": int(getattr(tokenizer, f"{name}_id"))
                               for name in ("cls", "sep", "mask", "pad", "unk")}}}
     folders = collections.defaultdict(dict)

@@ -34,7 +34,7 @@ def read_manifest(folder):
 
 
 def builds_of(paths):
-    """What the manifests say of the builds that made these shards, a list of dicts; shards without a manifest add none."""
+    """What manifests say of the builds that made these shards, a list of dicts; shards without a manifest add none."""
     manifests = {folder: read_manifest(folder) for folder in set(map(os.path.dirname, paths))}
     builds = {}
     for folder, name in map(os.path.split, paths):

@@ -18,7 +18,7 @@ from albert_hvd.run_folder.checkpoints import (BEST, STATE, WEIGHTS, CheckpointF
 from albert_hvd.run_folder.layout import CONFIG, VOCABULARY
 from albert_hvd.runtime.files import read_json_object
 from albert_hvd.serving.formats.huggingface.names import config_from_huggingface
-from albert_hvd.serving.formats.huggingface.weights import PICKLE, SAFETENSORS, SHARDS, read_weights
+from albert_hvd.serving.formats.huggingface.weights import PICKLE, SAFETENSORS, SHARDS, other_heads, read_weights
 
 ACCEPTED = ("a run's folder or one of its checkpoints/step_* folders, a TensorFlow 1 checkpoint (its prefix, or the "
             f"folder with its .index file), or a Hugging Face folder ({SAFETENSORS} or {PICKLE})")
@@ -39,6 +39,7 @@ class ModelSource:
       tokenizer_path: the SentencePiece model beside it, or None.
       folder: the run's folder, or the one that holds the files.
       vocabularies: the SHA-256 of the vocabularies that its training records were made with, as far as it says.
+      left_out: the names of the tensors of heads of other tasks, which are not read.
     """
 
     kind: str
@@ -48,6 +49,11 @@ class ModelSource:
     tokenizer_path: str
     folder: str
     vocabularies: tuple = ()
+    left_out: tuple = ()
+
+    def left_out_in_words(self):
+        """What was not read, "" when that is nothing."""
+        return f"left out, the head of another task: {', '.join(self.left_out)}" if self.left_out else ""
 
 
 def read_model(path, option, config=None, allow_pickle=False):
@@ -135,7 +141,8 @@ def _read_huggingface(folder, option, allow_pickle):
     config = config_from_huggingface(_read_config(config_path), config_path)
     arrays = read_weights(folder, config)
     missing = [path for path in variable_shapes(config, config_path) if path not in arrays]
-    return ModelSource("huggingface", config, arrays, missing, tokenizer_beside(folder), folder)
+    return ModelSource("huggingface", config, arrays, missing, tokenizer_beside(folder), folder,
+                       left_out=tuple(other_heads(folder)))
 
 
 def _read_tf1(prefix, option, config):
@@ -155,7 +162,8 @@ def _read_tf1(prefix, option, config):
     tf1.check_fit(prefix, stored, shapes, architecture)
     arrays = tf1.read_checkpoint(prefix, shapes, architecture)
     missing = [path for path in shapes if path not in arrays]
-    source = ModelSource("tf1", config, arrays, missing, tokenizer_beside(folder), folder)
+    source = ModelSource("tf1", config, arrays, missing, tokenizer_beside(folder), folder,
+                         left_out=tuple(tf1.other_heads(stored)))
     warn_of_other_architecture(source, config_path)
     return source
 
@@ -176,6 +184,12 @@ def warn_of_other_architecture(source, config_path):
                          f"leave the key out\n")
 
 
+def say_what_is_left_out(source):
+    """Name on stderr what of a `ModelSource` was not read."""
+    if source.left_out:
+        sys.stderr.write(f"note: {source.folder}: {source.left_out_in_words()}\n")
+
+
 def tokenizer_beside(folder):
     """The SentencePiece model in `folder`: spiece.model, else the only *.model there; else None."""
     for name in _TOKENIZER_NAMES:
@@ -192,7 +206,7 @@ def _without_suffix(path):
 
 
 def checkpoint_prefix(path, option):
-    """The one TensorFlow checkpoint meant: the prefix named, or in a folder what its `checkpoint` file says, or the only one."""
+    """The TensorFlow checkpoint meant: the prefix named, or in a folder what its `checkpoint` file says, or the only one."""
     if not os.path.isdir(path):
         return _without_suffix(path)
     prefixes = sorted(_without_suffix(name) for name in glob.glob(os.path.join(glob.escape(path), "*.index")))
