@@ -94,7 +94,8 @@ def _write_tf1(source, folder, tokenizer):
 
     arrays = {path: array for path, array in source.arrays.items() if path not in source.missing}
     write_checkpoint(os.path.join(folder, "model.ckpt"), arrays, source.config)
-    write_model_files(folder, source.config, tokenizer)
+    # A vocabulary without capitals would be taken for one of text in lower case, as Google's are.
+    write_model_files(folder, source.config, tokenizer, say_form=bool(tokenizer) and not tokenizer.has_capitals)
 
 
 def _pack(folder, name, file, date):

@@ -46,8 +46,8 @@ def test_a_checkpoint_is_computed_as_its_config_says(fixtures, tmp_path, keys, l
     config = {**json.loads((tmp_path / "model" / "config.json").read_text()), "ln_type": ln_type}
     expected = numpy_brightmart.outputs(variables, config, inputs)
     if ln_type == "preln":  # what the old project's own code computed vouches for the formulas
-        np.testing.assert_allclose(expected[0], np.load(fixtures / "brightmart_tf1" / "expected.npz")["sequence_output"],
-                                   atol=1e-5)
+        known = np.load(fixtures / "brightmart_tf1" / "expected.npz")
+        np.testing.assert_allclose(expected[0], known["sequence_output"], atol=1e-5)
     for ours, theirs in zip(outputs_of(read_model(path, "model"), inputs), expected, strict=True):
         np.testing.assert_allclose(ours, theirs, atol=1e-5)
 

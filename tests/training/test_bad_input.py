@@ -113,8 +113,8 @@ def masked_records(tmp_path):
     ({"masked_lm_prob": 0.15}, "note: no effect of masked_lm_prob=0.15: the records of input_file decide, which were "
                                "masked with masked_lm_prob = 0.3; dynamic_masking would mask them anew\n"),
     ({"masking": "token", "masked_lm_prob": 0.2},
-     "note: no effect of masked_lm_prob=0.2 and masking=token: the records of input_file decide, which were masked with "
-     "masked_lm_prob = 0.3 and masking = ngram; dynamic_masking would mask them anew\n")])
+     "note: no effect of masked_lm_prob=0.2 and masking=token: the records of input_file decide, which were masked "
+     "with masked_lm_prob = 0.3 and masking = ngram; dynamic_masking would mask them anew\n")])
 def test_flags_that_the_records_decide(masked_records, capsys, changes, line):
     _check(dataclasses.replace(masked_records, **changes))
     assert capsys.readouterr().err == line

@@ -168,7 +168,7 @@ def test_a_vocabulary_that_is_lost_is_an_error(corpus, tmp_path):
     _check(options)  # the manifest's path is absolute
     manifest = tmp_path / "records" / "manifest.json"
     manifest.write_text(manifest.read_text().replace("small.model", "gone.model"))
-    with pytest.raises(InputError, match="^input_file=.*the vocabulary that made these records .*gone.model.*tokenizer"):
+    with pytest.raises(InputError, match="^input_file=.*vocabulary that made these records .*gone.model.*tokenizer"):
         _check(options)
     _check(dataclasses.replace(options, tokenizer=corpus.tokenizers["own"].path))
     shutil.copy(corpus.tokenizers["own"].path, tmp_path / "out" / "spiece.model")

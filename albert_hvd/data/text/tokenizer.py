@@ -91,11 +91,13 @@ class Tokenizer:
         other.text_form = text_form
         return other
 
-    def files(self, vocabulary_name):
-        """{file name: bytes} that a folder needs to give this vocabulary again, its `text_form` included."""
+    def files(self, vocabulary_name, say_form=False):
+        """{file name: bytes} that a folder needs to give this vocabulary again, its `text_form` included.
+
+        Args: `say_form`, whether to write the form that changes nothing too.
+        """
         files = {vocabulary_name: self.model}
-        # Without the file, some readers would take a vocabulary without capitals for one of text in lower case.
-        if not self.text_form.is_identity or not self.has_capitals:
+        if say_form or not self.text_form.is_identity:
             files[TOKENIZER_CONFIG] = self.text_form.to_json()
         return files
 

@@ -206,7 +206,7 @@ def _without_suffix(path):
 
 
 def checkpoint_prefix(path, option):
-    """The TensorFlow checkpoint meant: the prefix named, or in a folder what its `checkpoint` file says, or the only one."""
+    """The TensorFlow checkpoint meant: the prefix named; in a folder what its `checkpoint` file says, or the only one."""
     if not os.path.isdir(path):
         return _without_suffix(path)
     prefixes = sorted(_without_suffix(name) for name in glob.glob(os.path.join(glob.escape(path), "*.index")))

@@ -80,10 +80,11 @@ def test_masked_text_is_in_the_form_too(uncased):
 
 
 def test_the_files_of_a_vocabulary_give_it_again(uncased, tmp_path):
-    """Without capital letters even the form that changes nothing is written, for some readers would guess another."""
     for form in (TextForm(), UNCASED):
-        files = uncased.with_text_form(form).files("spiece.model")
+        tokenizer = uncased.with_text_form(form)
+        files = tokenizer.files("spiece.model", say_form=True)
         assert form_of_dict(json.loads(files["tokenizer_config.json"])) == form
         for name, content in files.items():
             (tmp_path / name).write_bytes(content)
         assert Tokenizer.from_file(str(tmp_path / "spiece.model")).text_form == form
+        assert ("tokenizer_config.json" in tokenizer.files("spiece.model")) == (form == UNCASED)

@@ -94,7 +94,8 @@ def test_one_error_names_every_wrong_tensor(config, arrays, tmp_path):
     with pytest.raises(InputError) as refusal:
         read_weights(write(tmp_path, tensors), config)
     for problem in ("albert.embeddings.LayerNorm.bias is missing", "predictions.dense.bias is missing",
-                    "albert.pooler.weight has shape (3, 5), the config (16, 16)", "albert.encoder.adapter.weight is unknown"):
+                    "albert.pooler.weight has shape (3, 5), the config (16, 16)",
+                    "albert.encoder.adapter.weight is unknown"):
         assert problem in str(refusal.value)
 
 

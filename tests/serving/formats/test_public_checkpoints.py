@@ -60,8 +60,8 @@ def write(folder, tensors, config):
 
 def test_names_of_tf_hub(config, tmp_path):
     arrays = random_arrays(config)
-    source = read_model(write(tmp_path, {f"module/{name}": array for name, array in tf1_tensors(arrays).items()}, config),
-                        "input")
+    tensors = {f"module/{name}": array for name, array in tf1_tensors(arrays).items()}
+    source = read_model(write(tmp_path, tensors, config), "input")
     assert same_arrays(source.arrays, arrays) and not source.missing and not source.left_out
 
 
