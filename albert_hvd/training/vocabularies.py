@@ -39,6 +39,7 @@ def check_training_vocabulary(options, config, paths, is_new):
             raise InputError(f"made with another vocabulary ({describe_vocabulary(entry)}) than the records of "
                              f"{setting('input_file', options.input_file)}",
                              "make both with one", name=option, value=getattr(options, option))
+    _check_kept(options, made_with, is_new)
     if options.init_checkpoint and is_new:
         check_same_vocabulary(options.init_checkpoint, "init_checkpoint", made_with,
                               setting("input_file", options.input_file))
@@ -76,6 +77,17 @@ def check_same_vocabulary(model, option, made_with, records):
         raise InputError(f"trained on text {form.describe()}, and the records of {records} were made of text "
                          f"{form_of_entry(made_with).describe()}",
                          "make the records with the vocabulary in the model's folder", name=option, value=model)
+
+
+def _check_kept(options, made_with, is_new):
+    """A run goes on with its vocabulary. Where a manifest says which made the records, the checkpoint's state does too."""
+    kept = os.path.join(options.output_dir, VOCABULARY)
+    if is_new or not made_with or "path" in made_with or not os.path.isfile(kept):
+        return
+    if made_with["sha256"] not in trained_with([], kept):
+        raise InputError("not the vocabulary that the run in "
+                         f"{setting('output_dir', options.output_dir)} was trained with",
+                         "give that one, or a new folder", name="tokenizer", value=options.tokenizer)
 
 
 def _are_same(entry, made_with):

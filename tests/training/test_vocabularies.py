@@ -175,6 +175,16 @@ def test_a_vocabulary_that_is_lost_is_an_error(corpus, tmp_path):
     _check(options)  # the run has kept it
 
 
+def test_a_run_goes_on_with_its_vocabulary(corpus, tmp_path):
+    """Of records without a manifest the flag alone says it."""
+    bare = shutil.copy(corpus.records("own"), tmp_path / "bare.tfrecord")
+    run = write_run(tmp_path / "run", make_config(), tokenizers=[])
+    options = pretraining(corpus, tmp_path, input_file=str(bare), output_dir=run)
+    _check(dataclasses.replace(options, tokenizer=corpus.tokenizers["own"].path))
+    with pytest.raises(InputError, match="^tokenizer=.*not the vocabulary that the run in output_dir="):
+        _check(dataclasses.replace(options, tokenizer=corpus.tokenizers["other"].path))
+
+
 def test_one_line_at_the_command_line(corpus, models, tmp_path):
     run = flags(corpus.folder, str(tmp_path / "run"), input_file=corpus.records("other"))
     result = run_command("pretrain", **run, init_checkpoint=models[0])

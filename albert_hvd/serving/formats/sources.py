@@ -24,7 +24,10 @@ ACCEPTED = ("a run's folder or one of its checkpoints/step_* folders, a TensorFl
             f"folder with its .index file), or a Hugging Face folder ({SAFETENSORS} or {PICKLE})")
 
 _CONFIG_NAMES = (CONFIG, "albert_config*.json", "bert_config.json")
-_TOKENIZER_NAMES = (VOCABULARY, "*.model")
+_TOKENIZER_NAMES = (VOCABULARY, "*.model", os.path.join("assets", "*.model"))
+
+# What marks a folder of TF-Hub's first format, and where its checkpoint is.
+_TF_HUB, _TF_HUB_PREFIX = "tfhub_module.pb", os.path.join("variables", "variables")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,6 +92,8 @@ def kind_of(path, option):
         return "huggingface"
     if os.path.isfile(f"{_without_suffix(path)}.index") or glob.glob(os.path.join(glob.escape(path), "*.index")):
         return "tf1"
+    if os.path.isfile(os.path.join(path, _TF_HUB)):
+        return "tf1"
     if not os.path.exists(path):
         raise InputError("no such file or folder", f"give {ACCEPTED}", name=option, value=path)
     what = "an empty folder" if os.path.isdir(path) and not os.listdir(path) else "no model that is known here"
@@ -149,7 +154,7 @@ def _read_tf1(prefix, option, config):
     from albert_hvd.model.pretraining_model import variable_shapes
     from albert_hvd.serving.formats import tf1
 
-    folder = os.path.dirname(os.path.abspath(prefix))
+    folder = folder_of_prefix(prefix)
     stored = tf1.stored_shapes(prefix)
     architecture = tf1.architecture_of(stored)
     if architecture is None:
@@ -209,6 +214,8 @@ def checkpoint_prefix(path, option):
     """The TensorFlow checkpoint meant: the prefix named; in a folder what its `checkpoint` file says, or the only one."""
     if not os.path.isdir(path):
         return _without_suffix(path)
+    if os.path.isfile(os.path.join(path, _TF_HUB)):
+        return os.path.join(path, _TF_HUB_PREFIX)
     prefixes = sorted(_without_suffix(name) for name in glob.glob(os.path.join(glob.escape(path), "*.index")))
     newest = _named_in_checkpoint_file(path)
     if newest in prefixes:
@@ -217,6 +224,13 @@ def checkpoint_prefix(path, option):
         names = ", ".join(os.path.basename(prefix) for prefix in prefixes)
         raise InputError(f"several checkpoints are there ({names})", "name one of them", name=option, value=path)
     return prefixes[0]
+
+
+def folder_of_prefix(prefix):
+    """Where the config and the vocabulary of a TensorFlow checkpoint lie."""
+    folder = os.path.dirname(os.path.abspath(prefix))
+    above = os.path.dirname(folder)
+    return above if os.path.isfile(os.path.join(above, _TF_HUB)) else folder
 
 
 def _named_in_checkpoint_file(folder):

@@ -10,8 +10,8 @@ from albert_hvd.data.text.tokenizer import Tokenizer
 from albert_hvd.errors import InputError, parameter
 from albert_hvd.run_folder.checkpoints import find_checkpoint, read_state
 from albert_hvd.run_folder.layout import VOCABULARY
-from albert_hvd.serving.formats.sources import (checkpoint_prefix, kind_of, recorded_vocabularies, run_folder_of,
-                                               tokenizer_beside)
+from albert_hvd.serving.formats.sources import (checkpoint_prefix, folder_of_prefix, kind_of,
+                                               recorded_vocabularies, run_folder_of, tokenizer_beside)
 
 
 def fitting_tokenizer(source, path=None, model=None):
@@ -91,7 +91,7 @@ def vocabularies_at(path, option):
         checkpoint = find_checkpoint(path, option)
         folder, recorded = run_folder_of(checkpoint), recorded_vocabularies(read_state(checkpoint))
     else:
-        folder = path if kind == "huggingface" else os.path.dirname(os.path.abspath(checkpoint_prefix(path, option)))
+        folder = path if kind == "huggingface" else folder_of_prefix(checkpoint_prefix(path, option))
     tokenizer_path = tokenizer_beside(folder)
     form = tokenizer_path and text_form_of(kind, folder, tokenizer_path, Tokenizer.from_file(tokenizer_path))
     return trained_with(recorded, tokenizer_path), form or None

@@ -65,6 +65,23 @@ def test_names_of_tf_hub(config, tmp_path):
     assert same_arrays(source.arrays, arrays) and not source.missing and not source.left_out
 
 
+def test_a_folder_of_tf_hub(config, tmp_path):
+    """Its config is published elsewhere, its vocabulary lies in assets/."""
+    arrays = random_arrays(config)
+    (tmp_path / "variables").mkdir()
+    (tmp_path / "assets").mkdir()
+    save_tensors(tmp_path / "variables" / "variables",
+                 {f"module/{name}": array for name, array in tf1_tensors(arrays).items()})
+    (tmp_path / "tfhub_module.pb").touch()
+    (tmp_path / "assets" / "30k-clean.model").touch()
+    for path in (tmp_path, tmp_path / "variables" / "variables"):
+        source = read_model(str(path), "input", config)
+        assert same_arrays(source.arrays, arrays)
+        assert source.tokenizer_path == str(tmp_path / "assets" / "30k-clean.model")
+        with pytest.raises(InputError, match="no config beside the checkpoint"):
+            read_model(str(path), "input")
+
+
 def keras_names(tensors, layers, change=None):
     """The norms as google-research/albert under TensorFlow 2 stores them: numbered, and once for each layer."""
     group, found = "bert/encoder/transformer/group_0", {}
