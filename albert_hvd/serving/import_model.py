@@ -100,7 +100,7 @@ def _tokenizer(source, options):
 def _write_run(folder, source, tokenizer, options):
     state = {"config": source.config.to_dict(), "seed": options.seed,
              "imported": {"kind": source.kind, "input": options.input, "new_variables": source.missing},
-             "versions": {"albert_hvd": __version__}}
+             "tokenizers": [tokenizer.sha256] if tokenizer else [], "versions": {"albert_hvd": __version__}}
     weights = {**source.arrays, **_new_variables(source, options.seed)}
     CheckpointFolder(os.path.join(folder, "checkpoints")).save(0, weights, None, state)
     write_model_files(folder, source.config, tokenizer)
@@ -123,6 +123,7 @@ def _report(source, tokenizer, options):
              f"{options.input} (architecture {source.config.architecture})"]
     lines += [f"not in {options.input}: the {name}; new weights from {setting('seed', options.seed)}"
               for part, name in _PART_NAMES.items() if any(path.startswith(part) for path in source.missing)]
+    lines += filter(None, [source.left_out_in_words()])
     if tokenizer is None:
         lines.append(f"no vocabulary beside it: name the SentencePiece model with {parameter('tokenizer')} when text "
                      "is read")

@@ -90,11 +90,12 @@ def test_one_error_names_every_wrong_tensor(config, arrays, tmp_path):
     tensors = huggingface.to_huggingface(arrays)
     del tensors["albert.embeddings.LayerNorm.bias"], tensors["predictions.dense.bias"]
     tensors["albert.pooler.weight"] = np.zeros((3, 5), np.float32)
-    tensors["classifier.weight"] = np.zeros((3, 16), np.float32)
+    tensors["albert.encoder.adapter.weight"] = np.zeros((3, 16), np.float32)
     with pytest.raises(InputError) as refusal:
         read_weights(write(tmp_path, tensors), config)
     for problem in ("albert.embeddings.LayerNorm.bias is missing", "predictions.dense.bias is missing",
-                    "albert.pooler.weight has shape (3, 5), the config (16, 16)", "classifier.weight is unknown"):
+                    "albert.pooler.weight has shape (3, 5), the config (16, 16)",
+                    "albert.encoder.adapter.weight is unknown"):
         assert problem in str(refusal.value)
 
 
@@ -132,7 +133,7 @@ def test_several_groups_of_layers_are_not_supported(config):
 
 
 @pytest.mark.parametrize("key, value", [
-    ("model_type", "bert"), ("hidden_act", "gelu"), ("num_hidden_groups", 2), ("inner_group_num", 2),
+    ("model_type", "bert"), ("hidden_act", "quick_gelu"), ("num_hidden_groups", 2), ("inner_group_num", 2),
     ("position_embedding_type", "relative_key"), ("pruned_heads", {"0": [1]}), ("hidden_size", 17),
     ("layer_norm_eps", -1.0)])
 def test_what_is_not_computed_is_refused_by_name(config, key, value):
