@@ -64,11 +64,11 @@ def test_a_checkpoint_on_a_full_disk(small_disk, fault_trials):
 
 def write_logs(folder, first_step, last_step):
     """What rank 0 of a run writes beside its checkpoints."""
-    log = TrainLog(str(folder), first_step, last_step)
+    log = TrainLog(str(folder), first_step, first_step / last_step, total=last_step, unit="step")
     try:
         write_status(str(folder), "running", first_step)
         for step in range(first_step + 1, last_step + 1):
-            log.write({"step": step, **dict.fromkeys(LOGGED, step / 7)})
+            log.write({"step": step, **dict.fromkeys(LOGGED, step / 7)}, step / last_step)
             if step % 2 == 0:
                 log.write_evaluation(step, {"loss": step / 7})
         write_status(str(folder), "finished", last_step)

@@ -19,9 +19,9 @@ def record(step):
 
 def write_run(folder, first_step, last_step):
     """The log of a run from `first_step`, with an evaluation at every even step."""
-    log = TrainLog(str(folder), first_step, 10)
+    log = TrainLog(str(folder), first_step, first_step / 10, total=10, unit="step")
     for step in range(first_step + 1, last_step + 1):
-        log.write(record(step))
+        log.write(record(step), step / 10)
         if step % 2 == 0:
             log.write_evaluation(step, {"loss": 1.0})
     log.close()
@@ -43,14 +43,14 @@ def test_a_resumed_run_has_each_step_once(tmp_path, torn):
 
 
 def test_lines_are_in_the_file_at_once(tmp_path):
-    log = TrainLog(str(tmp_path), 0, 10)
-    log.write(record(1))
+    log = TrainLog(str(tmp_path), 0, 0.0, total=10, unit="step")
+    log.write(record(1), 0.1)
     assert steps_in(tmp_path, "train_log.jsonl") == [1]
     log.close()
 
 
 def test_a_full_disk_is_one_line(tmp_path, monkeypatch):
-    log = TrainLog(str(tmp_path), 0, 10)
+    log = TrainLog(str(tmp_path), 0, 0.0, total=10, unit="step")
 
     class FullDisk:
         name = "train_log.jsonl"
@@ -63,7 +63,7 @@ def test_a_full_disk_is_one_line(tmp_path, monkeypatch):
 
     monkeypatch.setattr(log._records, "_file", FullDisk())
     with pytest.raises(RunFailed, match="train_log.jsonl .No space left on device.*make room"):
-        log.write(record(1))
+        log.write(record(1), 0.1)
     log.close()
 
 
