@@ -42,12 +42,12 @@ LONGEST_ROMAN_NUMBER = 8  # lxxxviii
 NUMBERED = frozenset("()[]-–")
 # What stays as it is, because its plain form says something else: 10⁶ is not 106, nor 2½ 21⁄2, nor Sony™ SonyTM;
 # and the plain form of an accent that stands alone begins with a space, which would cut Qur´an in two.
-NOT_PLAIN = re.compile("([\u00b2\u00b3\u00b9\u00bc-\u00be"  # 10⁶ CO₂ ½
-                       "\u2070\u2074-\u207e\u2080-\u208e\u2150-\u215f\u2189"
-                       "\u2460-\u249b\u24ea\u3251-\u325f\u32b1-\u32bf\U0001f100-\U0001f10a"  # ① ⑴ ⒈
-                       "\u2120\u2122\u00a8\u00af\u00b4\u00b8\u02d8-\u02dd"
-                       "\u33a0-\u33a6\u33a8\u33af"  # ㎡, whose plain form has a raised number in it
-                       "]|(?<=[0-9])[ºª]|(?<=[0-9A-Za-z)])[ⁿˣ])")
+_RAISED = ("\u00b2\u00b3\u00b9\u00bc-\u00be\u2070\u2074-\u207e\u2080-\u208e\u2150-\u215f\u2189"  # 10⁶ CO₂ ½
+           "\u2460-\u249b\u24ea\u3251-\u325f\u32b1-\u32bf\U0001f100-\U0001f10a"  # ① ⑴ ⒈
+           "\u2120\u2122\u00a8\u00af\u00b4\u00b8\u02d8-\u02dd"
+           "\u33a0-\u33a6\u33a8\u33af")  # ㎡, whose plain form has a raised number in it
+NOT_PLAIN = re.compile(f"([{_RAISED}]|(?<=[0-9])[ºª]|(?<=[0-9A-Za-z)])[ⁿˣ])")
+MAY_BE_NOT_PLAIN = re.compile(f"[{_RAISED}ºªⁿˣ]")
 REDUPLICATED = re.compile(r"(?<=[A-Za-z]{3})²")  # baru² is baru2
 # Runs that may be combining marks for the most part; that of Unicode's stream-safe text (UAX 15) is 30 long at most.
 NO_LETTERS = re.compile(r"[^\x00-\u02ff\w\s]{31,}")
@@ -87,14 +87,14 @@ def fix_mojibake(line):
 def normalize_unicode(line):
     """NFKC (full-width and styled letters to plain ones) but for `NOT_PLAIN`; control and invisible characters away."""
     if not line.isascii():
-        line = REDUPLICATED.sub("2", NO_LETTERS.sub(_fewer_marks, line))
-        line = INVISIBLE.sub("", _plain(line))
+        line = NO_LETTERS.sub(_fewer_marks, line)
+        line = INVISIBLE.sub("", _plain(REDUPLICATED.sub("2", line) if "²" in line else line))
     return CONTROL.sub(" ", line)
 
 
 def _plain(text):
     """NFKC of what is not `NOT_PLAIN`; of a unit such as ㎡ the letters."""
-    if not NOT_PLAIN.search(text):
+    if not MAY_BE_NOT_PLAIN.search(text):
         return unicodedata.normalize("NFKC", text)
     parts = NOT_PLAIN.split(text)
     parts[::2] = [unicodedata.normalize("NFKC", part) for part in parts[::2]]

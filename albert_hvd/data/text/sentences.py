@@ -16,9 +16,12 @@ OPENING = "\"'“‘(\\[«"
 # Jawi has no capital letters: any Arabic letter or digit may begin a sentence.
 ARABIC = ("\u0620-\u064a\u0660-\u0669\u066e-\u06d3\u06d5\u06ee-\u06ff\u0750-\u077f\u08a0-\u08c9"
           "\ufb50-\ufdff\ufe70-\ufefc")
-# Looked for where stops begin only: a run of them is read once. ؟ and ۔ end a sentence whatever follows.
-BOUNDARY = re.compile(rf"(?<![.!?…؟۔])(?:([.!?…]+[{CLOSING}]*)\s+(?=[{OPENING}]*[A-Z0-9À-ÖØ-Þ{ARABIC}])|"
-                      rf"([.!?…]*[؟۔][.!?…؟۔]*[{CLOSING}]*)\s+)")
+# Looked for where stops begin only: a run of them is read once.
+BOUNDARY = re.compile(rf"(?<![.!?…])([.!?…]+[{CLOSING}]*)\s+(?=[{OPENING}]*[A-Z0-9À-ÖØ-Þ])")
+# For lines with Arabic letters. ؟ and ۔ end a sentence whatever follows.
+JAWI_BOUNDARY = re.compile(rf"(?<![.!?…؟۔])(?:([.!?…]+[{CLOSING}]*)\s+(?=[{OPENING}]*[A-Z0-9À-ÖØ-Þ{ARABIC}])|"
+                           rf"([.!?…]*[؟۔][.!?…؟۔]*[{CLOSING}]*)\s+)")
+JAWI = re.compile(f"[؟۔{ARABIC}]")
 # ص.ع.و. and د.: letters with stops between them.
 ARABIC_INITIALS = re.compile(rf"(?:[{ARABIC}]\.){{0,9}}[{ARABIC}]")
 LIST_NUMBER = re.compile(r"[(\[]?(?:\d{1,3}|[A-Za-z]|[ivxIVX]{1,4})")
@@ -33,7 +36,8 @@ def split_sentences(line):
     are boundaries, too.
     """
     sentences, start = [], 0
-    for boundary in BOUNDARY.finditer(line):
+    pattern = BOUNDARY if line.isascii() or not JAWI.search(line) else JAWI_BOUNDARY
+    for boundary in pattern.finditer(line):
         if (boundary[1] or "").startswith(".") and _keeps_going(line, start, boundary):
             continue
         sentences.append(line[start:boundary.end(boundary.lastindex)])
