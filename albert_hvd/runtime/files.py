@@ -10,6 +10,9 @@ import stat
 from albert_hvd.errors import InputError, parameter
 
 
+MOST_COMMAS = 16  # in a name
+
+
 def expand_input_files(pattern, option="input_file", pipes=False):
     """The files of a comma list of paths and globs, each glob's in sorted order.
 
@@ -48,7 +51,7 @@ def split_patterns(pattern):
         return [pattern.strip()]
     parts, found, start = (pattern or "").split(","), [], 0
     while start < len(parts):
-        ends = range(start + 1, len(parts) + 1)
+        ends = range(start + 1, min(len(parts), start + MOST_COMMAS) + 1)
         end = next((end for end in ends if os.path.exists(",".join(parts[start:end]).strip())), start + 1)
         part = ",".join(parts[start:end]).strip()
         found += [part] if part else []
