@@ -1,4 +1,4 @@
-"""What a file holds, by its first bytes: a compression, an archive, text of some encoding, or something that is no text.
+"""What a file holds, by its first bytes: a compression, an archive, text of some encoding, or what is no text.
 
 Endings of names decide only what bytes cannot: whether lines with commas are a table.
 """
@@ -25,11 +25,13 @@ SIGNATURES = (
     (8, b"WEBP", "a WebP picture"), (4, b"ftyp", "an MP4 film"), (0, b"\x1aE\xdf\xa3", "a Matroska film"),
     (8, b"AVI ", "an AVI film"), (8, b"WAVE", "a WAV recording"), (0, b"OggS", "an Ogg recording"),
     (0, b"ID3", "an MP3 recording"), (0, b"fLaC", "a FLAC recording"), (0, b"%PDF-", "a PDF"),
-    (0, b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an old Office document (.doc, .xls, .ppt)"), (0, b"AT&TFORM", "a DjVu scan"),
+    (0, b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an old Office document (.doc, .xls, .ppt)"),
+    (0, b"AT&TFORM", "a DjVu scan"),
     (0, b"SQLite format 3\0", "an SQLite database"), (0, b"\x89HDF", "an HDF5 file"), (0, b"CDF\x01", "a NetCDF file"),
     (0, b"\x93NUMPY", "a NumPy array"), (0, b"ARROW1", "an Arrow file"), (0, b"\xff\xff\xff\xff", "an Arrow stream"),
     (0, b"ORC", "an ORC table"), (0, b"Obj\x01", "an Avro table"), (0, b"PARE", "an encrypted Parquet table"),
-    (0, b"GGUF", "a GGUF model"), (0, b"\x7fELF", "a program"), (0, b"MZ", "a program"), (0, b"\xca\xfe\xba\xbe", "a program"),
+    (0, b"GGUF", "a GGUF model"), (0, b"\x7fELF", "a program"), (0, b"MZ", "a program"),
+    (0, b"\xca\xfe\xba\xbe", "a program"),
     (0, b"\0asm", "a program"), (0, b"Rar!\x1a\x07", "a RAR archive"), (0, b"7z\xbc\xaf'\x1c", "a 7z archive"),
     (0, b"\x04\x22M\x18", "an lz4 file"), (0, b"LZIP", "an lzip file"), (0, b"\x1f\x9d", "a compress (.Z) file"),
     (0, b"\xff\x06\0\0sNaPpY", "a Snappy file"), (0, b"MSCF", "a cabinet archive"), (0, b"!<arch>", "an ar archive"),
@@ -48,15 +50,17 @@ _MARKED_UP = tuple((re.compile(pattern, re.IGNORECASE), what, fix) for pattern, 
      "make text of it with WikiExtractor first, and give the folder that it writes"),
     (r"(?:\s*<\?xml[^>]*>)?(?:\s|<!--.*?-->)*<(?:!doctype\s+html|html\b|head\b|body\b)", "an HTML page",
      "extract its text first, such as with trafilatura"),
-    (r"\s*(?:<SAMI>|\[Script Info\]|\{\d+\}\{\d+\}|\d:\d\d:\d\d\.\d{3},\d:\d\d:\d\d\.\d{3}\s)", "subtitles of a format that is not read",
-     "convert them to .srt, such as with ffmpeg"),
+    (r"\s*(?:<SAMI>|\[Script Info\]|\{\d+\}\{\d+\}|\d:\d\d:\d\d\.\d{3},\d:\d\d:\d\d\.\d{3}\s)",
+     "subtitles of a format that is not read", "convert them to .srt, such as with ffmpeg"),
     # Not TTML, which is read.
-    (r"\s*<(?:\?xml|!doctype|rss|feed|TEI|TEI\.2|svg|kml|osm|plist)\b(?![\s\S]{0,4000}?<(?:\w+:)?tt[\s>])", "an XML document", "extract its text first"),
+    (r"\s*<(?:\?xml|!doctype|rss|feed|TEI|TEI\.2|svg|kml|osm|plist)\b(?![\s\S]{0,4000}?<(?:\w+:)?tt[\s>])",
+     "an XML document", "extract its text first"),
     (r"WARC/1\.", "a WARC archive", "extract its text first, such as with warcio and trafilatura"),
     (r"-- (?:MySQL|MariaDB|PostgreSQL|phpMyAdmin)\b.*dump|--\n-- PostgreSQL database dump", "a database dump",
      "export its table as CSV or JSON Lines"),
     (r"%!PS", "a PostScript document", "extract its text first, such as with ps2ascii"),
-    (r"version https://git-lfs\.github\.com/spec/", "the pointer of Git LFS to a file", "fetch the file with git lfs pull"),
+    (r"version https://git-lfs\.github\.com/spec/", "the pointer of Git LFS to a file",
+     "fetch the file with git lfs pull"),
     (r"From \S+@\S+ .*\d{4}\n", "a mailbox", "extract its text first")))
 
 # Control characters that no text needs; zero bytes are counted apart.
@@ -66,8 +70,9 @@ _CONTROLS = re.compile("[\x01-\x07\x0e-\x19\x1c-\x1f\x7f]")
 def compression(head):
     """The compression of a file that begins with `head`: gzip, xz, bzip2 or zstd; None without."""
     for magic, name in COMPRESSIONS.items():
-        if head.startswith(magic):
-            return name if name != "bzip2" or head[3:4].isdigit() and head[4:10] in (b"1AY&SY", b"\x17rE8P\x90") else None
+        # After the mark of bzip2, which is text, come a digit and the mark of a block or of the end.
+        if head.startswith(magic) and (name != "bzip2" or head[4:10] in (b"1AY&SY", b"\x17rE8P\x90")):
+            return name
     # pzstd and others put frames of their own before the data.
     return "zstd" if len(head) > 4 and head[1:4] == b"*M\x18" and head[0] & 0xf0 == 0x50 else None
 

@@ -22,7 +22,7 @@ from albert_hvd.runtime.files import is_pipe
 # Compressions and archives within each other; more is a trap.
 MOST_LAYERS = 6
 # What archives hold beside the data: of macOS and of Windows.
-_NOT_DATA = ("__MACOSX/", "Thumbs.db", "desktop.ini")
+_NOT_DATA = ("Thumbs.db", "desktop.ini")
 _DESCRIPTIONS = re.compile(r"(?i)(?:readme|licen[cs]e|copying|notice|changelog|makefile)(?:\.\w+)?$")
 
 
@@ -224,7 +224,8 @@ def _tar_members(name, stream, depth):
     with damage(name), tarfile.open(fileobj=stream, mode="r|") as archive:
         for member in archive:
             if member.isfile() and not is_hidden(member.name):
-                yield from _sources(f"{name}: {_printable(member.name)}", member.name, archive.extractfile(member), depth + 1)
+                called = f"{name}: {_printable(member.name)}"
+                yield from _sources(called, member.name, archive.extractfile(member), depth + 1)
 
 
 def _printable(name):
@@ -247,8 +248,9 @@ def on_disk(paths):
 
 def is_hidden(name):
     """Whether a file in a folder or an archive is none of its data, by its name: hidden, or about the others."""
-    return _DESCRIPTIONS.match(os.path.basename(name)) or any(part.startswith(".") and part not in (".", "..") for part in name.split("/")) or (
-        name.startswith(_NOT_DATA) or os.path.basename(name) in _NOT_DATA)
+    base = os.path.basename(name)
+    return (any(part.startswith(".") and part not in (".", "..") for part in name.split("/"))
+            or name.startswith("__MACOSX/") or base in _NOT_DATA or bool(_DESCRIPTIONS.match(base)))
 
 
 def no_text(name, what, fix=None, option="input_file"):

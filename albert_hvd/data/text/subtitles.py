@@ -26,7 +26,7 @@ def is_subtitles(head):
 
 
 def read(file, head):
-    """Yield the one document of a subtitle file, a list of lines: what is said at a time is a line, for each speaker."""
+    """Yield the one document of a subtitle file, a list of lines: what a speaker says at a time is a line."""
     cues = _ttml_cues(file) if _TTML.match(head) else _cues(file, bool(_VTT.match(head)))
     lines = [line for cue in cues for line in _spoken(cue)]
     if lines:

@@ -83,7 +83,8 @@ def test_a_pipe_is_read_for_a_vocabulary_and_refused_for_records(tmp_path):
                 tokenizer_training.train(str(tmp_path / "pipe"), str(tmp_path / "v"), vocab_size=80)
         else:
             lines = []
-            piped = tokenizer_training.train(str(tmp_path / "pipe"), str(tmp_path / "v"), report=lines.append, vocab_size=80)
+            piped = tokenizer_training.train(str(tmp_path / "pipe"), str(tmp_path / "v"), report=lines.append,
+                                             vocab_size=80)
             assert piped.sha256 == tokenizer_training.train(
                 str(tmp_path / "a.txt"), str(tmp_path / "w"), report=lines.append, vocab_size=80).sha256
             assert lines[1] == lines[3]
@@ -93,7 +94,8 @@ def test_a_pipe_is_read_for_a_vocabulary_and_refused_for_records(tmp_path):
 
 
 @pytest.mark.parametrize("name, data, problem", [
-    ("a.txt", b'{"text": "satu"}\n{"text": "dua"}\n', "JSON; run bin/preprocess"), ("a.csv", b"id,text\n", "a table; run"),
+    ("a.txt", b'{"text": "satu"}\n{"text": "dua"}\n', "JSON; run bin/preprocess"),
+    ("a.csv", b"id,text\n", "a table; run"),
     ("a", b'<doc id="1" title="x">\nx\n', "WikiExtractor's output; run"), ("a", b"\xff\xfea\0", "utf-16-le text; run"),
     ("a.txt", b"%PDF-1.4", "a PDF, no text")])
 def test_what_is_no_plain_text_is_refused(tmp_path, name, data, problem):

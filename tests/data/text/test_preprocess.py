@@ -92,13 +92,15 @@ def names_of(paths, folder):
 def test_folders_and_patterns(tmp_path):
     (tmp_path / "deep" / "AA").mkdir(parents=True)
     (tmp_path / ".git").mkdir()
-    for name in ("b.txt", "a.jsonl.gz", "deep/c.csv", "notes.md", ".hidden.txt", "deep/AA/wiki_00", "deep/AA/wiki_01.bz2",
-                 "README", "d.png", "e.ndjson", "f.json.nested", "g.srt", "h.part.3", ".git/x.txt"):
+    for name in ("b.txt", "a.jsonl.gz", "deep/c.csv", "notes.md", ".hidden.txt", "deep/AA/wiki_00",
+                 "deep/AA/wiki_01.bz2", "README", "d.png", "e.ndjson", "f.json.nested", "g.srt",
+                 "h.part.3", ".git/x.txt"):
         (tmp_path / name).write_bytes(b"")
     left_out = []
     found = expand_with_folders(f"{tmp_path},{tmp_path}/notes.md", left_out)
     assert names_of(found, tmp_path) == ["a.jsonl.gz", "b.txt", "deep/AA/wiki_00", "deep/AA/wiki_01.bz2", "deep/c.csv",
-                                         "e.ndjson", "f.json.nested", "g.srt", "h.part.3", "notes.md"]
+                                         "e.ndjson", "f.json.nested", "g.srt",
+                 "h.part.3", "notes.md"]
     assert names_of(left_out, tmp_path) == ["d.png", "notes.md"]
     for pattern in ("", f"{tmp_path}/missing", f"{tmp_path}/*.zip"):
         with pytest.raises(InputError, match="^input_file"):

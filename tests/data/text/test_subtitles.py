@@ -56,10 +56,13 @@ TTML = """<?xml version="1.0" encoding="UTF-8"?>
   ada.</p><p>[muzik]</p></div></body></tt>
 """
 CASES = (
-    (SRT, ["Awak nak pergi mana?", "Saya nak balik kampung.", "Jangan lupa.", "Hujan turun lagi 1984", "Tolong tunggu saya."]),
-    (VTT, ["Awak nak pergi mana?", "Saya nak balik.", "Jom!"]), (TTML, ["Syukur & lega, ya.", "Mana Adam?", "Dia ada."]),
-    (TTML.replace("<tt ", "<tt:tt ").replace("</tt>", "</tt:tt>").replace("<p", "<tt:p").replace("</p", "</tt:p").replace(
-        "<br", "<tt:br"), ["Syukur & lega, ya.", "Mana Adam?", "Dia ada."]))
+    (SRT,
+     ["Awak nak pergi mana?", "Saya nak balik kampung.", "Jangan lupa.", "Hujan turun lagi 1984",
+      "Tolong tunggu saya."]),
+    (VTT, ["Awak nak pergi mana?", "Saya nak balik.", "Jom!"]),
+    (TTML, ["Syukur & lega, ya.", "Mana Adam?", "Dia ada."]),
+    (TTML.replace("<tt ", "<tt:tt ").replace("</tt>", "</tt:tt>").replace("<p", "<tt:p").replace(
+        "</p", "</tt:p").replace("<br", "<tt:br"), ["Syukur & lega, ya.", "Mana Adam?", "Dia ada."]))
 
 
 @pytest.mark.parametrize("text, said", CASES)

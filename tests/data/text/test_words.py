@@ -17,9 +17,11 @@ from albert_hvd.data.text.words import split_words
     ("di rumah.My mother", "di rumah . My mother"), ("makan.Dia", "makan . Dia"),
     ("sekolah.co-kurikulum", "sekolah . co-kurikulum"),
     ("tulis ke ali.abu@uni.edu.my!", "tulis ke ali.abu@uni.edu.my !"),
-    ("@siti_99: hai @NajibRazak", "@siti_99 : hai @NajibRazak"), ("#MalaysiaBaru! #covid19", "#MalaysiaBaru ! #covid19"),
+    ("@siti_99: hai @NajibRazak", "@siti_99 : hai @NajibRazak"),
+    ("#MalaysiaBaru! #covid19", "#MalaysiaBaru ! #covid19"),
     ("Kanak-kanak makan.Dia 3.50, (ya)!", "Kanak-kanak makan . Dia 3.50 , ( ya ) !"),
-    ("pukul 8:30 pada 12/3/2021, 45%", "pukul 8:30 pada 12/3/2021 , 45 %"), ("rama2 dan COVID19.", "rama2 dan COVID19 .")])
+    ("pukul 8:30 pada 12/3/2021, 45%", "pukul 8:30 pada 12/3/2021 , 45 %"),
+    ("rama2 dan COVID19.", "rama2 dan COVID19 .")])
 def test_words(text, words):
     assert split_words(text) == words.split(" ")
 
