@@ -1,17 +1,15 @@
 """A fine-tuned model at work: labels of texts, or tags of words; and the lines of a stream to label."""
 
 import os
-import re
 
 import numpy as np
 
+from albert_hvd.data.text.words import split_words
 from albert_hvd.errors import InputError
 from albert_hvd.finetuning.evaluation import Scorer
 from albert_hvd.finetuning.task_model import is_task_folder, read_task_model
 
-# A figure such as 3.50, a word such as kanak-kanak, or one other sign.
-_WORD_OR_SIGN = re.compile(r"\d+(?:[.,:/]\d+)+|\w+(?:[-'’]\w+)*|[^\w\s]")
-SPLITS = {"whitespace": str.split, "punctuation": _WORD_OR_SIGN.findall}
+SPLITS = {"whitespace": str.split, "punctuation": split_words}
 _CHUNK_BYTES = 1 << 16
 _MOST_LINES = 256
 

@@ -8,6 +8,7 @@ import json
 import os
 import secrets
 import shutil
+import stat
 
 from albert_hvd.errors import InputError, parameter
 
@@ -15,15 +16,24 @@ from albert_hvd.errors import InputError, parameter
 VOCABULARY_COPY = "vocabulary-????????.model"
 
 
-def expand_input_files(pattern, option="input_file"):
+MOST_COMMAS = 16  # in a name
+
+
+def expand_input_files(pattern, option="input_file", pipes=False):
     """The files of a comma list of paths and globs, each glob's in sorted order.
 
+    A name of a file that exists is that file, whatever commas and brackets are in it.
+
+    Args:
+      pipes: also take what can be read once only, such as /dev/stdin.
     Raises: InputError naming `option` for a missing or unreadable file or a glob that matches nothing.
     """
     paths = []
-    for part in filter(None, (part.strip() for part in (pattern or "").split(","))):
-        if glob.has_magic(part):
-            found = sorted(path for path in glob.glob(part, recursive=True) if os.path.isfile(path))
+    for part in split_patterns(pattern):
+        if os.path.isfile(part) or pipes and is_pipe(part):
+            paths.append(part)
+        elif glob.has_magic(part):
+            found = _matches(part)
             # A glob such as data/* is not meant to take in what describes the shards.
             found = [path for path in found if os.path.basename(path) != "manifest.json"
                      and not fnmatch.fnmatch(os.path.basename(path), VOCABULARY_COPY)]
@@ -31,10 +41,9 @@ def expand_input_files(pattern, option="input_file"):
                 raise InputError("no file matches this pattern",
                                  "check the folder and quote the pattern in the shell", name=option, value=part)
             paths.extend(found)
-        elif os.path.isfile(part):
-            paths.append(part)
         else:
-            what = "is a folder" if os.path.isdir(part) else "no such file"
+            what = "is a folder" if os.path.isdir(part) else (
+                "is a pipe, which can be read once only" if is_pipe(part) else "no such file")
             raise InputError(what, "give files, globs, or a comma list of them", name=option, value=part)
     if not paths:
         raise InputError(f"{parameter(option)} is empty", "give files, globs, or a comma list of them")
@@ -43,8 +52,69 @@ def expand_input_files(pattern, option="input_file"):
     return paths
 
 
+def split_patterns(pattern):
+    """The parts of a comma list of paths and globs; a comma in a name that exists separates nothing."""
+    if os.path.exists((pattern or "").strip()):
+        return [pattern.strip()]
+    parts, found, start = (pattern or "").split(","), [], 0
+    while start < len(parts):
+        ends = range(start + 1, min(len(parts), start + MOST_COMMAS) + 1)
+        end = next((end for end in ends if os.path.exists(",".join(parts[start:end]).strip())), start + 1)
+        part = ",".join(parts[start:end]).strip()
+        found += [part] if part else []
+        start = end
+    return found
+
+
+def _matches(pattern):
+    """The files that match a glob, sorted; a folder that exists is meant as such, whatever brackets are in it."""
+    folder, names = "", []
+    for name in pattern.split("/"):
+        folder = f"{folder}{name}/"
+        names.append(glob.escape(name) if glob.has_magic(name) and os.path.isdir(folder) else name)
+    if "**" not in names:
+        return sorted(path for path in glob.glob("/".join(names)) if os.path.isfile(path))
+    # Not by glob: where links make a circle, it finds each file over and over.
+    place = names.index("**")
+    top, below = "/".join(names[:place]), "/".join(names[place + 1:]) or "*"
+    tops = glob.glob(f"{top}/" if top or pattern.startswith("/") else "./")
+    found = {path for one in sorted(tops) for folder, _ in walk_once(one)
+             for path in _matches(f"{glob.escape(folder.rstrip('/'))}/{below}")}
+    return sorted(found if top or pattern.startswith("/") else (path.removeprefix("./") for path in found))
+
+
+def walk_once(folder):
+    """Yield (folder, names of its files) for a folder and those below it, in sorted order, hidden ones left out.
+
+    Links to folders are followed; a folder that can be reached on several ways comes once.
+    """
+    seen = set()
+    for place, folders, names in os.walk(folder, followlinks=True):
+        identity = os.stat(place)
+        if (identity.st_dev, identity.st_ino) in seen:
+            folders.clear()
+            continue
+        seen.add((identity.st_dev, identity.st_ino))
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        yield place, sorted(name for name in names if not name.startswith("."))
+
+
+def is_pipe(path):
+    """Whether `path` is no file on disk but a pipe or a terminal, such as /dev/stdin may be."""
+    try:
+        mode = os.stat(path).st_mode
+    except (OSError, ValueError):
+        return False
+    return stat.S_ISFIFO(mode) or stat.S_ISCHR(mode)
+
+
 def check_readable(path, option):
-    """InputError naming `option` when the file `path` cannot be opened or its first bytes cannot be read."""
+    """InputError naming `option` when the file `path` cannot be opened or its first bytes cannot be read.
+
+    Nothing is read of a pipe, for it would be lost.
+    """
+    if is_pipe(path):
+        return
     try:
         with open(path, "rb") as file:
             file.read(1)

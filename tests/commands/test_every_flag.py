@@ -121,9 +121,10 @@ def wrong_numbers(flag):
 
 
 def wrong_files(flag, good, inputs):
-    """Paths where no such file is, and files of a wrong content; a text may have any."""
+    """Paths where no such file is, and files of a wrong content; names of labels may be any."""
     ending = good.suffix if good else READ[flag["name"]]
-    names = ["missing", "folder", "empty", "unreadable", *(["garbage"] if ending != ".txt" else [])]
+    any_text = ending == ".txt" and flag["name"] == "labels_file"
+    names = ["missing", "folder", "empty", "unreadable", *([] if any_text else ["garbage"])]
     return [inputs / "wrong" / f"{name}{ending}" for name in names]
 
 

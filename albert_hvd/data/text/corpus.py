@@ -9,6 +9,8 @@ import os
 import re
 from typing import NamedTuple
 
+from albert_hvd.data.text import content, streams
+from albert_hvd.data.text.documents import kind_of_text
 from albert_hvd.errors import InputError
 
 BLOCK_BYTES = 2 << 20
@@ -27,7 +29,7 @@ class Block(NamedTuple):
 
 
 def plan_blocks(paths, block_bytes=BLOCK_BYTES, option="input_file"):
-    """The blocks of all files, in order; InputError for a compressed file (it cannot be cut)."""
+    """The blocks of all files, in order; InputError for what is no plain text, such as a compressed file."""
     blocks = []
     for path in paths:
         check_is_plain(path, option)
@@ -36,12 +38,34 @@ def plan_blocks(paths, block_bytes=BLOCK_BYTES, option="input_file"):
     return blocks
 
 
-def check_is_plain(path, option="input_file"):
-    """InputError when the file's name says that it is compressed."""
-    if path.endswith(COMPRESSED):
-        raise InputError("compressed",
-                         "run bin/preprocess on it first (it reads .gz, .xz, .bz2 and .zst and writes plain text)",
-                         name=option, value=path)
+def check_is_plain(path, option="input_file", called=None):
+    """InputError unless the file, by its first bytes and its ending, is plain text in UTF-8.
+
+    Args:
+      called: what messages call it, where that is not its path.
+    """
+    head = streams.read_head(path)
+    kind = _other_kind(head, path, option, called or path)
+    if kind:
+        raise InputError(kind, "run bin/preprocess on it first (it reads many formats and writes plain text)",
+                         name=option, value=called or path)
+
+
+def _other_kind(head, path, option, called):
+    """What a file is that bin/preprocess can read; None for plain text. InputError for what nothing can read."""
+    marked, length = content.marked_encoding(head)
+    if content.compression(head) or path.endswith(COMPRESSED):
+        return "compressed"
+    if content.archive(head) or marked not in (None, "utf-8"):
+        return f"a {content.archive(head)} file" if content.archive(head) else f"{marked} text"
+    text = head[length:].decode("utf-8", "replace")
+    what, fix, encoding = content.binary(head[length:]) or (None, None, None)
+    if encoding:
+        return what
+    if what or content.marked_up(text):
+        raise streams.no_text(called, *((what, fix) if what else content.marked_up(text)), option)
+    kind = kind_of_text(text, streams.ending(path))
+    return kind if kind != "text" else None
 
 
 def read_block(block):
@@ -57,7 +81,7 @@ def read_block(block):
     num_invalid = text.count("\ufffd") - data.count(b"\xef\xbf\xbd")
     documents, lines = [], []
     # Not splitlines(): it also cuts at U+2028, form feeds and other characters inside a line.
-    for line in text.replace("\0", " ").replace("\r\n", "\n").split("\n"):
+    for line in text.replace("\0", " ").replace("\ufeff", "").replace("\r\n", "\n").split("\n"):
         line = line.strip()
         if line:
             lines.append(line)
@@ -97,6 +121,6 @@ def read_lines(paths, max_line_bytes=1 << 20):
     for path in paths:
         with open(path, "rb") as file:
             while line := file.readline(max_line_bytes):
-                line = line.decode("utf-8", errors="replace").strip()
+                line = line.decode("utf-8", errors="replace").replace("\ufeff", "").strip()
                 if line:
                     yield line

@@ -28,8 +28,10 @@ _REPLACEMENTS = ("drop", "placeholder", "keep")
 class CleaningOptions:
     """How text is read and what is done to it, with a field for each of `cleaning.STEPS`: flags of `bin/preprocess`."""
 
-    text_field: str = option("text", "key or column of the text in JSON and CSV; a.b for nested keys")
-    encoding: str = option("utf-8", "of the input files")
+    text_field: str = option("text", "key or column of the text in JSON, CSV and Parquet; a.b for nested keys, a,b for "
+                                     "the first of these that is there")
+    encoding: str = option("utf-8", "of the input files that have no byte order mark")
+    skip_bad_lines: bool = option(False, "leave out lines of JSON Lines files that are no JSON, and count them")
     fix_mojibake: bool = option(True, "repair wrongly decoded characters (ftfy)")
     normalize_unicode: bool = option(True, "NFKC, without control and invisible characters")
     remove_html: bool = option(True, "drop tags, decode entities")
@@ -98,14 +100,15 @@ def preprocess(input_file, output_file, options, num_workers=1, report=print):
     Returns: dict of counts, which the closing table shows.
     Raises: InputError for missing or damaged input, or when no document is left.
     """
-    paths = expand_with_folders(input_file)
+    left_out = []
+    paths = expand_with_folders(input_file, left_out)
     if os.path.abspath(output_file) in map(os.path.abspath, paths):
         raise InputError("is one of the input files", "choose another name", name="output_file", value=output_file)
     check_place(output_file, "output_file")
     counts = collections.Counter()
     seen = duplicates.DuplicateFilter(options.exact_duplicates, options.near_duplicates,
                                       options.near_duplicate_similarity)
-    batches = _batches(_with_progress(paths, options.text_field, options.encoding), counts)
+    batches = _batches(_with_progress(paths, options, counts), counts)
     num_workers = num_workers or len(os.sched_getaffinity(0))
     with whole_file(output_file) as file:
         for cleaned, batch_counts in _in_order(functools.partial(clean_batch, options=options), batches, num_workers):
@@ -121,20 +124,23 @@ def preprocess(input_file, output_file, options, num_workers=1, report=print):
         if not counts["documents_out"]:
             raise InputError(f"no text is left after cleaning ({counts['documents_in']} documents read)",
                              "check the files and the filters", name="input_file", value=input_file)
+    if left_out:
+        report(f"left out of the folders: {len(left_out)} with other endings, such as {left_out[0]}")
     for line in summary_table(counts):
         report(line)
     return dict(counts)
 
 
-def _with_progress(paths, text_field, encoding):
+def _with_progress(paths, options, counts):
     """All documents of all files; on a terminal, a bar in MB of the files read."""
     from tqdm import tqdm
 
+    bad_lines = counts if options.skip_bad_lines else None
     total = sum(map(os.path.getsize, paths))
     with tqdm(total=total, unit="B", unit_scale=True, desc="clean", disable=None) as bar:
         for path in paths:
             size, characters = os.path.getsize(path), 0
-            for document in read_documents(path, text_field, encoding):
+            for document in read_documents(path, options.text_field, options.encoding, bad_lines):
                 yield document
                 step = sum(map(len, document)) + len(document)
                 step = min(step, size - characters)  # compressed files are smaller than their text
@@ -181,6 +187,8 @@ def summary_table(counts):
     rows += [(f"  {name.replace('_', ' ')}", f"{counts[name]} documents removed") for name in REMOVED]
     rows.append(("  too short", f"{counts['lines_too_short']} lines removed"))
     rows += [(f"  {name.replace('_', ' ')}", f"{counts[f'lines_{name}']} lines changed") for name, _ in cleaning.STEPS]
+    if counts["bad_lines"]:
+        rows.append(("bad lines", f"{counts['bad_lines']} lines that are no JSON left out"))
     if counts["invalid_bytes"]:
         rows.append(("warning", f"{counts['invalid_bytes']} invalid bytes were read as U+FFFD "
                                 f"(see {parameter('encoding')})"))

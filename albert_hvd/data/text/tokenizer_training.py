@@ -10,6 +10,7 @@ import os
 import re
 
 from albert_hvd.data.text.corpus import check_is_plain, read_lines
+from albert_hvd.data.text.streams import on_disk
 from albert_hvd.data.text.tokenizer import Tokenizer
 from albert_hvd.errors import InputError, parameter
 from albert_hvd.options import option
@@ -42,10 +43,16 @@ def train(input_file, model_prefix, coverage_file=None, report=print, **settings
 
     Returns: the `Tokenizer`.
     """
-    paths = expand_input_files(input_file)
+    paths = expand_input_files(input_file, pipes=True)
     held_out = expand_input_files(coverage_file, "coverage_file") if coverage_file else paths
-    for path in [*paths, *held_out]:
-        check_is_plain(path, "input_file" if path in paths else "coverage_file")
+    with on_disk(paths) as places:
+        for path in [*paths, *held_out]:
+            check_is_plain(places.get(path, path), "input_file" if path in paths else "coverage_file", path)
+        return _train([places[path] for path in paths], [places.get(path, path) for path in held_out], model_prefix,
+                      coverage_file, report, settings)
+
+
+def _train(paths, held_out, model_prefix, coverage_file, report, settings):
     if coverage_file and next(read_lines(held_out), None) is None:
         raise InputError("no text in it", "give held-out text or leave the flag out", name="coverage_file",
                          value=coverage_file)

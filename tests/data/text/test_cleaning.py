@@ -25,6 +25,15 @@ from albert_hvd.data.text.sentences import split_sentences
     (cleaning.shorten_punctuation, "Apa!!! Betul??? Ya..... mungkin... ", "Apa! Betul? Ya... mungkin... "),
     (cleaning.shorten_letters, "bestttt maaaaf Perang Dunia III AAAAA 1000000",
      "bestt maaf Perang Dunia III AA 1000000"),
+    (cleaning.shorten_letters,
+     "(iii) viii, xiii. xviii lxxxviii (xxx) 0811-437-xxx Bab Viii 2iii www.a.my 10²²² 哈", None),
+    (cleaning.shorten_letters, "hiii xiiii xxx diii awwww yaiii", "hii xii xx dii aww yaii"),
+    (cleaning.normalize_unicode, "10⁶ 10⁻⁶ x² m³ CO₂ log₂8 2½ ¾ 2ⁿ 360º 26º Sony™ ①② Qur´an 30˚C", None),
+    (cleaning.normalize_unicode, "5㎡ 3㎞ Ⅷ baru² ﬁ 𝐒𝐚𝐲𝐚 １２", "5m² 3km VIII baru2 fi Saya 12"),
+    (cleaning.remove_html, "<RM5 dan >RM3, jika a<b dan c>d", None),
+    (cleaning.remove_html, "<input disabled>a<br />b<font color=red>c</FONT >", " a b c "),
+    (cleaning.remove_html, "surat&notis, ali&para, R&D &amp &lt;3 &copy; &#65; x&copy=3 &tiada;",
+     "surat&notis, ali&para, R&D & <3 © A x&copy=3 &tiada;"),
     (cleaning.split_long_tokens, "satu/dua_tiga-empat/lima_enam-tujuh x/y", "satu dua tiga empat lima enam tujuh x/y"),
     (cleaning.split_long_tokens, "pertanggungjawaban-pertanggungjawabannya", None),
     (cleaning.collapse_spaces, "  a \t b\u3000c ", "a b c")])
@@ -73,7 +82,14 @@ def test_steps_take_any_text_and_compose(text):
     ("1. Beras dua cawan. 2. Air.", ["1. Beras dua cawan.", "2. Air."]),
     ("Syarikat ABC Sdn. Bhd. Malaysia untung.", ["Syarikat ABC Sdn. Bhd. Malaysia untung."]),
     ("Dia kata no. Saya pergi juga.", ["Dia kata no.", "Saya pergi juga."]),
-    ("tiada huruf besar. jadi satu ayat", ["tiada huruf besar. jadi satu ayat"]), ("", [])])
+    ("tiada huruf besar. jadi satu ayat", ["tiada huruf besar. jadi satu ayat"]), ("", []),
+    ("اڤ خبر؟ خبر باءيق. سلامت ڤاڬي! تريما کاسيه… سماجم",
+     ["اڤ خبر؟", "خبر باءيق.", "سلامت ڤاڬي!", "تريما کاسيه…", "سماجم"]),
+    ("ساي ڤولڠ۔ دي تيدور۔", ["ساي ڤولڠ۔", "دي تيدور۔"]), ("تولوڠ؟! سيلا", ["تولوڠ؟!", "سيلا"]),
+    ("نبي محمد ص.ع.و. برسبدا. ايت بنر.", ["نبي محمد ص.ع.و. برسبدا.", "ايت بنر."]),
+    ("١. براس دوا چاون. ٢. اير ٣.٥٠.", ["١. براس دوا چاون.", "٢. اير ٣.٥٠."]),
+    ("دي کات: «باءيق.» کمودين دي ڤرڬي.", ["دي کات: «باءيق.»", "کمودين دي ڤرڬي."]),
+    ("Saya pulang. سلامت تيڠݢل. Dia pergi.", ["Saya pulang.", "سلامت تيڠݢل.", "Dia pergi."])])
 def test_sentences(text, sentences):
     assert split_sentences(text) == sentences
 

@@ -1,5 +1,9 @@
 """Blocks of text: every document in exactly one block, wherever the cuts fall."""
 
+import gzip
+import os
+import threading
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -7,6 +11,7 @@ from small_corpus import make_documents, write_documents
 
 from albert_hvd.data.text import corpus, tokenizer_training
 from albert_hvd.errors import InputError
+from albert_hvd.runtime.files import expand_input_files
 
 
 def read_all(path, block_bytes):
@@ -63,3 +68,38 @@ def test_invalid_bytes_are_counted_and_compressed_files_refused(tmp_path):
 def test_lines_come_in_bounded_parts(tmp_path):
     (tmp_path / "a.txt").write_bytes(b"satu dua\n\n" + b"x" * 50 + b"\ntiga")
     assert list(corpus.read_lines([str(tmp_path / "a.txt")], 20)) == ["satu dua", "x" * 20, "x" * 20, "x" * 10, "tiga"]
+
+
+def test_a_pipe_is_read_for_a_vocabulary_and_refused_for_records(tmp_path):
+    """Records are cut out of a file at any place; a vocabulary reads it from its beginning, twice."""
+    documents = make_documents(60)
+    write_documents(tmp_path / "a.txt", documents)
+    os.mkfifo(tmp_path / "pipe")
+    for data, problem in (((tmp_path / "a.txt").read_bytes(), None), (gzip.compress(b"satu"), "pipe: compressed; run")):
+        writer = threading.Thread(target=(tmp_path / "pipe").write_bytes, args=(data,))
+        writer.start()
+        if problem:
+            with pytest.raises(InputError, match=problem):
+                tokenizer_training.train(str(tmp_path / "pipe"), str(tmp_path / "v"), vocab_size=80)
+        else:
+            lines = []
+            piped = tokenizer_training.train(str(tmp_path / "pipe"), str(tmp_path / "v"), report=lines.append,
+                                             vocab_size=80)
+            assert piped.sha256 == tokenizer_training.train(
+                str(tmp_path / "a.txt"), str(tmp_path / "w"), report=lines.append, vocab_size=80).sha256
+            assert lines[1] == lines[3]
+        writer.join()
+    with pytest.raises(InputError, match="pipe: is a pipe, which can be read once only"):
+        expand_input_files(str(tmp_path / "pipe"))
+
+
+@pytest.mark.parametrize("name, data, problem", [
+    ("a.txt", b'{"text": "satu"}\n{"text": "dua"}\n', "JSON; run bin/preprocess"),
+    ("a.csv", b"id,text\n", "a table; run"),
+    ("a", b'<doc id="1" title="x">\nx\n', "WikiExtractor's output; run"), ("a", b"\xff\xfea\0", "utf-16-le text; run"),
+    ("a.txt", b"%PDF-1.4", "a PDF, no text")])
+def test_what_is_no_plain_text_is_refused(tmp_path, name, data, problem):
+    (tmp_path / name).write_bytes(data)
+    for option in ("input_file", "coverage_file"):
+        with pytest.raises(InputError, match=f"^{option}=.*{name}: {problem}"):
+            corpus.check_is_plain(str(tmp_path / name), option)

@@ -58,14 +58,15 @@ def test_compressed_files(tmp_path, name, compress):
     ("a.jsonl", '["satu", "dua"]\n["tiga"]', "text"),
     ("a.json", '{"text": "satu\\ndua"}\n{"text": "tiga"}\n', "text"),
     ("a.csv", 'id,text\n1,"satu\ndua"\n2,tiga\n', "text"),
-    ("a.tsv", "text\tid\nsatu\t1\n", "text"),
+    ("a.tsv", "text\tid\nsatu\t1\n", "text"), ("a.txt.gz", "satu\ndua\n\ntiga", "text"),
     ("a.txt", "satu\ndua\n \ntiga", "text"), ("a.unknown", "satu\r\ndua\r\n\r\ntiga\r\n", "text")])
 def test_formats(tmp_path, monkeypatch, name, content, field):
     (tmp_path / name).write_text(content, newline="")
     expected = [["satu"]] if name == "a.tsv" else [["satu", "dua"], ["tiga"]]
     for characters in (1, 7, 1 << 20):
-        monkeypatch.setattr("albert_hvd.data.text.documents.READ_CHARACTERS",
-                            characters if name != "a.txt" else 1 << 20)
+        for module in ("documents", "json_documents"):
+            monkeypatch.setattr(f"albert_hvd.data.text.{module}.READ_CHARACTERS",
+                                characters if not name.startswith("a.txt") else 1 << 20)
         if name != "a.unknown" or characters > 7:
             assert list(read_documents(str(tmp_path / name), field)) == expected
 
@@ -75,8 +76,8 @@ def test_formats(tmp_path, monkeypatch, name, content, field):
     ("a.csv", "id,isi\n1,satu\n", "text_field=text: .* no such column; its columns are id, isi"),
     ("a.json", '["satu", ', "cut short"), ("a.json", '["satu" oops]', "not valid JSON near 'oops]'"),
     ("a.jsonl", '{"text": "satu"}\n{oops', "not valid JSON near"), ("a.txt", "", "no text is left"),
-    ("a.json", "", "no text is left"), ("a.csv", "", "no text is left"), ("a.txt.gz", "satu", "damaged"),
-    ("a.txt.xz", "satu", "damaged"), ("a.txt", "...\n\n!!!", None)])
+    ("a.json", "", "no text is left"), ("a.csv", "", "no text is left"),
+    ("a.txt", "...\n\n!!!", None)])
 def test_bad_files_are_named(tmp_path, name, content, message):
     (tmp_path / name).write_text(content)
     with pytest.raises(InputError, match=message or "no text is left"):
@@ -84,18 +85,105 @@ def test_bad_files_are_named(tmp_path, name, content, message):
     assert not (tmp_path / "out.txt").exists()
 
 
+def names_of(paths, folder):
+    return [path.removeprefix(f"{folder}/") for path in paths]
+
+
 def test_folders_and_patterns(tmp_path):
-    (tmp_path / "deep").mkdir()
-    for name in ("b.txt", "a.jsonl.gz", "deep/c.csv", "notes.md", ".hidden.txt"):
+    (tmp_path / "deep" / "AA").mkdir(parents=True)
+    (tmp_path / ".git").mkdir()
+    for name in ("b.txt", "a.jsonl.gz", "deep/c.csv", "notes.md", ".hidden.txt", "deep/AA/wiki_00",
+                 "deep/AA/wiki_01.bz2", "README", "d.png", "e.ndjson", "f.json.nested", "g.srt",
+                 "h.part.3", ".git/x.txt"):
         (tmp_path / name).write_bytes(b"")
-    found = expand_with_folders(f"{tmp_path},{tmp_path}/notes.md")
-    assert [path.removeprefix(f"{tmp_path}/") for path in found] == ["a.jsonl.gz", "b.txt", "deep/c.csv", "notes.md"]
+    left_out = []
+    found = expand_with_folders(f"{tmp_path},{tmp_path}/notes.md", left_out)
+    assert names_of(found, tmp_path) == ["a.jsonl.gz", "b.txt", "deep/AA/wiki_00", "deep/AA/wiki_01.bz2", "deep/c.csv",
+                                         "e.ndjson", "f.json.nested", "g.srt",
+                 "h.part.3", "notes.md"]
+    assert names_of(left_out, tmp_path) == ["d.png", "notes.md"]
     for pattern in ("", f"{tmp_path}/missing", f"{tmp_path}/*.zip"):
         with pytest.raises(InputError, match="^input_file"):
             expand_with_folders(pattern)
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="no file in this folder"):
         expand_with_folders(str(tmp_path / "empty"))
+
+
+def test_what_was_left_out_of_a_folder_is_said(tmp_path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.txt").write_text(TEXT)
+    (tmp_path / "in" / "foto.png").write_bytes(b"")
+    lines = []
+    preprocess(str(tmp_path / "in"), str(tmp_path / "out.txt"), CleaningOptions(), report=lines.append)
+    assert lines[0] == f"left out of the folders: 1 with other endings, such as {tmp_path}/in/foto.png"
+
+
+def test_links_to_folders_are_followed_once(tmp_path):
+    for folder in ("in/a", "out/b"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "in" / "a" / "x.txt").write_text("satu")
+    (tmp_path / "out" / "b" / "y.txt").write_text("dua")
+    (tmp_path / "in" / "link").symlink_to("../out")
+    (tmp_path / "in" / "a" / "loop").symlink_to("..")
+    (tmp_path / "out" / "b" / "back").symlink_to(tmp_path / "in")
+    assert names_of(expand_with_folders(str(tmp_path / "in")), tmp_path / "in") == ["a/x.txt", "link/b/y.txt"]
+    assert len(expand_with_folders(f"{tmp_path}/in/**/*.txt")) == 2
+    (tmp_path / "in" / "gone.txt").symlink_to("nowhere")
+    with pytest.raises(InputError, match="gone.txt: cannot be read"):
+        expand_with_folders(str(tmp_path / "in"))
+
+
+def test_a_name_that_exists_is_that_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "k[2020]").mkdir()
+    for name in ("a,b.txt", "berita[2020].txt", "c.txt", "k[2020]/d, e.txt", "k[2020]/f.txt", "berita2.txt"):
+        (tmp_path / name).write_bytes(b"")
+    for pattern, paths in (("a,b.txt", ["a,b.txt"]), ("berita[2020].txt", ["berita[2020].txt"]),
+                           ("c.txt,a,b.txt", ["c.txt", "a,b.txt"]), ("a,b.txt, c.txt,", ["a,b.txt", "c.txt"]),
+                           ("k[2020]/d, e.txt,c.txt", ["k[2020]/d, e.txt", "c.txt"]),
+                           ("k[2020]/*.txt", ["k[2020]/d, e.txt", "k[2020]/f.txt"]), ("k[2020]", ["k[2020]/d, e.txt",
+                                                                                                 "k[2020]/f.txt"]),
+                           ("berita[12].txt", ["berita2.txt"]), ("c.txt,berita[12].txt", ["c.txt", "berita2.txt"])):
+        assert expand_with_folders(pattern) == paths, pattern
+    with pytest.raises(InputError, match="input_file=x: no such file"):
+        expand_with_folders("c.txt,x,y.txt")
+
+
+ARTICLES = """<doc id="10" url="https://ms.wikipedia.org/wiki?curid=10" title="Tajuk">
+Tajuk
+
+Ayat satu.
+
+Sejarah.
+Ayat dua.
+
+</doc>
+<doc id="11" url="https://ms.wikipedia.org/wiki?curid=11" title="Lain">
+Lain
+
+Ayat tiga.
+</doc>
+"""
+
+
+def test_an_article_of_wikiextractor_is_a_document(tmp_path):
+    (tmp_path / "AA").mkdir()
+    (tmp_path / "AA" / "wiki_00").write_text(ARTICLES)
+    (tmp_path / "AA" / "wiki_01.bz2").write_bytes(bz2.compress(ARTICLES.replace("Tajuk", "Baharu").encode()))
+    (tmp_path / "AA" / "wiki_02").write_text('{"id": "3", "title": "T", "text": "T\\n\\nAyat empat."}\n' * 2)
+    documents = [document for path in expand_with_folders(str(tmp_path)) for document in read_documents(path)]
+    first, second = ["Tajuk", "Ayat satu.", "Sejarah.", "Ayat dua."], ["Lain", "Ayat tiga."]
+    assert documents == [first, second, ["Baharu", *first[1:]], second, ["T", "Ayat empat."], ["T", "Ayat empat."]]
+
+
+def test_bad_lines_are_counted(tmp_path):
+    (tmp_path / "a.jsonl").write_text('{"text": "satu"}\n{"text": "du\n{"text": "tiga"}\n')
+    lines = []
+    options = dataclasses.replace(CleaningOptions(), skip_bad_lines=True)
+    counts = preprocess(str(tmp_path / "a.jsonl"), str(tmp_path / "out.txt"), options, report=lines.append)
+    assert counts["bad_lines"] == 1 and counts["documents_out"] == 2
+    assert any(line.startswith("bad lines") and "1 lines that are no JSON left out" in line for line in lines)
 
 
 def test_the_output_must_not_be_an_input(tmp_path):
