@@ -11,7 +11,8 @@ from albert_hvd.data.text.tokenizer import Tokenizer
 from albert_hvd.errors import InputError, parameter
 from albert_hvd.finetuning import baselines
 from albert_hvd.finetuning.options import FineTuningOptions
-from albert_hvd.finetuning.task_data import TaskData, encode_parts, read_examples, read_labels, report_long_texts
+from albert_hvd.finetuning.task_data import (TaskData, encode_parts, read_examples, read_labels, report_long_texts,
+                                             with_label_names)
 from albert_hvd.finetuning.task_model import is_task_folder
 from albert_hvd.finetuning.tasks import Task, task_class
 from albert_hvd.model.config import AlbertConfig
@@ -81,7 +82,11 @@ def prepare(options):
                          "a CRF's loss is that of whole sequences")
     names = baselines.chosen(kind.kind, options.baselines)
     examples = read_examples(kind, options)
-    task = kind(read_labels(options.labels_file, examples["train"]), options.head, options.max_seq_length,
+    # A label of the file that was split is one, wherever its texts came to lie.
+    labels = read_labels(options.labels_file, examples["train"] + (examples["valid"] if not options.valid_file else []))
+    if options.labels_file:
+        examples = with_label_names(examples, labels)
+    task = kind(labels, options.head, options.max_seq_length,
                 options.long_texts, options.pooling, options.layers)
     first_weights = read_first_weights(options)
     if options.max_seq_length > first_weights.config.max_position_embeddings:

@@ -3,6 +3,7 @@
 import dataclasses
 
 from albert_hvd.errors import InputError
+from albert_hvd.finetuning.columns import HEADERS, Columns
 from albert_hvd.options import option
 from albert_hvd.training.options import TrainingOptions
 
@@ -15,11 +16,19 @@ class FineTuningOptions(TrainingOptions):
     """The flags of `bin/finetune`."""
 
     task: str = option(help="emotion, pos, classification or tagging.")
-    train_file: str = option(help="Labelled texts (.tsv, .jsonl) or tagged sentences (.conll, .txt, .jsonl).")
+    train_file: str = option(help="Labelled texts (.tsv, .csv, .jsonl, .parquet) or tagged sentences (.conll, .conllu, "
+                                  ".txt, .jsonl, .parquet).")
     output_dir: str = option(help="Folder of the results. An interrupted run in it is resumed.")
     valid_file: str = option(None, "The same for selecting the best epoch; unset: a part of --train_file.")
     test_file: str = option(None, "The same for one final look; unset: no test figures.")
-    labels_file: str = option(None, "All labels in their order, one a line; unset: those of --train_file, sorted.")
+    labels_file: str = option(None,
+        "All labels in their order, one a line; data with the labels 0, 1, ... get their names from it; unset: the "
+        "labels of --train_file, sorted.")
+    text_column: str = option(None,
+        "Column of the texts, or of the words of sentences: its name, or its number from 1; unset: found by the names.")
+    label_column: str = option(None, "Column of the labels or tags, as --text_column.")
+    header: str = option(None, "Whether the first line of a .tsv or .csv names the columns; unset: found out.",
+                         choices=HEADERS)
     valid_fraction: float = option(0.1, "Without --valid_file: share of --train_file for validation.", most=1.0)
     split_seed: int = option(12345, "Draws that share, the same for all --seeds.", least=0)
     init_checkpoint: str = option(None,
@@ -69,6 +78,10 @@ class FineTuningOptions(TrainingOptions):
         """Turn the text of `seeds` into a tuple of int; InputError when it is none."""
         if not isinstance(self.seeds, tuple):
             object.__setattr__(self, "seeds", parse_seeds(self.seeds or ""))
+
+    def columns(self):
+        """What the flags say of the columns of the data, as `Columns`."""
+        return Columns(self.text_column, None, self.label_column, self.header)
 
     def settings(self):
         """{name: value} of what shapes the result of a seed."""

@@ -11,7 +11,15 @@ from albert_hvd.finetuning.task_model import is_task_folder, read_task_model
 
 # A figure such as 3.50, a word such as kanak-kanak, or one other sign.
 _WORD_OR_SIGN = re.compile(r"\d+(?:[.,:/]\d+)+|\w+(?:[-'’]\w+)*|[^\w\s]")
-SPLITS = {"whitespace": str.split, "punctuation": _WORD_OR_SIGN.findall}
+# As in `conll.py`, a no-break space is part of a word.
+_WORD = re.compile(r"(?:\S|[\u00a0\u2007\u202f])+")
+
+
+def _words(text):
+    return [word for found in _WORD.findall(text) if (word := found.strip())]
+
+
+SPLITS = {"whitespace": _words, "punctuation": _WORD_OR_SIGN.findall}
 _CHUNK_BYTES = 1 << 16
 _MOST_LINES = 256
 

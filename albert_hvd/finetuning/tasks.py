@@ -52,8 +52,8 @@ class Task(abc.ABC):
 
     @staticmethod
     @abc.abstractmethod
-    def read_examples(path, option):
-        """The `labelled_data.Example`s of a file; InputError, naming `option` or file and line."""
+    def read_examples(path, option, columns):
+        """The `labelled_data.Example`s of a file; see `labelled_data.read_texts`."""
 
     @abc.abstractmethod
     def encode(self, inputs, tokenizer):

@@ -59,6 +59,32 @@ def test_bad_input_is_named_and_leaves_nothing(files, tmp_path, task, changes, n
     assert not (tmp_path / "out").exists()
 
 
+def test_a_rare_label_is_one_whatever_the_seed_draws(files, tmp_path):
+    texts = [*labelled_texts(30), ("takut", "ngeri sekali"), ("malu", "segan sekali")]
+    path = write_tsv(tmp_path / "rare.tsv", texts)
+    for seed in range(12):
+        job = prepare(make_options(files, tmp_path / str(seed), train_file=path, split_seed=seed))
+        assert job.task.labels == ("gembira", "malu", "marah", "sedih", "takut")
+        assert {label for example in job.data.train.examples for label in example.labels} == set(job.task.labels)
+
+
+def test_numbers_with_a_file_of_names(files, tmp_path):
+    names = sorted({label for label, _ in labelled_texts(30)})
+    path = write_tsv(tmp_path / "ids.tsv", [(str(names.index(label)), text) for label, text in labelled_texts(30)])
+    (tmp_path / "names.txt").write_text("\n".join(names))
+    job = prepare(make_options(files, tmp_path / "out", train_file=path, labels_file=str(tmp_path / "names.txt")))
+    assert job.task.labels == tuple(names)
+    assert {example.labels[0] for example in job.data.train.examples} == set(names)
+
+
+def test_columns_by_name(files, tmp_path):
+    rows = [("id", "kelas_emosi", "isi"), *((str(i), *pair) for i, pair in enumerate(labelled_texts(30)))]
+    (tmp_path / "a.csv").write_text("".join(",".join(row) + "\n" for row in rows))
+    job = prepare(make_options(files, tmp_path / "out", train_file=str(tmp_path / "a.csv"), text_column="isi",
+                               label_column="kelas_emosi"))
+    assert job.task.labels == ("gembira", "marah", "sedih") and len(job.data.train.examples) == 27
+
+
 def test_one_label_is_too_few(files, tmp_path):
     path = write_tsv(tmp_path / "one.tsv", [("marah", "saya"), ("marah", "dia")])
     with pytest.raises(InputError, match="the labels are marah; two or more"):

@@ -80,6 +80,8 @@ def test_a_word_gets_a_tag(tagger):
     record, same = model.predict(["saya  makan, di rumah .", ["saya", "makan,", "di", "rumah", "."]])
     assert record["words"] == ["saya", "makan,", "di", "rumah", "."]
     assert len(record["tags"]) == 5 and set(record["tags"]) <= set(LABELS) and same == record
+    record, = model.predict(["kuih\u00a0raya\u3000 10\u202f000 \u00a0 ya"])
+    assert record["words"] == ["kuih\u00a0raya", "10\u202f000", "ya"]
     record, = model.predict(["Kanak-kanak makan.Dia 3.50, (ya)!"], split="punctuation")
     assert record["words"] == ["Kanak-kanak", "makan", ".", "Dia", "3.50", ",", "(", "ya", ")", "!"]
 
