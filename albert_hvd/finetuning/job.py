@@ -14,7 +14,7 @@ from albert_hvd.finetuning.options import FineTuningOptions
 from albert_hvd.finetuning.task_data import (TaskData, encode_parts, read_examples, read_labels, report_long_texts,
                                              with_label_names)
 from albert_hvd.finetuning.task_model import is_task_folder
-from albert_hvd.finetuning.tasks import Task, task_class
+from albert_hvd.finetuning.tasks import VALUE, Task, task_class
 from albert_hvd.model.config import AlbertConfig
 from albert_hvd.run_folder.checkpoints import find_checkpoint, read_state
 from albert_hvd.run_folder.layout import FLAGS
@@ -80,23 +80,35 @@ def prepare(options):
     if options.class_weights != "none" and options.head == "crf":
         raise InputError(f"{parameter('class_weights')}={options.class_weights} goes with {parameter('head')}=linear: "
                          "a CRF's loss is that of whole sequences")
+    if options.class_weights != "none" and kind.is_regression:
+        raise InputError("a regression has no classes", "leave it out", name="class_weights",
+                         value=options.class_weights)
     names = baselines.chosen(kind.kind, options.baselines)
     examples = read_examples(kind, options)
-    # A label of the file that was split is one, wherever its texts came to lie.
-    labels = read_labels(options.labels_file, examples["train"] + (examples["valid"] if not options.valid_file else []))
-    if options.labels_file:
-        examples = with_label_names(examples, labels)
+    labels, examples = _labels_of(kind, options, examples)
     task = kind(labels, options.head, options.max_seq_length,
                 options.long_texts, options.pooling, options.layers)
     first_weights = read_first_weights(options)
     if options.max_seq_length > first_weights.config.max_position_embeddings:
         raise InputError(f"the model has {first_weights.config.max_position_embeddings} positions",
                          "give that or less", name="max_seq_length", value=options.max_seq_length)
+    if kind.is_pair and first_weights.config.type_vocab_size < 2:
+        raise InputError("the model has one type of segment, so that it cannot tell two texts apart",
+                         "give another model", name="task", value=options.task)
     data = encode_parts(task, examples, options, first_weights.tokenizer)
     job = Job(options, task, data, first_weights, names)
     make_folder(options.output_dir, "output_dir")
     _check_folder(job)
     return job
+
+
+def _labels_of(kind, options, examples):
+    """(labels, examples with the names of the labels)."""
+    if kind.is_regression and not options.labels_file:
+        return [VALUE], examples
+    # A label of the file that was split is one, wherever its texts came to lie.
+    labels = read_labels(options.labels_file, examples["train"] + (examples["valid"] if not options.valid_file else []))
+    return labels, with_label_names(examples, labels) if options.labels_file else examples
 
 
 def _check_folder(job):
@@ -129,8 +141,8 @@ def describe(job, size, device):
     """The job in a table, as lines of `name  value`."""
     options, config = job.options, job.first_weights.config
     rows = [
-        ("task", f"{options.task}: {job.task.kind}, {len(job.task.labels)} labels "
-                 f"({', '.join(job.task.labels)})"),
+        ("task", f"{options.task}: {job.task.kind}" + ("" if job.task.is_regression else
+                 f", {len(job.task.labels)} labels ({', '.join(job.task.labels)})")),
         ("head", f"{job.task.head}, pooling {job.task.pooling}, layers {job.task.layers}"),
         ("start", job.first_weights.origin),
         ("model", f"{config.architecture}: hidden {config.hidden_size}, layers {config.num_hidden_layers}, heads "

@@ -15,7 +15,7 @@ _FREE = ("output_dir", "name", "seeds", "baselines", "log_every_steps", "save_ch
 class FineTuningOptions(TrainingOptions):
     """The flags of `bin/finetune`."""
 
-    task: str = option(help="emotion, pos, classification or tagging.")
+    task: str = option(help="emotion, pos, classification, pair_classification, tagging, regression or pair_regression.")
     train_file: str = option(help="Labelled texts (.tsv, .csv, .jsonl, .parquet) or tagged sentences (.conll, .conllu, "
                                   ".txt, .jsonl, .parquet).")
     output_dir: str = option(help="Folder of the results. An interrupted run in it is resumed.")
@@ -26,6 +26,7 @@ class FineTuningOptions(TrainingOptions):
         "labels of --train_file, sorted.")
     text_column: str = option(None,
         "Column of the texts, or of the words of sentences: its name, or its number from 1; unset: found by the names.")
+    text_pair_column: str = option(None, "Column of the second texts of a pair task, as --text_column.")
     label_column: str = option(None, "Column of the labels or tags, as --text_column.")
     header: str = option(None, "Whether the first line of a .tsv or .csv names the columns; unset: found out.",
                          choices=HEADERS)
@@ -72,7 +73,8 @@ class FineTuningOptions(TrainingOptions):
     save_checkpoints_steps: int = option(500, "Updates between checkpoints; each epoch ends with one.")
     baselines: str = option("none",
         "Simple methods to score on the same split: all, none or a comma list of majority, naive_bayes, "
-        "logistic_regression; for tagging of majority, most_frequent_tag, crf.")
+        "logistic_regression; for tagging of majority, most_frequent_tag, crf; for a regression of mean, ridge, and for "
+        "that of pairs word_overlap.")
 
     def __post_init__(self):
         """Turn the text of `seeds` into a tuple of int; InputError when it is none."""
@@ -81,7 +83,7 @@ class FineTuningOptions(TrainingOptions):
 
     def columns(self):
         """What the flags say of the columns of the data, as `Columns`."""
-        return Columns(self.text_column, None, self.label_column, self.header)
+        return Columns(self.text_column, self.text_pair_column, self.label_column, self.header)
 
     def settings(self):
         """{name: value} of what shapes the result of a seed."""

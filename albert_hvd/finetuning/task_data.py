@@ -27,7 +27,7 @@ class Part:
       file, sha256: where it was read from, and of that file; of the examples when the file was split.
       examples: list of `labelled_data.Example`.
       rows: `encoding.Rows`.
-      gold: int32 (slots,), the numbers of the true labels.
+      gold: int32 (slots,), the numbers of the true labels; of a regression float32, the true values.
     """
 
     file: str
@@ -176,22 +176,15 @@ def encode_parts(task, examples, options, tokenizer):
       InputError: a label that is not one of the task's; names file and line.
     """
     files = {"train": options.train_file, "valid": options.valid_file or options.train_file, "test": options.test_file}
-    number_of = {label: number for number, label in enumerate(task.labels)}
-    parts = {name: _encode_part(files[name], part, task, tokenizer, number_of) for name, part in examples.items()}
+    parts = {name: _encode_part(files[name], part, task, tokenizer) for name, part in examples.items()}
     if not options.valid_file:
         parts = {name: part if name == "test" else dataclasses.replace(part, sha256=_sha256_of(part.examples))
                  for name, part in parts.items()}
     return TaskData(parts["train"], parts["valid"], parts.get("test"))
 
 
-def _encode_part(file, examples, task, tokenizer, number_of):
-    for example in examples:
-        for label in example.labels:
-            if label not in number_of:
-                raise InputError(f"{example.file}:{example.line}: the label {label!r} is not one of "
-                                 f"{', '.join(task.labels)}",
-                                 f"fix the line, or name all labels with {parameter('labels_file')}")
-    gold = np.array([number_of[label] for example in examples for label in example.labels], np.int32)
+def _encode_part(file, examples, task, tokenizer):
+    gold = task.gold(examples)
     with open(file, "rb") as content:
         sha256 = hashlib.sha256(content.read()).hexdigest()
     return Part(file, sha256, examples, task.encode([example.inputs for example in examples], tokenizer), gold)

@@ -32,11 +32,6 @@ def _matrix(name, dtype=tf.int32):
     return tf.TensorSpec([None, None], dtype, name=name)
 
 
-# A batch as `batches.pad` makes it. Any number of rows, positions and slots: one trace serves them all.
-BATCH = {**{name: _matrix(name) for name in ("input_ids", "input_mask", "positions", "labels")},
-         "weights": _matrix("weights", tf.float32)}
-
-
 class TaskModel(tf.Module):
     """Scores of a task's labels.
 
@@ -58,7 +53,16 @@ class TaskModel(tf.Module):
         self._mean = None if task.pooling == "first" else mean_of_rows if task.uses_pooler else means_of_words
         self.encoder = AlbertEncoder(config, seed, compute_dtype, name="encoder")
         self.layers = WeightedSum(config.num_hidden_layers + 1, name="layers") if task.layers == "sum" else None
-        self.head = HEADS[task.head](config.hidden_size, len(task.labels), self.encoder.initializer, name="head")
+        self._is_regression = task.is_regression
+        head = HEADS["regression" if task.is_regression else task.head]
+        self.head = head(config.hidden_size, len(task.labels), self.encoder.initializer, name="head")
+
+    @property
+    def batch_signature(self):
+        """A batch as `batches.pad` makes it. Any number of rows, positions and slots: one trace serves them all."""
+        return {**{name: _matrix(name) for name in ("input_ids", "input_mask", "segment_ids", "positions")},
+                "labels": _matrix("labels", tf.float32 if self._is_regression else tf.int32),
+                "weights": _matrix("weights", tf.float32)}
 
     def trained_variables(self):
         """The variables that the task's loss depends on, by path: all, without a pooler that is not used."""
@@ -90,9 +94,8 @@ class TaskModel(tf.Module):
         return self.head(dropout(tf.cast(x, tf.float32)))
 
     def logits(self, batch, dropout_seed=None):
-        """`__call__` with a dict as `batches.pad` gives it; texts are one segment."""
-        return self(batch["input_ids"], batch["input_mask"], tf.zeros_like(batch["input_ids"]), batch["positions"],
-                    dropout_seed)
+        """`__call__` with a dict as `batches.pad` gives it."""
+        return self(batch["input_ids"], batch["input_mask"], batch["segment_ids"], batch["positions"], dropout_seed)
 
 
 def depth_of(path):
