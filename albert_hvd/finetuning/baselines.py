@@ -11,6 +11,7 @@ import statistics
 import time
 
 from albert_hvd.errors import InputError
+from albert_hvd.finetuning.entities import entity_counts, entity_types, metrics_of_entities
 from albert_hvd.finetuning.labelled_data import TextPair
 from albert_hvd.finetuning.metrics import confusion_of, metrics_of_confusion, metrics_of_values
 
@@ -76,14 +77,14 @@ def _run_one(baseline, labels, train, valid, test):
 
 
 def _metrics(baseline, examples, labels):
+    both = [example.labels for example in examples], baseline.predict([example.inputs for example in examples])
     if labels is None:
-        gold, predicted = ([value for row in rows for value in row] for rows in (
-            (example.labels for example in examples), baseline.predict([example.inputs for example in examples])))
-        return {**metrics_of_values(gold, predicted), "loss": None}
+        return {**metrics_of_values(*([value for row in rows for value in row] for rows in both)), "loss": None}
     number_of = {label: number for number, label in enumerate(labels)}
-    gold, predicted = ([number_of[label] for row in rows for label in row] for rows in (
-        (example.labels for example in examples), baseline.predict([example.inputs for example in examples])))
-    return {**metrics_of_confusion(confusion_of(gold, predicted, len(labels)), labels), "loss": None}
+    gold, predicted = ([number_of[label] for row in rows for label in row] for rows in both)
+    metrics = {**metrics_of_confusion(confusion_of(gold, predicted, len(labels)), labels), "loss": None}
+    types = entity_types(labels) if examples and type(examples[0].inputs) is tuple else ()
+    return {**metrics, **metrics_of_entities(entity_counts(*both, types), types)} if types else metrics
 
 
 def _most_frequent(counts):

@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from albert_hvd.finetuning.batches import pad, scoring_batches, slot_numbers
+from albert_hvd.finetuning.entities import entity_counts, metrics_of_entities
 from albert_hvd.finetuning.metrics import confusion_of, metrics_of_confusion, metrics_of_values
 from albert_hvd.finetuning.task_model import TaskModel, read_weights
 from albert_hvd.model.encoder import named_variables
@@ -115,8 +116,9 @@ def evaluate(scorer, task, part, should_stop=None):
       should_stop: see `Scorer.__call__`.
 
     Returns:
-      (metrics of the whole part, equal on all ranks: `metrics_of_confusion` with `loss`, nats a slot, or
-      `metrics_of_values` with `loss`, the mean squared error; this rank's `SlotScores`), or None when it was interrupted.
+      (metrics of the whole part, equal on all ranks: `metrics_of_confusion` with `loss`, nats a slot, and
+      `metrics_of_entities` where tags mark some; or `metrics_of_values` with `loss`, the mean squared error; this rank's
+      `SlotScores`), or None when it was interrupted.
     """
     scores = scorer(part.rows, part.gold, distributed.rank(), distributed.size(), should_stop)
     if scores is None:
@@ -125,11 +127,25 @@ def evaluate(scorer, task, part, should_stop=None):
     if task.is_regression:
         return _evaluate_values(part.gold[scored], scores.probabilities[scored, 0]), scores
     confusion = confusion_of(part.gold[scored], scores.labels[scored], len(task.labels))
-    sums = np.concatenate([confusion.ravel().astype(np.float64), [scores.loss]])
-    *confusion, loss = distributed.sum_over_ranks(tf.constant(sums), name="task_evaluation").numpy()
-    confusion = np.array(confusion).reshape(len(task.labels), -1).round().astype(np.int64)
-    metrics = metrics_of_confusion(confusion, task.labels)
-    return {"loss": float(loss) / max(metrics["count"], 1), **metrics}, scores
+    types = task.entity_types if task.is_tagging else ()
+    entities = entity_counts(*_scored_tags(task, part, scores), types) if types else np.zeros([0, 3], np.int64)
+    sums = np.concatenate([confusion.ravel(), entities.ravel(), [scores.loss]]).astype(np.float64)
+    sums = distributed.sum_over_ranks(tf.constant(sums), name="task_evaluation").numpy()
+    confusion, entities = (counts.round().astype(np.int64) for counts in np.split(sums[:-1], [confusion.size]))
+    metrics = metrics_of_confusion(confusion.reshape(len(task.labels), -1), task.labels)
+    if types:
+        metrics.update(metrics_of_entities(entities.reshape(-1, 3), types))
+    return {"loss": float(sums[-1]) / max(metrics["count"], 1), **metrics}, scores
+
+
+def _scored_tags(task, part, scores):
+    """The true and the predicted tags of each sentence of this rank, without words that were cut off."""
+    gold, predicted, ends = [], [], np.cumsum(part.rows.num_slots)
+    for start, end in zip(ends - part.rows.num_slots, ends, strict=True):
+        slots = start + np.flatnonzero(scores.labels[start:end] >= 0)
+        gold.append([task.labels[label] for label in part.gold[slots]])
+        predicted.append([task.labels[label] for label in scores.labels[slots]])
+    return gold, predicted
 
 
 def _evaluate_values(gold, predicted):

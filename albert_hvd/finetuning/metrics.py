@@ -131,14 +131,17 @@ def figures(metrics, names):
 
 def metric_lines(metrics):
     """What there is beside the main figures of one part: list of lines."""
-    return [*label_table(metrics), "", *confusion_table(metrics), ""] if "labels" in metrics else []
+    lines = [*label_table(metrics["labels"]), "", *confusion_table(metrics), ""] if "labels" in metrics else []
+    if "entities" in metrics:
+        lines += ["entities:", *label_table({**metrics["entities"]["types"], "all": metrics["entities"]}), ""]
+    return lines
 
 
-def label_table(metrics):
-    """Precision, recall, F1 and support of each label: list of lines."""
+def label_table(scores):
+    """Precision, recall, F1 and support of each label or type, {name: {precision, recall, ...}}: list of lines."""
     return aligned([["", "precision", "recall", "f1", "support"],
                     *([name, *(f"{values[column]:.4f}" for column in ("precision", "recall", "f1")),
-                       str(values["support"])] for name, values in metrics["labels"].items())])
+                       str(values["support"])] for name, values in scores.items())])
 
 
 def confusion_table(metrics):

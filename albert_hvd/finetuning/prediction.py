@@ -5,10 +5,11 @@ import re
 
 import numpy as np
 
-from albert_hvd.errors import InputError
+from albert_hvd.errors import InputError, parameter
 from albert_hvd.finetuning.evaluation import Scorer
 from albert_hvd.finetuning.labelled_data import TextPair
 from albert_hvd.finetuning.task_model import is_task_folder, read_task_model
+from albert_hvd.finetuning.tasks import span_records
 
 # A figure such as 3.50, a word such as kanak-kanak, or one other sign.
 _WORD_OR_SIGN = re.compile(r"\d+(?:[.,:/]\d+)+|\w+(?:[-'’]\w+)*|[^\w\s]")
@@ -50,19 +51,22 @@ class TaskPredictor:
     """
 
     def __init__(self, path, option="model"):
+        self._path = path
         model, self._task, self._tokenizer = read_task_model(find_task_folder(path) or path, option)
         self.kind, self.labels = self._task.kind, self._task.labels
         self.max_seq_length, self.long_texts = self._task.max_seq_length, self._task.long_texts
         self.num_long = self.num_cut_words = 0
         self._scorer = Scorer(model, self._task, self._tokenizer.pad_id)
 
-    def predict(self, texts, split="whitespace"):
+    def predict(self, texts, split="whitespace", spans=False):
         """The predictions for texts, in their order.
 
         Args:
           texts: list of str; for tagging also of lists of words; for a task of pairs, of two str each.
           split: how a str becomes words for tagging: at "whitespace", as the tokens of the training data are
             written; or at "punctuation" as well, for running text.
+          spans: add the entities that tags of BIO and the like mark, as "spans": a list of {"type", "start", "end",
+            "text"} with the numbers of the first word and of the one behind the last.
 
         Returns:
           list of dicts: {"text", "label", "probabilities": {label: share}} for classification, {"text", "score"} for
@@ -71,13 +75,18 @@ class TaskPredictor:
           None.
 
         Raises:
-          InputError: a text that is no str, or another `split`.
+          InputError: a text that is no str, another `split`, or `spans` of a model whose tags mark none.
         """
+        if spans and not (self._task.is_tagging and self._task.entity_types):
+            raise InputError(f"its labels ({', '.join(self.labels[:5])}, ...) mark no entities, as B-LOC, I-LOC and O do",
+                             f"leave {parameter('spans')} out", value=self._path)
         if split not in SPLITS:
             raise InputError(f"split={split!r} is unknown", f"give one of {', '.join(SPLITS)}")
         inputs = [self._input_of(number, text, SPLITS[split]) for number, text in enumerate(texts)]
         predicted = iter(self._records([one for one in inputs if not _is_empty(one)]))
-        return [self._empty(one) if _is_empty(one) else next(predicted) for one in inputs]
+        records = [self._empty(one) if _is_empty(one) else next(predicted) for one in inputs]
+        return [{**record, "spans": span_records(record["words"], record["tags"])} for record in records] if spans else (
+            records)
 
     def _input_of(self, number, text, split):
         """The text as it is, the pair, or the words."""

@@ -6,6 +6,7 @@ import numpy as np
 
 from albert_hvd.errors import InputError, parameter
 from albert_hvd.finetuning.encoding import LONG_TEXTS, encode_pairs, encode_sentences, encode_texts
+from albert_hvd.finetuning.entities import entity_types, spans_of
 from albert_hvd.finetuning.labelled_data import number_of, read_pairs, read_sentences, read_texts
 
 POOLINGS = ("first", "mean")
@@ -178,7 +179,12 @@ def _texts(inputs):
 
 
 class Tagging(Task):
-    """A tag for each word, read from the mean over its pieces or at its first piece."""
+    """A tag for each word, read from the mean over its pieces or at its first piece.
+
+    Attributes:
+      entity_types: the types of entities that the tags mark, as BIO and the like do; () when they mark none. Then
+        entities are scored too, and their F1 selects the model.
+    """
 
     name = kind = "tagging"
     is_tagging = True
@@ -186,6 +192,12 @@ class Tagging(Task):
     default_long_texts = "window"  # a word that is cut off gets no tag
     default_pooling = "mean"  # a word's ending, in its last pieces, says much about its tag
     read_examples = staticmethod(read_sentences)
+
+    def __init__(self, labels, *choices, **named_choices):
+        super().__init__(labels, *choices, **named_choices)
+        self.entity_types = entity_types(labels)
+        if self.entity_types:
+            self.metric_names, self.select_by = ("accuracy", "macro_f1", "entity_f1"), "entity_f1"
 
     def encode(self, inputs, tokenizer):
         return encode_sentences(inputs, tokenizer, self.max_seq_length, self.long_texts)
@@ -196,6 +208,12 @@ class Tagging(Task):
         if gold is not None:
             record["gold"] = list(gold)
         return record
+
+
+def span_records(words, tags):
+    """The entities of a sentence as JSON-able dicts: {"type", "start", "end" (behind the last word), "text"}."""
+    return [{"type": kind, "start": start, "end": end, "text": " ".join(words[start:end])}
+            for kind, start, end in spans_of(tags)]
 
 
 class Emotion(Classification):

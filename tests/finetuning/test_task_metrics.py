@@ -63,7 +63,7 @@ def test_correlations_are_equal_to_scipys(pairs):
 
 def test_tables():
     figures = metrics_of_confusion([[8, 2], [1, 9]], ["NOUN", "X"])
-    assert label_table(figures) == ["      precision  recall      f1  support",
+    assert label_table(figures["labels"]) == ["      precision  recall      f1  support",
                                     "NOUN     0.8889  0.8000  0.8421       10",
                                     "X        0.8182  0.9000  0.8571       10"]
     assert confusion_table(figures) == ["true / predicted  NOUN  X",
