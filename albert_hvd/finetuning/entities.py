@@ -1,7 +1,7 @@
 """Entities of tagged words: which spans the tags mean, and how many of them are found.
 
-Tags are BIO (B-LOC I-LOC O), BIOES, also with L and U for E and S, or IO (I-LOC O). Spans are those of seqeval's default
-mode (`get_entities`; Nakayama, "seqeval", 2018), which follows conlleval of CoNLL-2000: a tag that cannot continue the
+Tags are BIO (B-LOC I-LOC O), BIOES, also with L and U for E and S, or IO (I-LOC O). Spans are those of seqeval's
+default mode (`get_entities`; Nakayama, "seqeval", 2018), which follows conlleval of CoNLL-2000: a tag that cannot continue the
 span before it begins one of its own. An entity is found when type, first and last word are right.
 """
 

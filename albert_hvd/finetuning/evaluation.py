@@ -117,8 +117,8 @@ def evaluate(scorer, task, part, should_stop=None):
 
     Returns:
       (metrics of the whole part, equal on all ranks: `metrics_of_confusion` with `loss`, nats a slot, and
-      `metrics_of_entities` where tags mark some; or `metrics_of_values` with `loss`, the mean squared error; this rank's
-      `SlotScores`), or None when it was interrupted.
+      `metrics_of_entities` where tags mark some; or `metrics_of_values` with `loss`, the mean squared error; this
+      rank's `SlotScores`), or None when it was interrupted.
     """
     scores = scorer(part.rows, part.gold, distributed.rank(), distributed.size(), should_stop)
     if scores is None:

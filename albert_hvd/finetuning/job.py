@@ -13,7 +13,7 @@ from albert_hvd.finetuning import baselines
 from albert_hvd.finetuning.options import FineTuningOptions
 from albert_hvd.finetuning.task_data import (TaskData, encode_parts, read_examples, read_labels, report_long_texts,
                                              with_label_names)
-from albert_hvd.finetuning.task_model import is_task_folder
+from albert_hvd.finetuning.task_folder import find_task_folder
 from albert_hvd.finetuning.tasks import VALUE, Task, task_class
 from albert_hvd.model.config import AlbertConfig
 from albert_hvd.run_folder.checkpoints import find_checkpoint, read_state
@@ -34,7 +34,8 @@ class FirstWeights:
     Attributes:
       config: `AlbertConfig`.
       tokenizer: `tokenizer.Tokenizer`.
-      arrays: {path: float32 array} of the encoder's variables; {} for random weights.
+      arrays: {path: float32 array} of the encoder's variables, and of a task model those of the head that fits; {}
+        for random weights.
       origin: in words.
       name: what to call the model in tables.
     """
@@ -88,7 +89,7 @@ def prepare(options):
     labels, examples = _labels_of(kind, options, examples)
     task = kind(labels, options.head, options.max_seq_length,
                 options.long_texts, options.pooling, options.layers)
-    first_weights = read_first_weights(options)
+    first_weights = read_first_weights(options, task)
     if options.max_seq_length > first_weights.config.max_position_embeddings:
         raise InputError(f"the model has {first_weights.config.max_position_embeddings} positions",
                          "give that or less", name="max_seq_length", value=options.max_seq_length)
@@ -161,8 +162,12 @@ def describe(job, size, device):
     return "\n".join([*named(rows), *long_texts])
 
 
-def read_first_weights(options):
+def read_first_weights(options, task=None):
     """The `FirstWeights` that the flags ask for.
+
+    Args:
+      options: `FineTuningOptions`.
+      task: the `tasks.Task` to be trained, for the head of a task model; None: take none.
 
     Raises:
       InputError: no model at `init_checkpoint`, no or another vocabulary, or neither `init_checkpoint` nor
@@ -171,9 +176,8 @@ def read_first_weights(options):
     if not options.init_checkpoint:
         return _random_weights(options)
     path = options.init_checkpoint
-    if is_task_folder(path):
-        raise InputError("it is a task model already", "give the pre-trained model that it was made from",
-                         name="init_checkpoint", value=path)
+    if find_task_folder(path):
+        return _weights_of_task_model(options, task)
     config = options.bert_config_file and AlbertConfig.from_json_file(options.bert_config_file)
     source = read_model(path, "init_checkpoint", config=config or None)
     if config and _sizes(config) != _sizes(source.config):
@@ -186,6 +190,26 @@ def read_first_weights(options):
     new = [name for name in source.missing if name.startswith(_ENCODER)]
     origin = f"weights of {path}" + (f" (new: {', '.join(new)})" if new else "")
     return FirstWeights(source.config, tokenizer, arrays, origin, os.path.basename(os.path.abspath(path)))
+
+
+def _weights_of_task_model(options, task):
+    """Those of a model that was fine-tuned before; its head too where labels and kind are the same."""
+    from albert_hvd.finetuning.task_model import read_task_model
+    from albert_hvd.model.encoder import named_variables
+
+    path = options.init_checkpoint
+    for name in ("bert_config_file", "tokenizer"):
+        if getattr(options, name):
+            raise InputError(f"{parameter('init_checkpoint')}={path} is a fine-tuned model, which has its own",
+                             "leave it out", name=name, value=getattr(options, name))
+    model, before, tokenizer = read_task_model(find_task_folder(path), "init_checkpoint")
+    fits = task is not None and all(getattr(task, name) == getattr(before, name) for name in (
+        "labels", "head", "layers", "is_tagging", "is_pair", "is_regression"))
+    arrays = {name: variable.numpy() for name, variable in named_variables(model).items()
+              if fits or name.startswith(_ENCODER)}
+    head = "with its head" if fits else f"the head, for {len(before.labels)} labels of {before.name}, is left out"
+    return FirstWeights(model.config, tokenizer, arrays, f"weights of {path} ({head})",
+                        os.path.basename(os.path.abspath(path)))
 
 
 def _random_weights(options):

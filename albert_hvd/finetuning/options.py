@@ -15,7 +15,8 @@ _FREE = ("output_dir", "name", "seeds", "baselines", "log_every_steps", "save_ch
 class FineTuningOptions(TrainingOptions):
     """The flags of `bin/finetune`."""
 
-    task: str = option(help="emotion, pos, classification, pair_classification, tagging, regression or pair_regression.")
+    task: str = option(help="emotion, pos, classification, pair_classification, tagging, regression or "
+                            "pair_regression.")
     train_file: str = option(help="Labelled texts (.tsv, .csv, .jsonl, .parquet) or tagged sentences (.conll, .conllu, "
                                   ".txt, .jsonl, .parquet).")
     output_dir: str = option(help="Folder of the results. An interrupted run in it is resumed.")
@@ -33,8 +34,8 @@ class FineTuningOptions(TrainingOptions):
     valid_fraction: float = option(0.1, "Without --valid_file: share of --train_file for validation.", most=1.0)
     split_seed: int = option(12345, "Draws that share, the same for all --seeds.", least=0)
     init_checkpoint: str = option(None,
-        "Pre-trained model: a run's folder or one of its checkpoints, a TensorFlow 1 checkpoint or a Hugging Face "
-        "folder; unset: random weights.")
+        "Model to begin with: a run's folder or one of its checkpoints, a TensorFlow 1 checkpoint, a Hugging Face "
+        "folder, or a fine-tuned model, whose head is taken where the labels are the same; unset: random weights.")
     bert_config_file: str = option(None, "JSON file of the sizes of random weights or of a TensorFlow 1 checkpoint.")
     tokenizer: str = option(None, "SentencePiece .model; unset: the spiece.model in the model's folder.")
     name: str = option(None, "What tables call the model; unset: the name of the checkpoint's folder.")
@@ -73,8 +74,8 @@ class FineTuningOptions(TrainingOptions):
     save_checkpoints_steps: int = option(500, "Updates between checkpoints; each epoch ends with one.")
     baselines: str = option("none",
         "Simple methods to score on the same split: all, none or a comma list of majority, naive_bayes, "
-        "logistic_regression; for tagging of majority, most_frequent_tag, crf; for a regression of mean, ridge, and for "
-        "that of pairs word_overlap.")
+        "logistic_regression; for tagging of majority, most_frequent_tag, crf; for a regression of mean, ridge, and "
+        "for that of pairs word_overlap.")
 
     def __post_init__(self):
         """Turn the text of `seeds` into a tuple of int; InputError when it is none."""

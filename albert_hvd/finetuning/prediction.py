@@ -1,6 +1,5 @@
 """A fine-tuned model at work: labels of texts, or tags of words; and the lines of a stream to label."""
 
-import os
 import re
 
 import numpy as np
@@ -8,7 +7,8 @@ import numpy as np
 from albert_hvd.errors import InputError, parameter
 from albert_hvd.finetuning.evaluation import Scorer
 from albert_hvd.finetuning.labelled_data import TextPair
-from albert_hvd.finetuning.task_model import is_task_folder, read_task_model
+from albert_hvd.finetuning.task_folder import find_task_folder
+from albert_hvd.finetuning.task_model import read_task_model
 from albert_hvd.finetuning.tasks import span_records
 
 # A figure such as 3.50, a word such as kanak-kanak, or one other sign.
@@ -24,11 +24,6 @@ def _words(text):
 SPLITS = {"whitespace": _words, "punctuation": _WORD_OR_SIGN.findall}
 _CHUNK_BYTES = 1 << 16
 _MOST_LINES = 256
-
-
-def find_task_folder(path):
-    """The folder of a task model: `path` itself, or model/ in what `bin/finetune` wrote; None without one."""
-    return next(filter(is_task_folder, (path, os.path.join(path, "model"))), None)
 
 
 class TaskPredictor:
@@ -78,15 +73,16 @@ class TaskPredictor:
           InputError: a text that is no str, another `split`, or `spans` of a model whose tags mark none.
         """
         if spans and not (self._task.is_tagging and self._task.entity_types):
-            raise InputError(f"its labels ({', '.join(self.labels[:5])}, ...) mark no entities, as B-LOC, I-LOC and O do",
+            raise InputError(f"its labels ({', '.join(self.labels[:5])}, ...) mark no entities, as B-LOC and O do",
                              f"leave {parameter('spans')} out", value=self._path)
         if split not in SPLITS:
             raise InputError(f"split={split!r} is unknown", f"give one of {', '.join(SPLITS)}")
         inputs = [self._input_of(number, text, SPLITS[split]) for number, text in enumerate(texts)]
         predicted = iter(self._records([one for one in inputs if not _is_empty(one)]))
         records = [self._empty(one) if _is_empty(one) else next(predicted) for one in inputs]
-        return [{**record, "spans": span_records(record["words"], record["tags"])} for record in records] if spans else (
-            records)
+        if spans:
+            records = [{**record, "spans": span_records(record["words"], record["tags"])} for record in records]
+        return records
 
     def _input_of(self, number, text, split):
         """The text as it is, the pair, or the words."""
@@ -95,7 +91,8 @@ class TaskPredictor:
             inputs, wanted = TextPair(text) if is_list and len(text) == 2 else None, "two str, as a list or a tuple"
         elif self._task.is_tagging:
             words = tuple(split(text)) if isinstance(text, str) else tuple(text) if is_list else ("",)
-            inputs, wanted = words if all(map(str.strip, words)) else None, "a str or a list of words that are not empty"
+            inputs = words if all(map(str.strip, words)) else None
+            wanted = "a str or a list of words that are not empty"
         else:
             inputs, wanted = text if isinstance(text, str) else None, "a str"
         if inputs is None:

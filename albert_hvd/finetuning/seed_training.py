@@ -235,7 +235,7 @@ class SeedTraining:
         self._checkpoints.remove_unfinished()
         state = self._checkpoints.newest_valid()
         if state is None:
-            for path, array in {**self._job.first_weights.arrays, **self._first_bias()}.items():
+            for path, array in {**self._first_bias(), **self._job.first_weights.arrays}.items():
                 self._variables[path].assign(array)
             return None
         path = self._checkpoints.path(state["step"])

@@ -14,6 +14,7 @@ from safetensors.numpy import save
 from albert_hvd.data.text.tokenizer import Tokenizer
 from albert_hvd.errors import InputError, setting
 from albert_hvd.finetuning.heads import HEADS, WeightedSum, mean_of_rows, means_of_words
+from albert_hvd.finetuning.task_folder import TASK, WEIGHTS, is_task_folder
 from albert_hvd.finetuning.tasks import TASK_NAMES, task_class
 from albert_hvd.model.config import AlbertConfig
 from albert_hvd.model.encoder import AlbertEncoder, Dropout, named_variables
@@ -22,7 +23,6 @@ from albert_hvd.run_folder.layout import CONFIG, VOCABULARY
 from albert_hvd.runtime.files import whole_file
 
 FORMAT = "albert_hvd task 2"
-_TASK, _WEIGHTS = "task.json", "model.safetensors"
 _POOLER = "encoder/pooler/"
 # ALBERT's layers share their weights, so that the stack of them has one depth, whatever their number.
 _DEPTHS = {"head": 0, "layers": 0, "encoder/pooler": 0, "encoder/layer": 1, "encoder/embeddings": 2}
@@ -107,11 +107,6 @@ def depth_of(path):
     return next(depth for prefix, depth in _DEPTHS.items() if path.startswith(f"{prefix}/"))
 
 
-def is_task_folder(path):
-    """Whether `path` is a folder that `write_task_model` made."""
-    return os.path.isfile(os.path.join(path, _TASK)) and os.path.isfile(os.path.join(path, _WEIGHTS))
-
-
 def write_task_model(folder, model, task, tokenizer):
     """Write a model, or replace the weights of the one there; each file is whole at any moment.
 
@@ -125,7 +120,7 @@ def write_task_model(folder, model, task, tokenizer):
     """
     arrays = {path: variable.numpy() for path, variable in named_variables(model).items()}
     for name, content in ((CONFIG, _json(model.config.to_dict())), (VOCABULARY, tokenizer.model),
-                          (_TASK, _json(task_values(task))), (_WEIGHTS, save(arrays))):
+                          (TASK, _json(task_values(task))), (WEIGHTS, save(arrays))):
         with whole_file(os.path.join(folder, name), "output_dir") as file:
             file.write(content)
 
@@ -143,7 +138,7 @@ def read_task_model(folder, option="model"):
         raise InputError("no task model there", "give a folder model/ that bin/finetune made", name=option,
                          value=folder)
     source = setting(option, folder)
-    task = task_of_values(_read_json(folder, _TASK, source), source)
+    task = task_of_values(_read_json(folder, TASK, source), source)
     config = AlbertConfig.from_dict(_read_json(folder, CONFIG, source), source)
     tokenizer = Tokenizer.from_file(os.path.join(folder, VOCABULARY), option)
     if tokenizer.vocab_size != config.vocab_size:
@@ -156,12 +151,12 @@ def read_task_model(folder, option="model"):
 
 def read_weights(folder, model, option):
     """Give a `TaskModel` the weights of a folder; InputError when they are damaged or do not fit."""
-    restore_variables(named_variables(model), folder, _WEIGHTS, setting(option, folder), f"its {CONFIG} and {_TASK}")
+    restore_variables(named_variables(model), folder, WEIGHTS, setting(option, folder), f"its {CONFIG} and {TASK}")
 
 
 def copy_task_model(source, target):
     """Copy a task model; each file appears whole."""
-    for name in (CONFIG, VOCABULARY, _TASK, _WEIGHTS):
+    for name in (CONFIG, VOCABULARY, TASK, WEIGHTS):
         with open(os.path.join(source, name), "rb") as content, \
                 whole_file(os.path.join(target, name), "output_dir") as file:
             shutil.copyfileobj(content, file)
@@ -177,7 +172,7 @@ def task_values(task):
 def task_of_values(values, source):
     """The `Task` of a `task.json`; InputError, naming `source`, for another format or a task that is not known."""
     if not isinstance(values, dict) or values.get("format") != FORMAT:
-        raise InputError(f"{_TASK} is not of the format {FORMAT!r}", "give a folder that bin/finetune made",
+        raise InputError(f"{TASK} is not of the format {FORMAT!r}", "give a folder that bin/finetune made",
                          value=source)
     # A model of a task that this installation does not have is still one of its kind.
     name = values["task"] if values.get("task") in TASK_NAMES else values.get("kind")
@@ -185,7 +180,7 @@ def task_of_values(values, source):
         return task_class(name, source)(values["labels"], values["head"], values["max_seq_length"],
                                         values["long_texts"], values["pooling"], values["layers"])
     except (KeyError, TypeError) as error:
-        raise InputError(f"{_TASK} lacks or spoils {error}", "copy the folder again", value=source) from None
+        raise InputError(f"{TASK} lacks or spoils {error}", "copy the folder again", value=source) from None
 
 
 def _json(values):

@@ -155,7 +155,8 @@ def test_from_training_to_spans(tmp_path, ranks):
     assert "best entity_f1" in result.stdout and "entities:" in result.stdout and "valid entity F1" in result.stdout
     values = json.loads((tmp_path / "out" / "results.json").read_text())
     valid = values["seeds"][0]["valid"]
-    records = [json.loads(line) for line in (tmp_path / "out" / "seed-1" / "predictions.jsonl").read_text().splitlines()]
+    predictions = (tmp_path / "out" / "seed-1" / "predictions.jsonl").read_text()
+    records = [json.loads(line) for line in predictions.splitlines()]
     rows = [[record[key] for record in records] for key in ("gold", "tags")]
     again = metrics_of_entities(entity_counts(*rows, ["N"]), ["N"])
     assert {key: valid[key] for key in again} == again and valid["entities"]["support"] > 0

@@ -4,7 +4,6 @@ It begins with any kind of pre-trained model, or random weights; never with anot
 """
 
 import json
-import shutil
 
 import numpy as np
 import pytest
@@ -174,13 +173,9 @@ def test_a_run_knows_its_vocabulary_without_the_file(tmp_path, other_tokenizer):
         read(init_checkpoint=run, tokenizer=other_tokenizer)
 
 
-def test_another_config_or_a_task_model_is_refused(folders, tmp_path):
+def test_another_config_is_refused(folders, tmp_path):
     (tmp_path / "config.json").write_text(json.dumps(make_config(hidden_size=32).to_dict()))
     with pytest.raises(InputError, match="^bert_config_file=.*not the config of"):
         read(init_checkpoint=folders[0], bert_config_file=str(tmp_path / "config.json"))
-    shutil.copytree(folders[2], tmp_path / "task")
-    (tmp_path / "task" / "task.json").write_text("{}")
-    with pytest.raises(InputError, match="it is a task model already"):
-        read(init_checkpoint=str(tmp_path / "task"))
     with pytest.raises(InputError, match="^init_checkpoint=.*no such file or folder"):
         read(init_checkpoint=str(tmp_path / "nowhere"))

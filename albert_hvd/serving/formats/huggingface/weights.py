@@ -20,6 +20,7 @@ SAFETENSORS, SHARDS, PICKLE = "model.safetensors", "model.safetensors.index.json
 _WORD_EMBEDDINGS = "albert.embeddings.word_embeddings.weight"
 _DECODER, _DECODER_BIAS, _BIAS = "predictions.decoder.weight", "predictions.decoder.bias", "predictions.bias"
 _BUFFERS = ("position_ids", "token_type_ids")
+TASK_HEAD = {path: huggingface_name(path) for path in ("head/kernel", "head/bias")}
 # As safetensors and as PyTorch call them.
 _FLOATS = ("F32", "F16", "BF16", "torch.float32", "torch.float16", "torch.bfloat16")
 
@@ -41,7 +42,7 @@ def read_weights(folder, config):
 
     check_architecture(config)
     shapes = variable_shapes(config, folder)
-    tensors = _canonical_names(_open_weights(folder))
+    tensors = _without_task_head(_canonical_names(_open_weights(folder)))
     _check_fit(folder, tensors, shapes)
     arrays = {name: _float32(tensor.read()) for name, tensor in tensors.items()}
     _resolve_ties(folder, arrays)
@@ -123,6 +124,23 @@ def _canonical_names(tensors):
     heads = ("predictions.", "sop_classifier.")
     return {f"albert.{name}" if bare and not name.startswith(heads) else name: tensor
             for name, tensor in tensors.items() if name.rpartition(".")[2] not in _BUFFERS}
+
+
+def _without_task_head(tensors):
+    """The tensors of the model below a head of AlbertForSequenceClassification and AlbertForTokenClassification."""
+    return {name: tensor for name, tensor in tensors.items() if name not in TASK_HEAD.values()}
+
+
+def read_task_head(folder):
+    """The classifier of a fine-tuned model, {"head/kernel": float32 (H, L), "head/bias": (L,)}; None without one.
+
+    Raises:
+      InputError: a damaged file.
+    """
+    tensors = _open_weights(folder)
+    if not set(TASK_HEAD.values()) <= set(tensors):
+        return None
+    return from_huggingface({name: _float32(tensors[name].read()) for name in TASK_HEAD.values()}, TASK_HEAD)
 
 
 def _check_fit(folder, tensors, shapes):
