@@ -16,7 +16,7 @@ def write_task_folder(folder, name, labels=None, head="linear", config=None, **c
     tokenizer = make_tokenizer(folder)
     kind = task_class(name)
     labels = labels or (["score"] if kind.is_regression else LABELS)
-    task = kind(labels, head, **{"max_seq_length": 16, "pooling": "first", **choices})
+    task = kind(labels, head, **{"max_seq_length": 16, **choices})
     model = TaskModel(config or make_config(initializer_range=0.5), task, seed=2)
     random = np.random.default_rng(4)
     for path, variable in named_variables(model).items():

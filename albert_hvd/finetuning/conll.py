@@ -3,7 +3,7 @@
 A file is of one of three kinds:
 
     word, tag                 two or more columns: the word is the first, the tag the last. Between tabs, else blanks
-    ID, FORM, ...             each line begins with the token's number in its sentence: CoNLL-U's ten columns (FORM and
+    ID, FORM, ...             lines begin with the token's number in its sentence: CoNLL-U's ten columns (FORM and
                               UPOS are read), or the three ID, FORM, UPOS. Ranges (1-2), empty nodes (1.1) are no tokens
     # global.columns = ...    CoNLL-U Plus: the names of the columns; FORM and UPOS are read
 
@@ -61,23 +61,37 @@ def split_cells(line):
 
 
 def _names_of_numbered(lines):
-    """The names of the columns of a file whose lines begin with the numbers 1, 2, ... of each sentence; else None."""
-    expected, width, found = 1, None, False
+    """The names of the columns of a file whose lines begin with the token's number in its sentence; else None.
+
+    It is one when most of its sentences count 1, 2, ..., or when its lines have CoNLL-U's ten columns.
+    """
+    sentences, width = [[]], 0
     for _, line in lines:
         cells = split_cells(line)
         if not line.strip():
-            expected = 1
-        elif _ID.fullmatch(cells[0]) and len(cells) > 2:
-            if cells[0].isdigit():
-                if int(cells[0]) != expected:
-                    return None
-                expected += 1
-            width, found = width or len(cells), True
-        elif not line.startswith("#"):
-            return None
-    if not found:
+            sentences.append([])
+        elif not line.startswith("#") and cells[0] != _DOCUMENT:
+            width = width or len(cells)
+            sentences[-1].append(cells[0])
+    sentences = [ids for ids in sentences if ids]
+    counted = sum(_counts_up(ids) for ids in sentences)
+    is_conllu = width == len(_CONLLU) and sum(bool(_ID.fullmatch(ids[0])) for ids in sentences) * 2 > len(sentences)
+    if not is_conllu and (width < len(_SHORT) or counted * 2 <= len(sentences)):
         return None
-    return _CONLLU if width == len(_CONLLU) else _SHORT if width == len(_SHORT) else ("ID",)
+    return _CONLLU if is_conllu else _SHORT if width == len(_SHORT) else ("ID",)
+
+
+def _counts_up(ids):
+    """Whether the whole numbers among some tokens' are 1, 2, ..., as often as it begins again."""
+    before = 0
+    for number in ids:
+        if not _ID.fullmatch(number):
+            return False
+        if number.isdigit():
+            if int(number) not in (1, before + 1):
+                return False
+            before = int(number)
+    return before > 0
 
 
 def _width(lines):
@@ -136,6 +150,8 @@ def _token(path, number, line, cells, names, word, tag):
     """[(line number, word, tag)] of one line; [] for CoNLL-U's ranges and empty nodes."""
     if names and len(names) > 1 and len(cells) != len(names):
         raise row_error(path, number, f"{len(cells)} columns where {len(names)} are wanted ({' '.join(names)})")
+    if names and "ID" in names and not _ID.fullmatch(cells[names.index("ID")]):
+        raise row_error(path, number, f"{line[:40]!r} has no number of the token where the others have it")
     if names and "ID" in names and not cells[names.index("ID")].isdigit():
         return []
     if len(cells) < 2:

@@ -8,7 +8,7 @@ import json
 import os
 
 from albert_hvd.data.text.tokenizer import Tokenizer
-from albert_hvd.errors import InputError, parameter
+from albert_hvd.errors import InputError, parameter, setting
 from albert_hvd.finetuning import baselines
 from albert_hvd.finetuning.options import FineTuningOptions
 from albert_hvd.finetuning.task_data import (TaskData, encode_parts, read_examples, read_labels, report_long_texts,
@@ -84,6 +84,9 @@ def prepare(options):
     if options.class_weights != "none" and kind.is_regression:
         raise InputError("a regression has no classes", "leave it out", name="class_weights",
                          value=options.class_weights)
+    if options.text_pair_column and not kind.is_pair:
+        raise InputError(f"{setting('task', options.task)} has no second text", "leave it out, or give a task of pairs",
+                         name="text_pair_column", value=options.text_pair_column)
     names = baselines.chosen(kind.kind, options.baselines)
     examples = read_examples(kind, options)
     labels, examples = _labels_of(kind, options, examples)

@@ -24,6 +24,9 @@ CONLL_2003 = "-DOCSTART- -X- -X- O\n\nSaya PRON B-NP O\nsuka VERB B-VP O\nnasi N
      ["Saya/PRON suka/VERB"]),
     ("1\tSaya\tPRON\n2\tsuka\tVERB\n\n1\tDia\tPRON\n", ["Saya/PRON suka/VERB", "Dia/PRON"]),
     ("# ayat\n1 Saya PRON\n2 suka VERB\n", ["Saya/PRON suka/VERB"]),
+    # A blank line is missing, or sentences are counted on.
+    ("1\tSaya\tPRON\n2\tsuka\tVERB\n1\tDia\tPRON\n", ["Saya/PRON suka/VERB Dia/PRON"]),
+    ("7\tsaya\t_\tPRON\t_\t_\t_\t_\t_\t_\n8\tsuka\t_\tVERB\t_\t_\t_\t_\t_\t_\n", ["saya/PRON suka/VERB"]),
     # A number is a word where lines are not counted.
     ("3\tx\tNUM\n4\ty\tNUM\n", ["3/NUM 4/NUM"]),
     ("1\tNUM\n2\tNUM\n", ["1/NUM 2/NUM"]),

@@ -48,6 +48,7 @@ def test_a_job(files, tmp_path):
     ("emotion", {"baselines": "oracle"}, "baselines=oracle"),
     ("emotion", {"init_checkpoint": None}, "bert_config_file and tokenizer missing"),
     ("emotion", {"valid_fraction": 0.0}, "valid_fraction=0"),
+    ("emotion", {"text_pair_column": "text_b"}, "text_pair_column=text_b: task=emotion has no second text"),
     ("emotion", {"test_file": "nowhere.tsv"}, "test_file=nowhere.tsv: no such file"),
     ("pos", {"valid_file": "valid.csv"}, "valid_file=valid.csv: files of tagged sentences end in"),
 ])

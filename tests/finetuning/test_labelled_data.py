@@ -76,6 +76,7 @@ def test_conll(tmp_path, content, sentences, extension):
     (read_sentences, "a.conll", "saya\t\n", ":1:", "an empty tag"),
     (read_sentences, "a.conll", "# text = a\n\n", "a.conll", "no example"),
     (read_sentences, "a.conll", "saya\tPRON\n#nota\n", ":2:", "one column"),
+    (read_sentences, "a.conllu", "1\tsaya\tPRON\n\n1\tdia\tPRON\n\nkami\tk\tPRON\n", ":5:", "no number of the"),
     (read_sentences, "a.conllu", "# global.columns = ID FORM UPOS\n1\tsaya\n", ":2:", "2 columns where 3 are"),
     (read_sentences, "a.conllu", "# global.columns = ID FORM MISC\n1\tsaya\t_\n", "a.conllu", "is UPOS is not known"),
     (read_sentences, "a.conllu", "1\tsaya\tsaya\tPRON\n", "a.conllu", "is FORM is not known; name it with text_col"),

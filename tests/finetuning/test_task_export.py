@@ -38,7 +38,8 @@ def inputs_of(name):
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory):
     """{task: its folder}"""
-    return {name: write_task_folder(tmp_path_factory.mktemp(name), name, long_texts="truncate") for name in TASKS}
+    return {name: write_task_folder(tmp_path_factory.mktemp(name), name, long_texts="truncate", pooling="first")
+            for name in TASKS}
 
 
 def export(folder, output_dir, format_name="huggingface", **changes):

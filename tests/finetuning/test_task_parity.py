@@ -31,7 +31,7 @@ def made(tmp_path_factory):
     def of(name, **choices):
         if name not in folders:
             base = tmp_path_factory.mktemp(name)
-            folder = write_task_folder(base, name, long_texts="truncate", **choices)
+            folder = write_task_folder(base, name, long_texts="truncate", pooling="first", **choices)
             folders[name] = folder, export_task(ExportOptions(format="huggingface", model=folder,
                                                               output_dir=str(base / "out")))
         return folders[name]
