@@ -10,7 +10,6 @@ import numpy as np
 
 from albert_hvd.errors import InputError, parameter
 from albert_hvd.finetuning.encoding import Rows
-from albert_hvd.finetuning.labelled_data import TextPair
 from albert_hvd.finetuning.tables import read_content
 from albert_hvd.runtime.files import check_readable
 
@@ -57,11 +56,13 @@ def read_examples(task_class, options):
     Without `valid_file`, a seeded share of the training file becomes the validation part.
 
     Raises:
-      InputError: a file that cannot be read as the task's, or too few examples to divide.
+      InputError: a file that cannot be read as the task's, labels that are none, or too few examples to divide.
     """
     files = {name: path for name in ("train", "valid", "test") if (path := getattr(options, f"{name}_file"))}
     examples = {name: task_class.read_examples(path, f"{name}_file", options.columns())
                 for name, path in files.items()}
+    if not (options.labels_file or task_class.is_tagging or task_class.is_regression):
+        check_classes(examples["train"])
     if not options.valid_file:
         examples["train"], examples["valid"] = split(examples["train"], options.valid_fraction, options.split_seed)
     return examples
@@ -113,18 +114,21 @@ def read_labels(path, examples):
       examples: list of `labelled_data.Example`.
 
     Raises:
-      InputError: the file cannot be read, or there are about as many labels as examples: those are no labels.
+      InputError: the file cannot be read.
     """
     if path:
         check_readable(path, "labels_file")
         return _label_names(read_content(path, "labels_file"))
+    return sorted({label for example in examples for label in example.labels})
+
+
+def check_classes(examples):
+    """InputError when there are about as many labels as texts: those are no labels, or the columns are exchanged."""
     labels = sorted({label for example in examples for label in example.labels})
-    is_text = [isinstance(example.inputs, (str, TextPair)) for example in examples]
-    if len(labels) > _MOST_UNQUESTIONED_LABELS and all(is_text) and 2 * len(labels) > len(examples):
+    if len(labels) > _MOST_UNQUESTIONED_LABELS and 2 * len(labels) > len(examples):
         raise InputError(f"{len(labels)} different labels for {len(examples)} texts, such as {labels[0]!r:.60}",
                          f"name the right columns with {parameter('text_column')} and {parameter('label_column')}, or "
                          f"all labels with {parameter('labels_file')}", name="train_file", value=examples[0].file)
-    return labels
 
 
 def _label_names(text):

@@ -13,8 +13,8 @@ from small_tasks import labelled_texts, write_conll, write_tsv
 from albert_hvd.errors import InputError
 from albert_hvd.finetuning.labelled_data import Example
 from albert_hvd.finetuning.options import FineTuningOptions, parse_seeds
-from albert_hvd.finetuning.task_data import (encode_parts, read_examples, read_labels, report_long_texts, slot_weights,
-                                             split, with_label_names)
+from albert_hvd.finetuning.task_data import (check_classes, encode_parts, read_examples, read_labels,
+                                             report_long_texts, slot_weights, split, with_label_names)
 from albert_hvd.finetuning.tasks import task_class
 
 
@@ -131,9 +131,15 @@ def test_a_label_for_each_text_is_none():
     examples = [Example("gembira", (f"Saya gembira {number}",), "f.tsv", number) for number in range(30)]
     with pytest.raises(InputError, match=r"^train_file=f.tsv: 30 different labels for 30 texts, such as 'Saya gembira "
                                          "0'; name the right columns with text_column and label_column, or all labels"):
-        read_labels(None, examples)
-    assert len(read_labels(None, examples[:3])) == 3
-    assert len(read_labels(None, examples[:8] * 3)) == 8
+        check_classes(examples)
+    check_classes(examples[:3])
+    check_classes(examples[:8] * 3)
+
+
+def test_exchanged_columns_are_refused_for_what_they_are(tokenizer, tmp_path):
+    train = write_tsv(tmp_path / "train.tsv", [(text, label) for label, text in labelled_texts(40)])
+    with pytest.raises(InputError, match="40 different labels for 40 texts"):
+        read_parts(tokenizer, train_file=train)
 
 
 def test_long_texts_are_counted_in_a_line(tokenizer, tmp_path):
