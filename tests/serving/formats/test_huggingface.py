@@ -90,11 +90,12 @@ def test_one_error_names_every_wrong_tensor(config, arrays, tmp_path):
     tensors = huggingface.to_huggingface(arrays)
     del tensors["albert.embeddings.LayerNorm.bias"], tensors["predictions.dense.bias"]
     tensors["albert.pooler.weight"] = np.zeros((3, 5), np.float32)
-    tensors["classifier.weight"] = np.zeros((3, 16), np.float32)
+    tensors["albert.encoder.adapter.weight"] = np.zeros((3, 16), np.float32)
     with pytest.raises(InputError) as refusal:
         read_weights(write(tmp_path, tensors), config)
     for problem in ("albert.embeddings.LayerNorm.bias is missing", "predictions.dense.bias is missing",
-                    "albert.pooler.weight has shape (3, 5), the config (16, 16)", "classifier.weight is unknown"):
+                    "albert.pooler.weight has shape (3, 5), the config (16, 16)",
+                    "albert.encoder.adapter.weight is unknown"):
         assert problem in str(refusal.value)
 
 
