@@ -22,10 +22,10 @@ def load(path, tokenizer=None):
       InputError: see those and `serving.text_model.load`; or a `tokenizer` for a fine-tuned model, which has its own.
     """
     from albert_hvd.errors import InputError
-    from albert_hvd.finetuning import prediction
+    from albert_hvd.finetuning import prediction, task_folder
     from albert_hvd.serving import text_model
 
-    if not prediction.find_task_folder(path):
+    if not task_folder.find_task_folder(path):
         return text_model.load(path, tokenizer)
     if tokenizer is not None:
         raise InputError(f"tokenizer={tokenizer}: {path} is a fine-tuned model, which has its vocabulary with it",

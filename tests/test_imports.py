@@ -23,7 +23,7 @@ ROOMS = {
     "serving/formats": ["data/records", "data/text", "model", "run_folder", "runtime"],
     "serving": ["data/text", "model", "run_folder", "runtime", "serving/formats"],
     "training": ["data/batches", "data/records", "model", "run_folder", "runtime", "serving/formats"],
-    "finetuning": ["data/text", "model", "run_folder", "runtime", "serving/formats", "training"],
+    "finetuning": ["data/text", "model", "run_folder", "runtime", "serving", "serving/formats", "training"],
     "reporting": ["run_folder", "runtime", "serving"],
     "doctor": ["runtime"],
     "sample": ["data/records", "data/text", "model", "run_folder", "runtime"],

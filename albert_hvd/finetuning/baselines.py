@@ -1,4 +1,4 @@
-"""What is reached without a network: the baselines of both kinds of task, on the same parts of the data.
+"""What is reached without a network: the baselines of each kind of task, on the same parts of the data.
 
 scikit-learn and sklearn-crfsuite are an extra, `[baselines]`; the lookups do without them. Nothing here
 draws random numbers, so each baseline gives the same result each time.
@@ -6,20 +6,24 @@ draws random numbers, so each baseline gives the same result each time.
 
 import collections
 import importlib.util
+import re
+import statistics
 import time
 
 from albert_hvd.errors import InputError
-from albert_hvd.finetuning.metrics import confusion_of, metrics_of_confusion
+from albert_hvd.finetuning.entities import entity_counts, entity_types, metrics_of_entities
+from albert_hvd.finetuning.labelled_data import TextPair
+from albert_hvd.finetuning.metrics import confusion_of, metrics_of_confusion, metrics_of_values
+from albert_hvd.finetuning.tagging_baselines import MostFrequentTag, WordFeatureCrf, most_frequent
 
 _PACKAGES = {"sklearn": "scikit-learn", "sklearn_crfsuite": "sklearn-crfsuite"}
-_SUFFIX_LENGTH = 3
 
 
 def chosen(kind, choice):
     """The baselines that `choice` asks for.
 
     Args:
-      kind: "classification" or "tagging".
+      kind: of the task, a key of `BASELINES`.
       choice: "all", "none", or a comma list of names.
 
     Returns:
@@ -46,22 +50,23 @@ def run(kind, labels, train, valid, test, names):
     """Fit baselines on one part of the data and score them on the others.
 
     Args:
-      kind: "classification" or "tagging".
-      labels: the names of all labels, in the order of the results' confusion matrices.
+      kind: of the task, a key of `BASELINES`.
+      labels: the names of all labels, in the order of the results' confusion matrices; None for a regression.
       train, valid, test: lists of `labelled_data.Example`; `test` may be None.
       names: as `chosen` gives them.
 
     Returns:
       list of dicts: `name`; `parameters`, the number of counts or weights that were learned; `seconds` of
       fitting; `tokens_per_sec`, words of the training part for a second of fitting; `valid` and `test`, each as
-      `metrics.metrics_of_confusion` gives it with `loss` None, and `test` None without that part.
+      `metrics.metrics_of_confusion` or `metrics.metrics_of_values` gives it with `loss` None, and `test` None without
+      that part.
     """
     return [_run_one(BASELINES[kind][name](), labels, train, valid, test) for name in names]
 
 
 def _run_one(baseline, labels, train, valid, test):
     inputs, gold = [example.inputs for example in train], [example.labels for example in train]
-    num_words = sum(len(text.split()) if isinstance(text, str) else len(text) for text in inputs)
+    num_words = sum(len(words) if type(words) is tuple else len(_joined(words).split()) for words in inputs)
     start = time.perf_counter()
     baseline.fit(inputs, gold)
     seconds = time.perf_counter() - start
@@ -72,15 +77,14 @@ def _run_one(baseline, labels, train, valid, test):
 
 
 def _metrics(baseline, examples, labels):
+    both = [example.labels for example in examples], baseline.predict([example.inputs for example in examples])
+    if labels is None:
+        return {**metrics_of_values(*([value for row in rows for value in row] for rows in both)), "loss": None}
     number_of = {label: number for number, label in enumerate(labels)}
-    gold, predicted = ([number_of[label] for row in rows for label in row] for rows in (
-        (example.labels for example in examples), baseline.predict([example.inputs for example in examples])))
-    return {**metrics_of_confusion(confusion_of(gold, predicted, len(labels)), labels), "loss": None}
-
-
-def _most_frequent(counts):
-    """The key with the highest count of a `Counter`; of several the first in the alphabet."""
-    return min(counts, key=lambda key: (-counts[key], key))
+    gold, predicted = ([number_of[label] for row in rows for label in row] for rows in both)
+    metrics = {**metrics_of_confusion(confusion_of(gold, predicted, len(labels)), labels), "loss": None}
+    types = entity_types(labels) if examples and type(examples[0].inputs) is tuple else ()
+    return {**metrics, **metrics_of_entities(entity_counts(*both, types), types)} if types else metrics
 
 
 class Majority:
@@ -95,11 +99,33 @@ class Majority:
     num_parameters = 1
 
     def fit(self, inputs, labels):
-        self._label = _most_frequent(collections.Counter(label for row in labels for label in row))
+        self._label = most_frequent(collections.Counter(label for row in labels for label in row))
 
     def predict(self, inputs):
         """A row of labels for each input."""
-        return [(self._label,) * (1 if isinstance(one, str) else len(one)) for one in inputs]
+        return [(self._label,) * (len(one) if type(one) is tuple else 1) for one in inputs]
+
+
+def _joined(inputs):
+    """A text as it is, or both of a pair in one."""
+    return inputs if isinstance(inputs, str) else " ".join(inputs)
+
+
+def _marked(inputs):
+    """A text as it is; of a pair the words of each, marked with whose they are, and those that both have.
+
+    The marks make three features of a word: a linear classifier can weigh what the texts share.
+    """
+    if not isinstance(inputs, TextPair):
+        return inputs
+    first, second = (_words(text) for text in inputs)
+    shared = [word for word in first if word in set(second)]
+    return " ".join([*(f"a_{word}" for word in first), *(f"b_{word}" for word in second),
+                     *(f"both_{word}" for word in shared)])
+
+
+def _words(text):
+    return re.findall(r"\w+", text.lower())
 
 
 class _Tfidf:
@@ -109,6 +135,7 @@ class _Tfidf:
     """
 
     packages = ("sklearn",)
+    _label_type = str
 
     def fit(self, inputs, labels):
         from sklearn.feature_extraction.text import TfidfVectorizer
@@ -116,7 +143,7 @@ class _Tfidf:
         # Words of one letter count as well, unlike in the vectoriser's own pattern.
         self._vectorizer = TfidfVectorizer(ngram_range=(1, 2), token_pattern=r"\w+", min_df=2)
         try:
-            weights = self._vectorizer.fit_transform(inputs)
+            weights = self._vectorizer.fit_transform(map(_marked, inputs))
         except ValueError as error:
             raise InputError(f"{self.title} finds no word that two training texts have ({error})",
                              "leave it out", name="baselines") from None
@@ -124,7 +151,8 @@ class _Tfidf:
         self.num_parameters = self._count_parameters(self._classifier)
 
     def predict(self, inputs):
-        return [(str(label),) for label in self._classifier.predict(self._vectorizer.transform(inputs))]
+        labels = self._classifier.predict(self._vectorizer.transform(map(_marked, inputs)))
+        return [(self._label_type(label),) for label in labels]
 
 
 class TfidfNaiveBayes(_Tfidf):
@@ -155,72 +183,65 @@ class TfidfLogisticRegression(_Tfidf):
         return classifier.coef_.size + classifier.intercept_.size
 
 
-class MostFrequentTag:
-    """The tag that a word had most often; for unknown words, that of their last letters and their case."""
+class TfidfRidge(_Tfidf):
+    """A linear regression with the squares of its weights as a penalty."""
 
-    title = "most frequent tag per word"
+    title = "tf-idf + ridge regression"
+    _label_type = float
+
+    @staticmethod
+    def _make_classifier():
+        from sklearn.linear_model import Ridge
+
+        return Ridge(alpha=1.0)
+
+    @staticmethod
+    def _count_parameters(classifier):
+        return classifier.coef_.size + 1
+
+
+class Mean:
+    """The mean of the training part for everything."""
+
+    title = "mean"
     packages = ()
+    num_parameters = 1
 
     def fit(self, inputs, labels):
-        counts = collections.defaultdict(collections.Counter)
-        for words, tags in zip(inputs, labels, strict=True):
-            for word, tag in zip(words, tags, strict=True):
-                for key in _keys_of(word):
-                    counts[key][tag] += 1
-        self._tags = {key: _most_frequent(tags) for key, tags in counts.items()}
-        self.num_parameters = len(self._tags)
+        self._mean = statistics.fmean(value for value, in labels)
 
     def predict(self, inputs):
-        return [tuple(next(self._tags[key] for key in _keys_of(word) if key in self._tags) for word in words)
-                for words in inputs]
+        return [(self._mean,)] * len(inputs)
 
 
-def _keys_of(word):
-    """What is looked up for a word, one after the other."""
-    return word, (word[-_SUFFIX_LENGTH:].lower(), _shape(word)), (_shape(word),), ()
+class WordOverlap:
+    """The straight line through the share of words that two texts have in common (Jaccard) and the values."""
 
-
-def _shape(word):
-    return ("upper" if word.isupper() else "title" if word[:1].isupper()
-            else "digit" if word[:1].isdigit() else "lower")
-
-
-class WordFeatureCrf:
-    """A linear-chain CRF over words, endings, case and neighbours, fitted by CRFsuite."""
-
-    title = "CRF over word features"
-    packages = ("sklearn_crfsuite",)
+    title = "overlap of words"
+    packages = ()
+    num_parameters = 2
 
     def fit(self, inputs, labels):
-        import sklearn_crfsuite
-
-        self._model = sklearn_crfsuite.CRF(algorithm="lbfgs", c1=0.1, c2=0.1, max_iterations=100,
-                                           all_possible_transitions=True)
-        self._model.fit([_features(words) for words in inputs], [list(row) for row in labels])
-        self.num_parameters = len(self._model.state_features_) + len(self._model.transition_features_)
+        shares, values = [self._share(pair) for pair in inputs], [value for value, in labels]
+        self._mean_share, self._mean = statistics.fmean(shares), statistics.fmean(values)
+        variance = sum((share - self._mean_share) ** 2 for share in shares)
+        covariance = sum((share - self._mean_share) * (value - self._mean)
+                         for share, value in zip(shares, values, strict=True))
+        self._slope = covariance / variance if variance else 0.0
 
     def predict(self, inputs):
-        return [tuple(map(str, row)) for row in self._model.predict([_features(words) for words in inputs])]
+        return [(self._mean + self._slope * (self._share(pair) - self._mean_share),) for pair in inputs]
+
+    @staticmethod
+    def _share(pair):
+        first, second = (set(_words(text)) for text in pair)
+        return len(first & second) / max(len(first | second), 1)
 
 
-def _features(words):
-    """CRFsuite's features of each word: a list of dicts."""
-    own = [{"word": word.lower(), "form": word, "shape": _shape(word), "hyphen": "-" in word,
-            **{f"suffix-{n}": word[-n:].lower() for n in (2, 3, 4)},
-            **{f"prefix-{n}": word[:n].lower() for n in (2, 3)}} for word in words]
-    rows = []
-    for place, features in enumerate(own):
-        row = dict(features)
-        for offset in (-1, 1):
-            inside = 0 <= place + offset < len(own)
-            row.update({f"{offset:+}:{name}": own[place + offset][name] for name in ("word", "shape", "suffix-3")}
-                       if inside else {f"{offset:+}:none": True})
-        rows.append(row)
-    return rows
-
-
+_OF_TEXTS = {"majority": Majority, "naive_bayes": TfidfNaiveBayes, "logistic_regression": TfidfLogisticRegression}
 BASELINES = {
-    "classification": {"majority": Majority, "naive_bayes": TfidfNaiveBayes,
-                       "logistic_regression": TfidfLogisticRegression},
+    "classification": _OF_TEXTS, "pair_classification": _OF_TEXTS,
+    "regression": {"mean": Mean, "ridge": TfidfRidge},
+    "pair_regression": {"mean": Mean, "word_overlap": WordOverlap, "ridge": TfidfRidge},
     "tagging": {"majority": Majority, "most_frequent_tag": MostFrequentTag, "crf": WordFeatureCrf},
 }

@@ -56,14 +56,15 @@ def pad(rows, numbers, pad_id, gold=None, slot_weights=None, num_rows=None):
     Args:
       rows: `encoding.Rows`.
       numbers: row numbers, (n,).
-      gold: int (slots,), the label of every slot of `rows`; None: 0.
+      gold: int32 or float32 (slots,), the label or value of every slot of `rows`; None: 0, int32.
       slot_weights: float (slots,), above 0; None: 1.
       num_rows: B; rows that are added have no slots and hold the first row of all, for a rank whose share of
         a batch is smaller than that of others. None: n.
 
     Returns:
-      dict of arrays: `input_ids`, `input_mask` int32 (B, S); `positions`, `labels` int32 (B, W); `weights`
-      float32 (B, W), 0 where there is no slot.
+      dict of arrays: `input_ids`, `input_mask`, `segment_ids` int32 (B, S); `positions` int32 (B, W); `labels` of
+      the type of `gold` (B, W); `weights` float32 (B, W), 0 where there is no slot. Of a pair of texts, the second
+      and its <sep> are segment 1.
     """
     ids = [rows.input_ids[number] for number in numbers] or [rows.input_ids[0]]
     ids += [ids[0]] * ((num_rows or len(numbers)) - len(ids))
@@ -74,14 +75,26 @@ def pad(rows, numbers, pad_id, gold=None, slot_weights=None, num_rows=None):
     input_ids, lengths = _matrix(ids, [len(ids), length], pad_id)
     positions, num_slots = _matrix(slots, [len(ids), width], 0)
     is_slot = np.arange(width) < num_slots[:, None]
-    labels, weights = np.zeros([len(ids), width], np.int32), is_slot.astype(np.float32)
+    is_float = gold is not None and np.issubdtype(gold.dtype, np.floating)
+    labels = np.zeros([len(ids), width], np.float32 if is_float else np.int32)
+    weights = is_slot.astype(np.float32)
     chosen = slot_numbers(rows, numbers)
     if gold is not None:
         labels[is_slot] = gold[chosen]
     if slot_weights is not None:
         weights[is_slot] = slot_weights[chosen]
-    return {"input_ids": input_ids, "input_mask": (np.arange(length) < lengths[:, None]).astype(np.int32),
+    is_piece = np.arange(length) < lengths[:, None]
+    return {"input_ids": input_ids, "input_mask": is_piece.astype(np.int32),
+            "segment_ids": (is_piece & _is_second(rows, numbers, is_piece.shape)).astype(np.int32),
             "positions": positions, "labels": labels, "weights": weights}
+
+
+def _is_second(rows, numbers, shape):
+    """Where the second text of each row stands, bool (B, S); the rows that were added have none."""
+    starts = np.full(shape[0], shape[1], np.int64)
+    if rows.second_segment is not None:
+        starts[:len(numbers)] = rows.second_segment[numbers]
+    return np.arange(shape[1]) >= starts[:, None]
 
 
 def slot_numbers(rows, numbers):

@@ -1,6 +1,6 @@
-"""Texts and sentences as rows of piece ids, and which positions of a row are scored.
+"""Texts, pairs of texts and sentences as rows of piece ids, and which positions of a row are scored.
 
-A *slot* is what gets a label: a text as a whole, or one word of a sentence. A text that is longer than a
+A *slot* is what gets a label: a text or pair as a whole, or one word of a sentence. A text that is longer than a
 row is cut at the end or becomes several rows.
 """
 
@@ -26,6 +26,7 @@ class Rows:
       max_seq_length: most positions of a row.
       num_long: how many examples did not fit into one row.
       num_cut_slots: how many slots no row scores.
+      second_segment: int64 (R,): the position at which the second text begins; None where each row has one text.
     """
 
     input_ids: list
@@ -36,6 +37,7 @@ class Rows:
     max_seq_length: int
     num_long: int
     num_cut_slots: int
+    second_segment: np.ndarray = None
 
     @property
     def lengths(self):
@@ -67,6 +69,51 @@ def encode_texts(texts, tokenizer, max_seq_length, long_texts):
     examples = np.array(examples, np.int64)
     return Rows(rows, [np.zeros(1, np.int32)] * len(rows), examples, examples, np.ones(len(texts), np.int64),
                 max_seq_length, num_long, num_cut_slots=0)
+
+
+def encode_pairs(pairs, tokenizer, max_seq_length, long_texts="truncate"):
+    """Rows of pairs of texts: <cls> first <sep> second <sep>, with one slot each, read at <cls>.
+
+    Args:
+      pairs: list of pairs of str.
+      tokenizer: `tokenizer.Tokenizer`.
+      long_texts: "truncate": see `longest_first`.
+
+    Returns:
+      `Rows`, of which each row is one segment up to its first <sep> and another behind it.
+    """
+    assert long_texts == "truncate", long_texts
+    bodies = tokenizer.encode_lines([text for pair in pairs for text in pair])
+    room = max_seq_length - _SPECIAL_PIECES - 1
+    rows, starts, num_long = [], [], 0
+    for first, second in zip(bodies[::2], bodies[1::2], strict=True):
+        lengths = longest_first(len(first), len(second), room)
+        num_long += lengths != (len(first), len(second))
+        rows.append(_row(np.concatenate([first[:lengths[0]], [tokenizer.sep_id], second[:lengths[1]]]), tokenizer))
+        starts.append(lengths[0] + _SPECIAL_PIECES)
+    numbers = np.arange(len(pairs), dtype=np.int64)
+    return Rows(rows, [np.zeros(1, np.int32)] * len(rows), numbers, numbers, np.ones(len(pairs), np.int64),
+                max_seq_length, num_long, 0, np.array(starts, np.int64))
+
+
+def longest_first(first, second, room):
+    """How many pieces two texts keep: the longer one loses the last ones until both fit.
+
+    Where both must lose some, they keep half of the room each, and the longer one, or the second, the odd piece: what
+    Hugging Face's tokenizers do with truncation="longest_first" (`truncate_encodings` in utils/truncation.rs).
+
+    Args:
+      first, second: pieces that they have.
+      room: pieces that they may have together.
+
+    Returns:
+      (pieces of the first, pieces of the second).
+    """
+    if first + second <= room:
+        return first, second
+    shorter = min(first, second)
+    shorter = shorter if 2 * shorter <= room else room // 2
+    return (room - shorter, shorter) if first > second else (shorter, room - shorter)
 
 
 def encode_sentences(sentences, tokenizer, max_seq_length, long_texts):

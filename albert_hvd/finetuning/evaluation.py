@@ -10,8 +10,9 @@ import numpy as np
 import tensorflow as tf
 
 from albert_hvd.finetuning.batches import pad, scoring_batches, slot_numbers
-from albert_hvd.finetuning.metrics import confusion_of, metrics_of_confusion
-from albert_hvd.finetuning.task_model import BATCH, TaskModel, read_weights
+from albert_hvd.finetuning.entities import entity_counts, metrics_of_entities
+from albert_hvd.finetuning.metrics import confusion_of, metrics_of_confusion, metrics_of_values
+from albert_hvd.finetuning.task_model import TaskModel, read_weights
 from albert_hvd.model.encoder import named_variables
 from albert_hvd.runtime import distributed
 from albert_hvd.runtime.files import whole_file
@@ -24,8 +25,10 @@ class SlotScores:
     Attributes:
       labels: int32 (slots,): number of the predicted label; -1 where a slot was cut off or is another rank's.
       probabilities: float32 (slots, L), the mean of the windows' where a text has several; 0 where the label is
-        -1. A CRF's labels are those of the likeliest sequence; these are the shares of its emissions.
-      loss: negative log-likelihood of the gold labels in nats, summed over the scored slots; None without them.
+        -1. A CRF's labels are those of the likeliest sequence; these are the shares of its emissions. A regression has
+        its values here, (slots, 1).
+      loss: negative log-likelihood of the gold labels in nats, or squared errors, summed over the scored slots; None
+        without gold labels.
     """
 
     labels: np.ndarray
@@ -46,11 +49,12 @@ class Scorer:
     def __init__(self, model, task, pad_id, batch_size=64):
         self._model, self._num_labels, self._head = model, len(task.labels), task.head
         self._pad_id, self._batch_size = pad_id, batch_size
-        self._score = tf.function(self._scores_of, autograph=False, input_signature=[BATCH])
+        self._is_regression = task.is_regression
+        self._score = tf.function(self._scores_of, autograph=False, input_signature=[model.batch_signature])
 
     def _scores_of(self, batch):
         logits = self._model.logits(batch)
-        return (tf.nn.softmax(logits), self._model.head.decode(logits, batch["weights"]),
+        return (self._model.head.shares(logits), self._model.head.decode(logits, batch["weights"]),
                 self._model.head.loss(logits, batch["labels"], batch["weights"]))
 
     def __call__(self, rows, gold=None, rank=0, size=1, should_stop=None):
@@ -58,7 +62,7 @@ class Scorer:
 
         Args:
           rows: `encoding.Rows`.
-          gold: int (slots,), the true labels; None: not known.
+          gold: int (slots,), the true labels, or float32, the true values; None: not known.
           should_stop: function without arguments with the same answer on all ranks, asked before each batch;
             once it is true, the result is None.
 
@@ -70,13 +74,14 @@ class Scorer:
         decoded = np.full(num_slots, -1, np.int32)
         windows = np.zeros(num_slots, np.int64)
         sequence_loss = 0.0
+        known = np.zeros(num_slots, np.float32) if gold is None and self._is_regression else gold
         for numbers in scoring_batches(rows.lengths, self._batch_size, size):
             if should_stop and should_stop():
                 return None
             numbers = numbers[rows.example[numbers] % size == rank]
             if not len(numbers):
                 continue
-            batch = pad(rows, numbers, self._pad_id, gold)
+            batch = pad(rows, numbers, self._pad_id, known)
             is_slot, slots = batch["weights"] > 0, slot_numbers(rows, numbers)
             shares, labels, loss = (tensor.numpy() for tensor in self._score(batch))
             np.add.at(probabilities, slots, shares[is_slot])
@@ -94,6 +99,9 @@ class Scorer:
         labels = np.where(scored, probabilities.argmax(axis=1), -1).astype(np.int32)
         if gold is None:
             return SlotScores(labels, probabilities)
+        if self._is_regression:
+            errors = probabilities[scored, 0].astype(np.float64) - np.asarray(gold)[scored]
+            return SlotScores(labels, probabilities, float(np.square(errors).sum()))
         likelihoods = probabilities[scored, np.asarray(gold)[scored]].astype(np.float64)
         return SlotScores(labels, probabilities, float(-np.log(np.maximum(likelihoods, 1e-30)).sum()))
 
@@ -108,19 +116,43 @@ def evaluate(scorer, task, part, should_stop=None):
       should_stop: see `Scorer.__call__`.
 
     Returns:
-      (metrics of the whole part, equal on all ranks: `metrics_of_confusion` with `loss`, nats a slot;
-      this rank's `SlotScores`), or None when it was interrupted.
+      (metrics of the whole part, equal on all ranks: `metrics_of_confusion` with `loss`, nats a slot, and
+      `metrics_of_entities` where tags mark some; or `metrics_of_values` with `loss`, the mean squared error; this
+      rank's `SlotScores`), or None when it was interrupted.
     """
     scores = scorer(part.rows, part.gold, distributed.rank(), distributed.size(), should_stop)
     if scores is None:
         return None
     scored = scores.labels >= 0
+    if task.is_regression:
+        return _evaluate_values(part.gold[scored], scores.probabilities[scored, 0]), scores
     confusion = confusion_of(part.gold[scored], scores.labels[scored], len(task.labels))
-    sums = np.concatenate([confusion.ravel().astype(np.float64), [scores.loss]])
-    *confusion, loss = distributed.sum_over_ranks(tf.constant(sums), name="task_evaluation").numpy()
-    confusion = np.array(confusion).reshape(len(task.labels), -1).round().astype(np.int64)
-    metrics = metrics_of_confusion(confusion, task.labels)
-    return {"loss": float(loss) / max(metrics["count"], 1), **metrics}, scores
+    types = task.entity_types if task.is_tagging else ()
+    entities = entity_counts(*_scored_tags(task, part, scores), types) if types else np.zeros([0, 3], np.int64)
+    sums = np.concatenate([confusion.ravel(), entities.ravel(), [scores.loss]]).astype(np.float64)
+    sums = distributed.sum_over_ranks(tf.constant(sums), name="task_evaluation").numpy()
+    confusion, entities = (counts.round().astype(np.int64) for counts in np.split(sums[:-1], [confusion.size]))
+    metrics = metrics_of_confusion(confusion.reshape(len(task.labels), -1), task.labels)
+    if types:
+        metrics.update(metrics_of_entities(entities.reshape(-1, 3), types))
+    return {"loss": float(sums[-1]) / max(metrics["count"], 1), **metrics}, scores
+
+
+def _scored_tags(task, part, scores):
+    """The true and the predicted tags of each sentence of this rank, without words that were cut off."""
+    gold, predicted, ends = [], [], np.cumsum(part.rows.num_slots)
+    for start, end in zip(ends - part.rows.num_slots, ends, strict=True):
+        slots = start + np.flatnonzero(scores.labels[start:end] >= 0)
+        gold.append([task.labels[label] for label in part.gold[slots]])
+        predicted.append([task.labels[label] for label in scores.labels[slots]])
+    return gold, predicted
+
+
+def _evaluate_values(gold, predicted):
+    """The metrics of a regression over all ranks; each has its share of true and predicted values, float32 (n,)."""
+    everywhere = distributed.gather_objects((gold, predicted), "values")
+    metrics = metrics_of_values(*(np.concatenate(values) for values in zip(*everywhere, strict=True)))
+    return {"loss": metrics["mse"], **metrics}
 
 
 def prediction_records(task, part, scores):

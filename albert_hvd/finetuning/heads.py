@@ -76,10 +76,46 @@ class LinearHead(Dense):
         losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits)
         return tf.reduce_sum(losses * weights)
 
+    def shares(self, logits):
+        """The probabilities of the labels, float32 (B, W, L)."""
+        return tf.nn.softmax(logits)
+
     def decode(self, logits, weights):
         """The likeliest label of each slot, int32 (B, W); arguments as for `loss`."""
         del weights
         return tf.argmax(logits, axis=-1, output_type=tf.int32)
+
+
+class RegressionHead(Dense):
+    """One value of each slot, with the squared error.
+
+    Args:
+      hidden_size: H.
+      num_labels: 1.
+      initializer: callable of a shape that gives a float32 tensor.
+    """
+
+    def __init__(self, hidden_size, num_labels, initializer, name=None):
+        super().__init__(hidden_size, num_labels, initializer, name=name)
+
+    def loss(self, logits, labels, weights):
+        """The sum of weighted squared errors, a float32 scalar.
+
+        Args:
+          logits: float32 (B, W, 1), the values.
+          labels: float32 (B, W), the true ones.
+          weights: float32 (B, W), 0 where there is no slot.
+        """
+        return tf.reduce_sum(tf.square(logits[:, :, 0] - labels) * weights)
+
+    def shares(self, logits):
+        """The values themselves, float32 (B, W, 1)."""
+        return logits
+
+    def decode(self, logits, weights):
+        """0, int32 (B, W): there is one label, the value."""
+        del logits
+        return tf.zeros_like(weights, tf.int32)
 
 
 class CrfHead(LinearHead):
@@ -109,4 +145,4 @@ def _num_slots(weights):
     return tf.reduce_sum(tf.cast(weights > 0, tf.int32), axis=1)
 
 
-HEADS = {"linear": LinearHead, "crf": CrfHead}
+HEADS = {"linear": LinearHead, "crf": CrfHead, "regression": RegressionHead}

@@ -11,9 +11,10 @@ from albert_hvd.data.text.tokenizer import Tokenizer
 from albert_hvd.errors import InputError, parameter, setting
 from albert_hvd.finetuning import baselines
 from albert_hvd.finetuning.options import FineTuningOptions
-from albert_hvd.finetuning.task_data import TaskData, encode_parts, read_examples, read_labels, report_long_texts
-from albert_hvd.finetuning.task_model import is_task_folder
-from albert_hvd.finetuning.tasks import Task, task_class
+from albert_hvd.finetuning.task_data import (TaskData, encode_parts, read_examples, read_labels, report_long_texts,
+                                             with_label_names)
+from albert_hvd.finetuning.task_folder import find_task_folder
+from albert_hvd.finetuning.tasks import VALUE, Task, task_class
 from albert_hvd.model.config import AlbertConfig
 from albert_hvd.run_folder.layout import FLAGS
 from albert_hvd.run_folder.logs import write_atomically
@@ -32,7 +33,8 @@ class FirstWeights:
     Attributes:
       config: `AlbertConfig`.
       tokenizer: `tokenizer.Tokenizer`.
-      arrays: {path: float32 array} of the encoder's variables; {} for random weights.
+      arrays: {path: float32 array} of the encoder's variables, and of a task model those of the head that fits; {}
+        for random weights.
       origin: in words.
       name: what to call the model in tables.
     """
@@ -78,19 +80,38 @@ def prepare(options):
     if options.class_weights != "none" and options.head == "crf":
         raise InputError(f"{parameter('class_weights')}={options.class_weights} goes with {parameter('head')}=linear: "
                          "a CRF's loss is that of whole sequences")
+    if options.class_weights != "none" and kind.is_regression:
+        raise InputError("a regression has no classes", "leave it out", name="class_weights",
+                         value=options.class_weights)
+    if options.text_pair_column and not kind.is_pair:
+        raise InputError(f"{setting('task', options.task)} has no second text", "leave it out, or give a task of pairs",
+                         name="text_pair_column", value=options.text_pair_column)
     names = baselines.chosen(kind.kind, options.baselines)
     examples = read_examples(kind, options)
-    task = kind(read_labels(options.labels_file, examples["train"]), options.head, options.max_seq_length,
+    labels, examples = _labels_of(kind, options, examples)
+    task = kind(labels, options.head, options.max_seq_length,
                 options.long_texts, options.pooling, options.layers)
-    first_weights = read_first_weights(options)
+    first_weights = read_first_weights(options, task)
     if options.max_seq_length > first_weights.config.max_position_embeddings:
         raise InputError(f"the model has {first_weights.config.max_position_embeddings} positions",
                          "give that or less", name="max_seq_length", value=options.max_seq_length)
+    if kind.is_pair and first_weights.config.type_vocab_size < 2:
+        raise InputError("the model has one type of segment, so that it cannot tell two texts apart",
+                         "give another model", name="task", value=options.task)
     data = encode_parts(task, examples, options, first_weights.tokenizer)
     job = Job(options, task, data, first_weights, names)
     make_folder(options.output_dir, "output_dir")
     _check_folder(job)
     return job
+
+
+def _labels_of(kind, options, examples):
+    """(labels, examples with the names of the labels)."""
+    if kind.is_regression and not options.labels_file:
+        return [VALUE], examples
+    # A label of the file that was split is one, wherever its texts came to lie.
+    labels = read_labels(options.labels_file, examples["train"] + (examples["valid"] if not options.valid_file else []))
+    return labels, with_label_names(examples, labels) if options.labels_file else examples
 
 
 def _check_folder(job):
@@ -123,8 +144,8 @@ def describe(job, size, device):
     """The job in a table, as lines of `name  value`."""
     options, config = job.options, job.first_weights.config
     rows = [
-        ("task", f"{options.task}: {job.task.kind}, {len(job.task.labels)} labels "
-                 f"({', '.join(job.task.labels)})"),
+        ("task", f"{options.task}: {job.task.kind}" + ("" if job.task.is_regression else
+                 f", {len(job.task.labels)} labels ({', '.join(job.task.labels)})")),
         ("head", f"{job.task.head}, pooling {job.task.pooling}, layers {job.task.layers}"),
         ("start", job.first_weights.origin),
         ("model", f"{config.architecture}: hidden {config.hidden_size}, layers {config.num_hidden_layers}, heads "
@@ -143,8 +164,12 @@ def describe(job, size, device):
     return "\n".join([*named(rows), *long_texts])
 
 
-def read_first_weights(options):
+def read_first_weights(options, task=None):
     """The `FirstWeights` that the flags ask for.
+
+    Args:
+      options: `FineTuningOptions`.
+      task: the `tasks.Task` to be trained, for the head of a task model; None: take none.
 
     Raises:
       InputError: no model at `init_checkpoint`, no or another vocabulary, or neither `init_checkpoint` nor
@@ -153,9 +178,8 @@ def read_first_weights(options):
     if not options.init_checkpoint:
         return _random_weights(options)
     path = options.init_checkpoint
-    if is_task_folder(path):
-        raise InputError("it is a task model already", "give the pre-trained model that it was made from",
-                         name="init_checkpoint", value=path)
+    if find_task_folder(path):
+        return _weights_of_task_model(options, task)
     config = options.bert_config_file and AlbertConfig.from_json_file(options.bert_config_file)
     source = read_model(path, "init_checkpoint", config=config or None)
     if config and _sizes(config) != _sizes(source.config):
@@ -168,6 +192,26 @@ def read_first_weights(options):
     notes = ([f"new: {', '.join(new)}"] if new else []) + list(filter(None, [source.left_out_in_words()]))
     origin = f"weights of {path}" + (f" ({'; '.join(notes)})" if notes else "")
     return FirstWeights(source.config, tokenizer, arrays, origin, os.path.basename(os.path.abspath(path)))
+
+
+def _weights_of_task_model(options, task):
+    """Those of a model that was fine-tuned before; its head too where labels and kind are the same."""
+    from albert_hvd.finetuning.task_model import read_task_model
+    from albert_hvd.model.encoder import named_variables
+
+    path = options.init_checkpoint
+    for name in ("bert_config_file", "tokenizer"):
+        if getattr(options, name):
+            raise InputError(f"{parameter('init_checkpoint')}={path} is a fine-tuned model, which has its own",
+                             "leave it out", name=name, value=getattr(options, name))
+    model, before, tokenizer = read_task_model(find_task_folder(path), "init_checkpoint")
+    fits = task is not None and all(getattr(task, name) == getattr(before, name) for name in (
+        "labels", "head", "layers", "is_tagging", "is_pair", "is_regression"))
+    arrays = {name: variable.numpy() for name, variable in named_variables(model).items()
+              if fits or name.startswith(_ENCODER)}
+    head = "with its head" if fits else f"the head, for {len(before.labels)} labels of {before.name}, is left out"
+    return FirstWeights(model.config, tokenizer, arrays, f"weights of {path} ({head})",
+                        os.path.basename(os.path.abspath(path)))
 
 
 def _random_weights(options):

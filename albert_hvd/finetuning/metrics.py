@@ -1,4 +1,4 @@
-"""Figures of a confusion matrix, what a job's seeds come to, and both as text."""
+"""Figures of a confusion matrix and of a regression, what a job's seeds come to, and both as text."""
 
 import statistics
 
@@ -9,6 +9,8 @@ from albert_hvd.runtime.environment import machine, versions
 from albert_hvd.runtime.tables import aligned
 
 SUMMARISED = ("accuracy", "macro_f1")
+TITLES = {"accuracy": "accuracy", "macro_f1": "macro-F1", "entity_f1": "entity F1", "pearson": "Pearson",
+          "spearman": "Spearman"}
 
 
 def confusion_of(gold, predicted, num_labels):
@@ -51,6 +53,37 @@ def metrics_of_confusion(confusion, labels):
     }
 
 
+def metrics_of_values(gold, predicted):
+    """Pearson's and Spearman's correlation and the mean squared error.
+
+    Spearman's is Pearson's of the ranks, equal values sharing the mean of theirs. Where all values are equal there is
+    no correlation; 0 stands for it.
+
+    Args:
+      gold, predicted: float (n,).
+
+    Returns:
+      dict with `pearson`, `spearman`, `mse`, `count`.
+    """
+    gold, predicted = np.asarray(gold, np.float64), np.asarray(predicted, np.float64)
+    return {"pearson": _correlation(gold, predicted), "spearman": _correlation(_ranks(gold), _ranks(predicted)),
+            "mse": float(np.square(gold - predicted).mean()) if len(gold) else 0.0, "count": len(gold)}
+
+
+def _correlation(first, second):
+    if not len(first):
+        return 0.0
+    first, second = first - first.mean(), second - second.mean()
+    size = np.sqrt(np.square(first).sum() * np.square(second).sum())
+    return float(np.clip((first * second).sum() / size, -1, 1)) if size > 0 else 0.0
+
+
+def _ranks(values):
+    """The rank of each value from 0, equal ones sharing the mean of theirs."""
+    _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
+    return (np.cumsum(counts) - (counts + 1) / 2)[place]
+
+
 def job_result(job, seed_results, baseline_results, num_parameters, size):
     """The result of a job.
 
@@ -69,18 +102,18 @@ def job_result(job, seed_results, baseline_results, num_parameters, size):
         "data": {"test": None, **{name: part.description() for name, part in job.parts()}},
         "settings": options.settings(), "ranks": size, "versions": versions(), "machine": machine(),
         "seeds": seed_results,
-        "summary": {"valid": summary([seed["valid"] for seed in seed_results]),
-                    "test": summary([seed["test"] for seed in seed_results]) if job.data.test else None},
+        "summary": {part: summary([seed[part] for seed in seed_results], job.task.metric_names)
+                    if getattr(job.data, part) else None for part in ("valid", "test")},
         "baselines": baseline_results,
     }
 
 
-def summary(metrics):
+def summary(metrics, names=SUMMARISED):
     """Mean and spread over seeds: {metric: {"mean", "spread"}}; the spread is the standard deviation of a sample.
 
     It is None for a single seed.
     """
-    values = {name: [one[name] for one in metrics] for name in SUMMARISED}
+    values = {name: [one[name] for one in metrics] for name in names}
     return {name: {"mean": statistics.fmean(numbers),
                    "spread": statistics.stdev(numbers) if len(numbers) > 1 else None}
             for name, numbers in values.items()}
@@ -91,11 +124,24 @@ def best_seed(seed_results, select_by):
     return max(seed_results, key=lambda result: result["valid"][select_by])["seed"]
 
 
-def label_table(metrics):
-    """Precision, recall, F1 and support of each label: list of lines."""
+def figures(metrics, names):
+    """Some metrics in one line."""
+    return ", ".join(f"{TITLES[name]} {metrics[name]:.4f}" for name in names)
+
+
+def metric_lines(metrics):
+    """What there is beside the main figures of one part: list of lines."""
+    lines = [*label_table(metrics["labels"]), "", *confusion_table(metrics), ""] if "labels" in metrics else []
+    if "entities" in metrics:
+        lines += ["entities:", *label_table({**metrics["entities"]["types"], "all": metrics["entities"]}), ""]
+    return lines
+
+
+def label_table(scores):
+    """Precision, recall, F1 and support of each label or type, {name: {precision, recall, ...}}: list of lines."""
     return aligned([["", "precision", "recall", "f1", "support"],
                     *([name, *(f"{values[column]:.4f}" for column in ("precision", "recall", "f1")),
-                       str(values["support"])] for name, values in metrics["labels"].items())])
+                       str(values["support"])] for name, values in scores.items())])
 
 
 def confusion_table(metrics):
@@ -108,12 +154,13 @@ def confusion_table(metrics):
 def summary_table(result):
     """A line for the model, mean and spread over its seeds, and one for each baseline: list of lines."""
     parts = [part for part in ("valid", "test") if result["summary"][part]]
-    rows = [["", *(f"{part} {name}" for part in parts for name in ("accuracy", "macro-F1")), "parameters"]]
+    names = list(result["summary"]["valid"])
+    rows = [["", *(f"{part} {TITLES[name]}" for part in parts for name in names), "parameters"]]
     rows.append([f"{result['name']} ({len(result['seeds'])} seed{'s' * (len(result['seeds']) > 1)})",
-                 *(_mean_and_spread(result["summary"][part][name]) for part in parts
-                   for name in ("accuracy", "macro_f1")), str(result["parameters"])])
-    rows += [[baseline["name"], *(f"{baseline[part][name]:.4f}" for part in parts
-                                  for name in ("accuracy", "macro_f1")), str(baseline["parameters"])]
+                 *(_mean_and_spread(result["summary"][part][name]) for part in parts for name in names),
+                 str(result["parameters"])])
+    rows += [[baseline["name"], *(f"{baseline[part][name]:.4f}" for part in parts for name in names),
+              str(baseline["parameters"])]
              for baseline in result["baselines"]]
     return aligned(rows)
 

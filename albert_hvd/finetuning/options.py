@@ -3,6 +3,7 @@
 import dataclasses
 
 from albert_hvd.errors import InputError
+from albert_hvd.finetuning.columns import HEADERS, Columns
 from albert_hvd.options import option
 from albert_hvd.training.options import TrainingOptions
 
@@ -14,17 +15,27 @@ _FREE = ("output_dir", "name", "seeds", "baselines", "log_every_steps", "save_ch
 class FineTuningOptions(TrainingOptions):
     """The flags of `bin/finetune`."""
 
-    task: str = option(help="emotion, pos, classification or tagging.")
-    train_file: str = option(help="Labelled texts (.tsv, .jsonl) or tagged sentences (.conll, .txt, .jsonl).")
+    task: str = option(help="emotion, pos, classification, pair_classification, tagging, regression or "
+                            "pair_regression.")
+    train_file: str = option(help="Labelled texts (.tsv, .csv, .jsonl, .parquet) or tagged sentences (.conll, .conllu, "
+                                  ".txt, .jsonl, .parquet).")
     output_dir: str = option(help="Folder of the results. An interrupted run in it is resumed.")
     valid_file: str = option(None, "The same for selecting the best epoch; unset: a part of --train_file.")
     test_file: str = option(None, "The same for one final look; unset: no test figures.")
-    labels_file: str = option(None, "All labels in their order, one a line; unset: those of --train_file, sorted.")
+    labels_file: str = option(None,
+        "All labels in their order, one a line; data with the labels 0, 1, ... get their names from it; unset: the "
+        "labels of --train_file, sorted.")
+    text_column: str = option(None,
+        "Column of the texts, or of the words of sentences: its name, or its number from 1; unset: found by the names.")
+    text_pair_column: str = option(None, "Column of the second texts of a pair task, as --text_column.")
+    label_column: str = option(None, "Column of the labels or tags, as --text_column.")
+    header: str = option(None, "Whether the first line of a .tsv or .csv names the columns; unset: found out.",
+                         choices=HEADERS)
     valid_fraction: float = option(0.1, "Without --valid_file: share of --train_file for validation.", most=1.0)
     split_seed: int = option(12345, "Draws that share, the same for all --seeds.", least=0)
     init_checkpoint: str = option(None,
-        "Pre-trained model: a run's folder or one of its checkpoints, a TensorFlow 1 checkpoint or a Hugging Face "
-        "folder; unset: random weights.")
+        "Model to begin with: a run's folder or one of its checkpoints, a TensorFlow 1 checkpoint, a Hugging Face "
+        "folder, or a fine-tuned model, whose head is taken where the labels are the same; unset: random weights.")
     bert_config_file: str = option(None, "JSON file of the sizes of random weights or of a TensorFlow 1 checkpoint.")
     tokenizer: str = option(None, "SentencePiece .model; unset: the spiece.model in the model's folder.")
     name: str = option(None, "What tables call the model; unset: the name of the checkpoint's folder.")
@@ -63,12 +74,17 @@ class FineTuningOptions(TrainingOptions):
     save_checkpoints_steps: int = option(500, "Updates between checkpoints; each epoch ends with one.")
     baselines: str = option("none",
         "Simple methods to score on the same split: all, none or a comma list of majority, naive_bayes, "
-        "logistic_regression; for tagging of majority, most_frequent_tag, crf.")
+        "logistic_regression; for tagging of majority, most_frequent_tag, crf; for a regression of mean, ridge, and "
+        "for that of pairs word_overlap.")
 
     def __post_init__(self):
         """Turn the text of `seeds` into a tuple of int; InputError when it is none."""
         if not isinstance(self.seeds, tuple):
             object.__setattr__(self, "seeds", parse_seeds(self.seeds or ""))
+
+    def columns(self):
+        """What the flags say of the columns of the data, as `Columns`."""
+        return Columns(self.text_column, self.text_pair_column, self.label_column, self.header)
 
     def settings(self):
         """{name: value} of what shapes the result of a seed."""

@@ -1,30 +1,36 @@
 """A fine-tuned model at work: labels of texts, or tags of words; and the lines of a stream to label."""
 
-import os
+import re
 
 import numpy as np
 
 from albert_hvd.data.text.words import split_words
-from albert_hvd.errors import InputError
+from albert_hvd.errors import InputError, parameter
 from albert_hvd.finetuning.evaluation import Scorer
-from albert_hvd.finetuning.task_model import is_task_folder, read_task_model
+from albert_hvd.finetuning.labelled_data import TextPair
+from albert_hvd.finetuning.task_folder import find_task_folder
+from albert_hvd.finetuning.task_model import read_task_model
+from albert_hvd.finetuning.tasks import span_records
 
-SPLITS = {"whitespace": str.split, "punctuation": split_words}
+# As in `conll.py`, a no-break space is part of a word.
+_WORD = re.compile(r"(?:\S|[\u00a0\u2007\u202f])+")
+
+
+def _words(text):
+    return [word for found in _WORD.findall(text) if (word := found.strip())]
+
+
+SPLITS = {"whitespace": _words, "punctuation": split_words}
 _CHUNK_BYTES = 1 << 16
 _MOST_LINES = 256
-
-
-def find_task_folder(path):
-    """The folder of a task model: `path` itself, or model/ in what `bin/finetune` wrote; None without one."""
-    return next(filter(is_task_folder, (path, os.path.join(path, "model"))), None)
 
 
 class TaskPredictor:
     """A model that `bin/finetune` trained.
 
     Attributes:
-      kind: "classification" or "tagging".
-      labels: names of the labels.
+      kind: "classification", "pair_classification", "regression", "pair_regression" or "tagging".
+      labels: names of the labels; of a regression ("score",).
       max_seq_length: most pieces of a row, <cls> and <sep> included.
       long_texts: what becomes of longer texts, "truncate" or "window".
       num_long: how many of the texts given so far did not fit into one row.
@@ -39,44 +45,58 @@ class TaskPredictor:
     """
 
     def __init__(self, path, option="model"):
+        self._path = path
         model, self._task, self._tokenizer = read_task_model(find_task_folder(path) or path, option)
         self.kind, self.labels = self._task.kind, self._task.labels
         self.max_seq_length, self.long_texts = self._task.max_seq_length, self._task.long_texts
         self.num_long = self.num_cut_words = 0
         self._scorer = Scorer(model, self._task, self._tokenizer.pad_id)
 
-    def predict(self, texts, split="whitespace"):
+    def predict(self, texts, split="whitespace", spans=False):
         """The predictions for texts, in their order.
 
         Args:
-          texts: list of str; for tagging also of lists of words.
+          texts: list of str; for tagging also of lists of words; for a task of pairs, of two str each.
           split: how a str becomes words for tagging: at "whitespace", as the tokens of the training data are
             written; or at "punctuation" as well, for running text.
+          spans: add the entities that tags of BIO and the like mark, as "spans": a list of {"type", "start", "end",
+            "text"} with the numbers of the first word and of the one behind the last.
 
         Returns:
-          list of dicts: {"text", "label", "probabilities": {label: share}} for classification, {"words",
-          "tags"} for tagging. An empty text has the label and the probabilities None, or no words. A word that
-          was cut off has the tag None.
+          list of dicts: {"text", "label", "probabilities": {label: share}} for classification, {"text", "score"} for
+          regression, {"words", "tags"} for tagging; a pair has "text_a" and "text_b" in the place of "text". An empty
+          text has the label and the probabilities, or the score, None, or no words. A word that was cut off has the tag
+          None.
 
         Raises:
-          InputError: a text that is no str, or another `split`.
+          InputError: a text that is no str, another `split`, or `spans` of a model whose tags mark none.
         """
+        if spans and not (self._task.is_tagging and self._task.entity_types):
+            raise InputError(f"its labels ({', '.join(self.labels[:5])}, ...) mark no entities, as B-LOC and O do",
+                             f"leave {parameter('spans')} out", value=self._path)
         if split not in SPLITS:
             raise InputError(f"split={split!r} is unknown", f"give one of {', '.join(SPLITS)}")
         inputs = [self._input_of(number, text, SPLITS[split]) for number, text in enumerate(texts)]
         predicted = iter(self._records([one for one in inputs if not _is_empty(one)]))
-        return [self._empty(one) if _is_empty(one) else next(predicted) for one in inputs]
+        records = [self._empty(one) if _is_empty(one) else next(predicted) for one in inputs]
+        if spans:
+            records = [{**record, "spans": span_records(record["words"], record["tags"])} for record in records]
+        return records
 
     def _input_of(self, number, text, split):
-        """The text as it is, or its words."""
-        if self.kind == "classification" and isinstance(text, str):
-            return text
-        words = split(text) if isinstance(text, str) else text
-        if self.kind == "classification" or not isinstance(words, (list, tuple)) or not all(
-                isinstance(word, str) and word.strip() for word in words):
-            wanted = "a str" if self.kind == "classification" else "a str or a list of words that are not empty"
+        """The text as it is, the pair, or the words."""
+        is_list = isinstance(text, (list, tuple)) and all(isinstance(part, str) for part in text)
+        if self._task.is_pair:
+            inputs, wanted = TextPair(text) if is_list and len(text) == 2 else None, "two str, as a list or a tuple"
+        elif self._task.is_tagging:
+            words = tuple(split(text)) if isinstance(text, str) else tuple(text) if is_list else ("",)
+            inputs = words if all(map(str.strip, words)) else None
+            wanted = "a str or a list of words that are not empty"
+        else:
+            inputs, wanted = text if isinstance(text, str) else None, "a str"
+        if inputs is None:
             raise InputError(f"texts[{number}] is {text!r:.60}", f"give {wanted}")
-        return tuple(words)
+        return inputs
 
     def _records(self, inputs):
         if not inputs:
@@ -92,13 +112,42 @@ class TaskPredictor:
 
     def _empty(self, nothing):
         """The prediction for an empty text: the model is not asked."""
-        if self.kind == "tagging":
+        if self._task.is_tagging:
             return self._task.record(nothing, [], None)
-        return {**self._task.record(nothing, [None], None), "probabilities": None}
+        record = self._task.record(nothing, [None], None)
+        return record if self._task.is_regression else {**record, "probabilities": None}
+
+    def inputs_of_lines(self, batches, source="standard input"):
+        """The texts of lines, or of a task of pairs the two that each line has with a tab between.
+
+        Args:
+          batches: lists of lines, as `batches_of_lines` yields them.
+          source: what they come from, for messages.
+
+        Yields:
+          lists of what `predict` takes.
+
+        Raises:
+          InputError: a line without a tab, or with several; the lines before it have been yielded.
+        """
+        number = 0
+        for batch in batches:
+            inputs = []
+            for line in batch:
+                number += 1
+                texts = line.split("\t") if line.strip() else ["", ""]
+                if self._task.is_pair and len(texts) != 2:
+                    if inputs:
+                        yield inputs
+                    raise InputError(f"{source}:{number}: {len(texts)} text{'s' * (len(texts) > 1)}",
+                                     "write two on each line, with a tab between")
+                inputs.append(texts if self._task.is_pair else line)
+            yield inputs
 
 
-def _is_empty(text_or_words):
-    return not (text_or_words.strip() if isinstance(text_or_words, str) else text_or_words)
+def _is_empty(inputs):
+    return not all(map(str.strip, inputs)) if isinstance(inputs, TextPair) else not (
+        inputs.strip() if isinstance(inputs, str) else inputs)
 
 
 def batches_of_lines(stream, source="standard input"):

@@ -11,7 +11,7 @@ from albert_hvd.errors import RunFailed, parameter, setting
 from albert_hvd.finetuning.batches import epoch_batches, pad
 from albert_hvd.finetuning.evaluation import Scorer, evaluate
 from albert_hvd.finetuning.task_data import slot_weights
-from albert_hvd.finetuning.task_model import BATCH, TaskModel, depth_of, write_task_model
+from albert_hvd.finetuning.task_model import TaskModel, depth_of, write_task_model
 from albert_hvd.model.encoder import named_variables
 from albert_hvd.model.precision import COMPUTE_DTYPES
 from albert_hvd.run_folder import checkpoints
@@ -52,7 +52,7 @@ class TaskStep:
         self._model, self._optimizer, self._unit = model, optimizer, float(train_batch_size)
         self._variables = list(model.trained_variables().values())
         self._step = tf.function(self._update, autograph=False, input_signature=[
-            BATCH, tf.TensorSpec([2], tf.int32), tf.TensorSpec([], tf.float32)])
+            model.batch_signature, tf.TensorSpec([2], tf.int32), tf.TensorSpec([], tf.float32)])
 
     def __call__(self, batch, dropout_seed, stop):
         """Train on this rank's share of a global batch.
@@ -225,11 +225,16 @@ class SeedTraining:
             self.origin = f"resuming at step {self.position}"
         distributed.broadcast_variables([*self._variables.values(), *self._slots().values()])
 
+    def _first_bias(self):
+        """A regression begins at the mean of the training part, which its rate would take long to reach."""
+        train = self._job.data.train
+        return {"head/bias": train.gold.mean(keepdims=True)} if self._job.task.is_regression else {}
+
     def _restore_on_rank_0(self):
         self._checkpoints.remove_unfinished()
         state = self._checkpoints.newest_valid()
         if state is None:
-            for path, array in self._job.first_weights.arrays.items():
+            for path, array in {**self._first_bias(), **self._job.first_weights.arrays}.items():
                 self._variables[path].assign(array)
             return None
         path = self._checkpoints.path(state["step"])

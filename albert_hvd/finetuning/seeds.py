@@ -11,7 +11,7 @@ import time
 from albert_hvd.errors import InputError, RunFailed, StoppedBySignal
 from albert_hvd.finetuning import baselines
 from albert_hvd.finetuning.evaluation import FinalLook
-from albert_hvd.finetuning.metrics import best_seed, confusion_table, job_result, label_table, summary_table
+from albert_hvd.finetuning.metrics import best_seed, figures, job_result, metric_lines, summary_table
 from albert_hvd.finetuning.seed_training import SeedTraining
 from albert_hvd.finetuning.task_model import copy_task_model
 from albert_hvd.run_folder.layout import EVAL_LOG, TRAIN_LOG
@@ -76,9 +76,9 @@ class Seeds:
         if distributed.rank() == 0:
             write_result(training.folder, result)
         self._write_status(training, "finished", f"best epoch {result['best_epoch']}")
-        figures = "; ".join(f"{part} accuracy {metrics[part]['accuracy']:.4f}, macro-F1 {metrics[part]['macro_f1']:.4f}"
-                            for part in ("valid", "test") if metrics[part])
-        self._say(f"seed {training.seed}: epoch {result['best_epoch']} is the best; {figures}")
+        names = self._job.task.metric_names
+        scores = "; ".join(f"{part} {figures(metrics[part], names)}" for part in ("valid", "test") if metrics[part])
+        self._say(f"seed {training.seed}: epoch {result['best_epoch']} is the best; {scores}")
         return distributed.broadcast_object(result, "seed_result")
 
     def _stop(self, training):
@@ -95,14 +95,15 @@ class Seeds:
         best = best_seed(results, job.task.select_by)
         copy_task_model(os.path.join(folder, f"seed-{best}", "model"), os.path.join(folder, "model"))
         data = job.data
-        found = baselines.run(job.task.kind, job.task.labels, data.train.examples, data.valid.examples,
+        labels = None if job.task.is_regression else job.task.labels
+        found = baselines.run(job.task.kind, labels, data.train.examples, data.valid.examples,
                               data.test.examples if data.test else None, job.baselines)
         result = job_result(job, results, found, self._final_look.num_parameters, distributed.size())
         write_result(folder, result)
         shown = "test" if data.test else "valid"
         metrics = next(one for one in results if one["seed"] == best)[shown]
-        lines = [f"seed {best}, {shown} part, {metrics['count']} labels:", *label_table(metrics), "",
-                 *confusion_table(metrics), "", *summary_table(result)]
+        lines = [f"seed {best}, {shown} part, {metrics['count']} labels:", *metric_lines(metrics),
+                 *summary_table(result)]
         print("\n".join(["", *lines, "", f"finished: {folder} (model of seed {best} in {folder}/model)"]), flush=True)
         write_status(folder, "finished", results[-1]["steps"], f"{len(results)} seeds")
 
@@ -227,7 +228,7 @@ class SeedLoop:
             return False
         metrics, is_best = result
         epoch = training.position // training.batches_per_epoch
-        record = {name: metrics[name] for name in ("loss", "accuracy", "macro_f1")}
+        record = {name: metrics[name] for name in ("loss", *self._task.metric_names)}
         if self._log:
             self._eval_log.write({"step": training.position, "epoch": epoch, **record, "is_best": is_best})
             print(f"seed {training.seed}  epoch {epoch}: validation " +

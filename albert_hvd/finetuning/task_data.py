@@ -1,13 +1,21 @@
 """The training, validation and test part of a task, read, checked and encoded."""
 
+import collections
 import dataclasses
 import hashlib
 import json
+import re
 
 import numpy as np
 
 from albert_hvd.errors import InputError, parameter
 from albert_hvd.finetuning.encoding import Rows
+from albert_hvd.finetuning.tables import read_content
+from albert_hvd.runtime.files import check_readable
+
+# Fewer labels than this may have one text each, as in a first try.
+_MOST_UNQUESTIONED_LABELS = 3
+_NUMBERED_LABEL = re.compile(r"(\d+)[\t,:]\s*(.+)")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,7 +26,7 @@ class Part:
       file, sha256: where it was read from, and of that file; of the examples when the file was split.
       examples: list of `labelled_data.Example`.
       rows: `encoding.Rows`.
-      gold: int32 (slots,), the numbers of the true labels.
+      gold: int32 (slots,), the numbers of the true labels; of a regression float32, the true values.
     """
 
     file: str
@@ -48,20 +56,23 @@ def read_examples(task_class, options):
     Without `valid_file`, a seeded share of the training file becomes the validation part.
 
     Raises:
-      InputError: a file that cannot be read as the task's, or too few examples to divide.
+      InputError: a file that cannot be read as the task's, labels that are none, or too few examples to divide.
     """
-    examples = {"train": task_class.read_examples(options.train_file, "train_file")}
-    if options.valid_file:
-        examples["valid"] = task_class.read_examples(options.valid_file, "valid_file")
-    else:
+    files = {name: path for name in ("train", "valid", "test") if (path := getattr(options, f"{name}_file"))}
+    examples = {name: task_class.read_examples(path, f"{name}_file", options.columns())
+                for name, path in files.items()}
+    if not (options.labels_file or task_class.is_tagging or task_class.is_regression):
+        check_classes(examples["train"])
+    if not options.valid_file:
         examples["train"], examples["valid"] = split(examples["train"], options.valid_fraction, options.split_seed)
-    if options.test_file:
-        examples["test"] = task_class.read_examples(options.test_file, "test_file")
     return examples
 
 
 def split(examples, fraction, seed):
-    """(training, validation part) of a list of examples; repetitions of one input are in the same part.
+    """(training, validation part) of a list of examples.
+
+    Repetitions of one input are in the same part. Each label has an input in the training part: one that would be its
+    last there is not drawn, so that the validation part may be smaller where most labels are rare.
 
     Args:
       fraction: share of the different inputs in the validation part.
@@ -69,31 +80,97 @@ def split(examples, fraction, seed):
     Raises:
       InputError: one of the parts would be empty.
     """
-    inputs = sorted({example.inputs for example in examples})
+    labels_of = collections.defaultdict(set)
+    for example in examples:
+        labels_of[example.inputs].update(label for label in example.labels if isinstance(label, str))
+    inputs = sorted(labels_of)
     count = round(fraction * len(inputs))
     if not 0 < count < len(inputs):
         raise InputError(f"of {len(inputs)} different inputs, {count} would be for validation",
                          f"change it, or give {parameter('valid_file')}", name="valid_fraction", value=f"{fraction:g}")
     order = np.random.Generator(np.random.PCG64(seed)).permutation(len(inputs))
-    chosen = {inputs[number] for number in order[:count]}
+    left = collections.Counter(label for labels in labels_of.values() for label in labels)
+    chosen = set()
+    for number in order:
+        labels = labels_of[inputs[number]]
+        if len(chosen) < count and all(left[label] > 1 for label in labels):
+            chosen.add(inputs[number])
+            left.subtract(labels)
+    if not chosen:
+        raise InputError("each of its texts is the only one of a label, so that none can be spared for validation",
+                         f"give {parameter('valid_file')}", name="train_file", value=examples[0].file)
     return ([example for example in examples if example.inputs not in chosen],
             [example for example in examples if example.inputs in chosen])
 
 
-def read_labels(path, train_examples):
-    """The labels in their order: those of `labels_file`, one a line, else those of the training part, sorted.
+def read_labels(path, examples):
+    """The labels in their order: those of `labels_file`, else those of some examples, sorted.
+
+    The file has one label a line, with or without its number before it (0<TAB>anger), or is JSON: a list, or an object
+    of numbers and names in either order.
+
+    Args:
+      path: of the file, or None.
+      examples: list of `labelled_data.Example`.
 
     Raises:
       InputError: the file cannot be read.
     """
-    if not path:
-        return sorted({label for example in train_examples for label in example.labels})
+    if path:
+        check_readable(path, "labels_file")
+        return _label_names(read_content(path, "labels_file"))
+    return sorted({label for example in examples for label in example.labels})
+
+
+def check_classes(examples):
+    """InputError when there are about as many labels as texts: those are no labels, or the columns are exchanged."""
+    labels = sorted({label for example in examples for label in example.labels})
+    if len(labels) > _MOST_UNQUESTIONED_LABELS and 2 * len(labels) > len(examples):
+        raise InputError(f"{len(labels)} different labels for {len(examples)} texts, such as {labels[0]!r:.60}",
+                         f"name the right columns with {parameter('text_column')} and {parameter('label_column')}, or "
+                         f"all labels with {parameter('labels_file')}", name="train_file", value=examples[0].file)
+
+
+def _label_names(text):
     try:
-        with open(path, encoding="utf-8") as file:
-            return [line.strip() for line in file if line.strip()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot be read ({error})", "give a file with one label a line", name="labels_file",
-                         value=path) from None
+        values = json.loads(text)
+    except (ValueError, RecursionError):
+        values = None
+    if isinstance(values, dict) and values:
+        named = values if all(key.isdigit() for key in values) else {number: name for name, number in values.items()}
+        if sorted(map(str, named)) == sorted(map(str, range(len(named)))):
+            values = [named[key] for key in sorted(named, key=int)]
+    if isinstance(values, list):
+        return [str(value).strip() for value in values if str(value).strip()]
+    lines = [line.strip() for line in text.split("\n") if line.strip()]
+    numbered = [_NUMBERED_LABEL.fullmatch(line) for line in lines]
+    if all(numbered) and [int(match[1]) for match in numbered] == list(range(len(lines))):
+        return [match[2] for match in numbered]
+    return lines
+
+
+def with_label_names(examples, labels):
+    """The examples of each part with the names of their labels in the place of the numbers 0, 1, ...
+
+    Args:
+      examples: {part: list of `labelled_data.Example`}.
+      labels: as `read_labels` gives them. Where one of them is a number itself, the data's numbers are names.
+
+    Raises:
+      InputError: a number without a name; names file and line.
+    """
+    everyone = [example for part in examples.values() for example in part]
+    numbers = {label for example in everyone for label in example.labels}
+    if any(label.isdigit() for label in labels) or not all(label.isascii() and label.isdigit() for label in numbers):
+        return examples
+    for example in everyone:
+        for label in example.labels:
+            if int(label) >= len(labels):
+                raise InputError(f"{example.file}:{example.line}: the label {label} has no name: "
+                                 f"{parameter('labels_file')} has {len(labels)}, for 0 to {len(labels) - 1}",
+                                 "fix the line, or name all labels")
+    return {name: [dataclasses.replace(example, labels=tuple(labels[int(label)] for label in example.labels))
+                   for example in part] for name, part in examples.items()}
 
 
 def encode_parts(task, examples, options, tokenizer):
@@ -103,22 +180,15 @@ def encode_parts(task, examples, options, tokenizer):
       InputError: a label that is not one of the task's; names file and line.
     """
     files = {"train": options.train_file, "valid": options.valid_file or options.train_file, "test": options.test_file}
-    number_of = {label: number for number, label in enumerate(task.labels)}
-    parts = {name: _encode_part(files[name], part, task, tokenizer, number_of) for name, part in examples.items()}
+    parts = {name: _encode_part(files[name], part, task, tokenizer) for name, part in examples.items()}
     if not options.valid_file:
         parts = {name: part if name == "test" else dataclasses.replace(part, sha256=_sha256_of(part.examples))
                  for name, part in parts.items()}
     return TaskData(parts["train"], parts["valid"], parts.get("test"))
 
 
-def _encode_part(file, examples, task, tokenizer, number_of):
-    for example in examples:
-        for label in example.labels:
-            if label not in number_of:
-                raise InputError(f"{example.file}:{example.line}: the label {label!r} is not one of "
-                                 f"{', '.join(task.labels)}",
-                                 f"fix the line, or name all labels with {parameter('labels_file')}")
-    gold = np.array([number_of[label] for example in examples for label in example.labels], np.int32)
+def _encode_part(file, examples, task, tokenizer):
+    gold = task.gold(examples)
     with open(file, "rb") as content:
         sha256 = hashlib.sha256(content.read()).hexdigest()
     return Part(file, sha256, examples, task.encode([example.inputs for example in examples], tokenizer), gold)

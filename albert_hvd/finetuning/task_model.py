@@ -15,6 +15,7 @@ from albert_hvd.data.text.text_form import TOKENIZER_CONFIG
 from albert_hvd.data.text.tokenizer import Tokenizer
 from albert_hvd.errors import InputError, setting
 from albert_hvd.finetuning.heads import HEADS, WeightedSum, mean_of_rows, means_of_words
+from albert_hvd.finetuning.task_folder import TASK, WEIGHTS, is_task_folder
 from albert_hvd.finetuning.tasks import TASK_NAMES, task_class
 from albert_hvd.model.config import AlbertConfig
 from albert_hvd.model.encoder import AlbertEncoder, Dropout, named_variables
@@ -23,7 +24,6 @@ from albert_hvd.run_folder.layout import CONFIG, VOCABULARY
 from albert_hvd.runtime.files import whole_file
 
 FORMAT = "albert_hvd task 2"
-_TASK, _WEIGHTS = "task.json", "model.safetensors"
 _SHA256 = "tokenizer_sha256"  # of the vocabulary, in task.json
 _POOLER = "encoder/pooler/"
 # ALBERT's layers share their weights, so that the stack of them has one depth, whatever their number.
@@ -32,11 +32,6 @@ _DEPTHS = {"head": 0, "layers": 0, "encoder/pooler": 0, "encoder/layer": 1, "enc
 
 def _matrix(name, dtype=tf.int32):
     return tf.TensorSpec([None, None], dtype, name=name)
-
-
-# A batch as `batches.pad` makes it. Any number of rows, positions and slots: one trace serves them all.
-BATCH = {**{name: _matrix(name) for name in ("input_ids", "input_mask", "positions", "labels")},
-         "weights": _matrix("weights", tf.float32)}
 
 
 class TaskModel(tf.Module):
@@ -60,7 +55,16 @@ class TaskModel(tf.Module):
         self._mean = None if task.pooling == "first" else mean_of_rows if task.uses_pooler else means_of_words
         self.encoder = AlbertEncoder(config, seed, compute_dtype, name="encoder")
         self.layers = WeightedSum(config.num_hidden_layers + 1, name="layers") if task.layers == "sum" else None
-        self.head = HEADS[task.head](config.hidden_size, len(task.labels), self.encoder.initializer, name="head")
+        self._is_regression = task.is_regression
+        head = HEADS["regression" if task.is_regression else task.head]
+        self.head = head(config.hidden_size, len(task.labels), self.encoder.initializer, name="head")
+
+    @property
+    def batch_signature(self):
+        """A batch as `batches.pad` makes it. Any number of rows, positions and slots: one trace serves them all."""
+        return {**{name: _matrix(name) for name in ("input_ids", "input_mask", "segment_ids", "positions")},
+                "labels": _matrix("labels", tf.float32 if self._is_regression else tf.int32),
+                "weights": _matrix("weights", tf.float32)}
 
     def trained_variables(self):
         """The variables that the task's loss depends on, by path: all, without a pooler that is not used."""
@@ -92,9 +96,8 @@ class TaskModel(tf.Module):
         return self.head(dropout(tf.cast(x, tf.float32)))
 
     def logits(self, batch, dropout_seed=None):
-        """`__call__` with a dict as `batches.pad` gives it; texts are one segment."""
-        return self(batch["input_ids"], batch["input_mask"], tf.zeros_like(batch["input_ids"]), batch["positions"],
-                    dropout_seed)
+        """`__call__` with a dict as `batches.pad` gives it."""
+        return self(batch["input_ids"], batch["input_mask"], batch["segment_ids"], batch["positions"], dropout_seed)
 
 
 def depth_of(path):
@@ -104,11 +107,6 @@ def depth_of(path):
     mapping to the hidden size.
     """
     return next(depth for prefix, depth in _DEPTHS.items() if path.startswith(f"{prefix}/"))
-
-
-def is_task_folder(path):
-    """Whether `path` is a folder that `write_task_model` made."""
-    return os.path.isfile(os.path.join(path, _TASK)) and os.path.isfile(os.path.join(path, _WEIGHTS))
 
 
 def write_task_model(folder, model, task, tokenizer):
@@ -124,7 +122,7 @@ def write_task_model(folder, model, task, tokenizer):
     """
     arrays = {path: variable.numpy() for path, variable in named_variables(model).items()}
     for name, content in ((CONFIG, _json(model.config.to_dict())), *tokenizer.files(VOCABULARY).items(),
-                          (_TASK, _json({**task_values(task), _SHA256: tokenizer.sha256})), (_WEIGHTS, save(arrays))):
+                          (TASK, _json({**task_values(task), _SHA256: tokenizer.sha256})), (WEIGHTS, save(arrays))):
         with whole_file(os.path.join(folder, name), "output_dir") as file:
             file.write(content)
 
@@ -142,7 +140,7 @@ def read_task_model(folder, option="model"):
         raise InputError("no task model there", "give a folder model/ that bin/finetune made", name=option,
                          value=folder)
     source = setting(option, folder)
-    values = _read_json(folder, _TASK, source)
+    values = _read_json(folder, TASK, source)
     task = task_of_values(values, source)
     config = AlbertConfig.from_dict(_read_json(folder, CONFIG, source), source)
     tokenizer = Tokenizer.from_file(os.path.join(folder, VOCABULARY), option)
@@ -159,12 +157,12 @@ def read_task_model(folder, option="model"):
 
 def read_weights(folder, model, option):
     """Give a `TaskModel` the weights of a folder; InputError when they are damaged or do not fit."""
-    restore_variables(named_variables(model), folder, _WEIGHTS, setting(option, folder), f"its {CONFIG} and {_TASK}")
+    restore_variables(named_variables(model), folder, WEIGHTS, setting(option, folder), f"its {CONFIG} and {TASK}")
 
 
 def copy_task_model(source, target):
     """Copy a task model; each file appears whole."""
-    for name in (CONFIG, VOCABULARY, TOKENIZER_CONFIG, _TASK, _WEIGHTS):
+    for name in (CONFIG, VOCABULARY, TOKENIZER_CONFIG, TASK, WEIGHTS):
         if name == TOKENIZER_CONFIG and not os.path.exists(os.path.join(source, name)):
             continue
         with open(os.path.join(source, name), "rb") as content, \
@@ -182,7 +180,7 @@ def task_values(task):
 def task_of_values(values, source):
     """The `Task` of a `task.json`; InputError, naming `source`, for another format or a task that is not known."""
     if not isinstance(values, dict) or values.get("format") != FORMAT:
-        raise InputError(f"{_TASK} is not of the format {FORMAT!r}", "give a folder that bin/finetune made",
+        raise InputError(f"{TASK} is not of the format {FORMAT!r}", "give a folder that bin/finetune made",
                          value=source)
     # A model of a task that this installation does not have is still one of its kind.
     name = values["task"] if values.get("task") in TASK_NAMES else values.get("kind")
@@ -190,7 +188,7 @@ def task_of_values(values, source):
         return task_class(name, source)(values["labels"], values["head"], values["max_seq_length"],
                                         values["long_texts"], values["pooling"], values["layers"])
     except (KeyError, TypeError) as error:
-        raise InputError(f"{_TASK} lacks or spoils {error}", "copy the folder again", value=source) from None
+        raise InputError(f"{TASK} lacks or spoils {error}", "copy the folder again", value=source) from None
 
 
 def _json(values):

@@ -2,12 +2,16 @@
 
 import abc
 
+import numpy as np
+
 from albert_hvd.errors import InputError, parameter
-from albert_hvd.finetuning.encoding import encode_sentences, encode_texts
-from albert_hvd.finetuning.labelled_data import read_sentences, read_texts
+from albert_hvd.finetuning.encoding import LONG_TEXTS, encode_pairs, encode_sentences, encode_texts
+from albert_hvd.finetuning.entities import entity_types, spans_of
+from albert_hvd.finetuning.labelled_data import number_of, read_pairs, read_sentences, read_texts
 
 POOLINGS = ("first", "mean")
 LAYERS = ("last", "sum")
+VALUE = "score"  # what stands for the labels of a regression
 
 
 class Task(abc.ABC):
@@ -26,34 +30,54 @@ class Task(abc.ABC):
       layers: "last", or "sum" of all and of the embeddings, with trained weights.
 
     Raises:
-      InputError: fewer than two labels, a label twice, or a head, pooling or choice of layers that there is not.
+      InputError: fewer than two labels, a label twice, or a head, pooling, choice of layers or of long texts that there
+        is not.
     """
 
     name = None
-    kind = None  # "classification" or "tagging"
+    kind = None  # the name of the most general task that does the same
+    is_tagging = is_pair = is_regression = False  # whether inputs are words, or pairs of texts; labels are numbers
     heads = ("linear",)
-    select_by = "accuracy"  # "accuracy" or "macro_f1"
+    ways_of_long_texts = LONG_TEXTS
+    metric_names = ("accuracy", "macro_f1")  # the main ones
+    select_by = "accuracy"  # one of them
     uses_pooler = False  # True: each row has one slot, and "first" reads it through the pooler
     default_long_texts = "truncate"
     default_pooling = "first"
 
     def __init__(self, labels, head="linear", max_seq_length=128, long_texts=None, pooling=None, layers="last"):
         pooling = pooling or self.default_pooling
+        long_texts = long_texts or self.default_long_texts
         for option, value, values in (("head", head, self.heads), ("pooling", pooling, POOLINGS),
-                                      ("layers", layers, LAYERS)):
+                                      ("layers", layers, LAYERS), ("long_texts", long_texts, self.ways_of_long_texts)):
             if value not in values:
                 raise InputError(f"{parameter('task')}={self.name} has none such", f"give {' or '.join(values)}",
                                  name=option, value=value)
+        self._check_labels(labels)
+        self.labels, self.head, self.pooling, self.layers = tuple(labels), head, pooling, layers
+        self.max_seq_length, self.long_texts = max_seq_length, long_texts
+
+    @staticmethod
+    def _check_labels(labels):
         if len(labels) < 2 or len(set(labels)) < len(labels):
             raise InputError(f"the labels are {', '.join(labels) or 'none'}", "two or more different ones are needed",
                              name="labels_file")
-        self.labels, self.head, self.pooling, self.layers = tuple(labels), head, pooling, layers
-        self.max_seq_length, self.long_texts = max_seq_length, long_texts or self.default_long_texts
+
+    def gold(self, examples):
+        """The numbers of the true labels of all slots, int32 (slots,); InputError naming the line of an unknown one."""
+        number = {label: place for place, label in enumerate(self.labels)}
+        for example in examples:
+            for label in example.labels:
+                if label not in number:
+                    raise InputError(f"{example.file}:{example.line}: the label {label!r} is not one of "
+                                     f"{', '.join(self.labels)}",
+                                     f"fix the line, or name all labels with {parameter('labels_file')}")
+        return np.array([number[label] for example in examples for label in example.labels], np.int32)
 
     @staticmethod
     @abc.abstractmethod
-    def read_examples(path, option):
-        """The `labelled_data.Example`s of a file; InputError, naming `option` or file and line."""
+    def read_examples(path, option, columns):
+        """The `labelled_data.Example`s of a file; see `labelled_data.read_texts`."""
 
     @abc.abstractmethod
     def encode(self, inputs, tokenizer):
@@ -83,8 +107,8 @@ class Classification(Task):
         return encode_texts(inputs, tokenizer, self.max_seq_length, self.long_texts)
 
     def record(self, inputs, labels, probabilities, gold=None):
-        """{"text", "label", "gold" when known, "probabilities": {label: p}}."""
-        record = {"text": inputs, "label": labels[0]}
+        """{"text", "label", "gold" when known, "probabilities": {label: p}}; a pair is "text_a" and "text_b"."""
+        record = {**_texts(inputs), "label": labels[0]}
         if gold is not None:
             record["gold"] = gold[0]
         if probabilities is not None:
@@ -93,14 +117,87 @@ class Classification(Task):
         return record
 
 
+class PairClassification(Classification):
+    """A label for each pair of texts, such as whether one follows from the other or says the same.
+
+    The texts are the two segments of one row, as the sentence objective's of pre-training.
+    """
+
+    name = kind = "pair_classification"
+    is_pair = True
+    ways_of_long_texts = ("truncate",)
+    read_examples = staticmethod(read_pairs)
+
+    def encode(self, inputs, tokenizer):
+        return encode_pairs(inputs, tokenizer, self.max_seq_length)
+
+
+class Regression(Classification):
+    """A number for each text."""
+
+    name = kind = "regression"
+    is_regression = True
+    metric_names = ("pearson", "spearman")
+    select_by = "pearson"
+
+    @staticmethod
+    def read_examples(path, option, columns):
+        return read_texts(path, option, columns, number_of)
+
+    @staticmethod
+    def _check_labels(labels):
+        if list(labels) != [VALUE]:
+            raise InputError("a regression has numbers and no labels", "leave it out", name="labels_file")
+
+    def gold(self, examples):
+        """The true values, float32 (slots,)."""
+        return np.array([value for example in examples for value in example.labels], np.float32)
+
+    def record(self, inputs, labels, probabilities, gold=None):
+        """{"text", "score", "gold" when known}; a pair is "text_a" and "text_b"."""
+        record = {**_texts(inputs), "score": None if probabilities is None else round(float(probabilities[0, 0]), 6)}
+        return {**record, "gold": gold[0]} if gold is not None else record
+
+
+class PairRegression(Regression):
+    """A number for each pair of texts, such as how similar they are."""
+
+    name = kind = "pair_regression"
+    is_pair = True
+    ways_of_long_texts = ("truncate",)
+
+    @staticmethod
+    def read_examples(path, option, columns):
+        return read_pairs(path, option, columns, number_of)
+
+    def encode(self, inputs, tokenizer):
+        return encode_pairs(inputs, tokenizer, self.max_seq_length)
+
+
+def _texts(inputs):
+    return {"text": inputs} if isinstance(inputs, str) else dict(zip(("text_a", "text_b"), inputs, strict=True))
+
+
 class Tagging(Task):
-    """A tag for each word, read from the mean over its pieces or at its first piece."""
+    """A tag for each word, read from the mean over its pieces or at its first piece.
+
+    Attributes:
+      entity_types: the types of entities that the tags mark, as BIO and the like do; () when they mark none. Then
+        entities are scored too, and their F1 selects the model.
+    """
 
     name = kind = "tagging"
+    is_tagging = True
     heads = ("linear", "crf")
     default_long_texts = "window"  # a word that is cut off gets no tag
     default_pooling = "mean"  # a word's ending, in its last pieces, says much about its tag
     read_examples = staticmethod(read_sentences)
+
+    def __init__(self, labels, *choices, **named_choices):
+        super().__init__(labels, *choices, **named_choices)
+        self.entity_types = entity_types(labels)
+        if self.entity_types:
+            self.metric_names, self.select_by = ("accuracy", "macro_f1", "entity_f1"), "entity_f1"
 
     def encode(self, inputs, tokenizer):
         return encode_sentences(inputs, tokenizer, self.max_seq_length, self.long_texts)
@@ -111,6 +208,12 @@ class Tagging(Task):
         if gold is not None:
             record["gold"] = list(gold)
         return record
+
+
+def span_records(words, tags):
+    """The entities of a sentence as JSON-able dicts: {"type", "start", "end" (behind the last word), "text"}."""
+    return [{"type": kind, "start": start, "end": end, "text": " ".join(words[start:end])}
+            for kind, start, end in spans_of(tags)]
 
 
 class Emotion(Classification):
@@ -131,7 +234,8 @@ class PartOfSpeech(Tagging):
     name = "pos"
 
 
-TASKS = {task.name: task for task in (Classification, Emotion, PartOfSpeech, Tagging)}
+TASKS = {task.name: task for task in (Classification, Emotion, PairClassification, PairRegression, PartOfSpeech,
+                                      Regression, Tagging)}
 TASK_NAMES = list(TASKS)  # whether a name is one: what a damaged file has in its place may not be hashable
 
 

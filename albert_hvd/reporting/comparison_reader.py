@@ -115,6 +115,9 @@ def _read(path):
         raise InputError(f"RESULT {path}: not JSON ({error})", _other_result()) from None
     if not isinstance(values, dict) or values.get("format") != FORMAT:
         raise InputError(f"RESULT {path}: not of the format {FORMAT!r}", _other_result())
+    if str(values.get("kind")).endswith("regression"):
+        raise InputError(f"RESULT {path}: a regression has no accuracy to compare",
+                         "read its correlations in that file")
     task = values.get("task")
     if not isinstance(task, str) or not re.fullmatch(r"[\w-]{1,40}", task):
         raise InputError(f"RESULT {path}: its task is {task!r}", "run bin/finetune again")

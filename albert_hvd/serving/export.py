@@ -39,7 +39,7 @@ def export(format_name, model, output_dir, tokenizer=None, license_name=None, da
     """
     if format_name not in FORMATS:
         raise InputError("unknown", f"give one of {', '.join(FORMATS)}", name="format", value=format_name)
-    date = _date(date)
+    date = export_date(date)
     if format_name != "tar":
         check_free(output_dir)
     source = read_model(model, "model", config=config and AlbertConfig.from_json_file(config))
@@ -56,7 +56,7 @@ def export(format_name, model, output_dir, tokenizer=None, license_name=None, da
         export_huggingface(source, output_dir, license_name)
         return output_dir
     vocabulary = fitting_tokenizer(source) if source.tokenizer_path else None
-    with whole_folder(output_dir, _tensorflow_errors()) as folder:
+    with whole_folder(output_dir, tensorflow_errors()) as folder:
         if format_name == "saved_model":
             from albert_hvd.serving.saved_model import write_saved_model
 
@@ -81,10 +81,10 @@ def _export_tar(source, output_dir, date):
         raise InputError(f"{path} exists", f"remove it, or give another folder or {parameter('date')}",
                          name="output_dir", value=output_dir)
     # The parts lie beside the archive, where there must be room anyway, and go away with the block.
-    with scratch_folder(os.path.join(output_dir, name), _tensorflow_errors()) as folder, \
+    with scratch_folder(os.path.join(output_dir, name), tensorflow_errors()) as folder, \
             whole_file(path, "output_dir") as file:
         _write_tf1(source, folder, tokenizer)
-        _pack(folder, name, file, date)
+        pack(folder, name, file, date)
     return path
 
 
@@ -98,7 +98,7 @@ def _write_tf1(source, folder, tokenizer):
     write_model_files(folder, source.config, tokenizer, say_form=bool(tokenizer) and not tokenizer.has_capitals)
 
 
-def _pack(folder, name, file, date):
+def pack(folder, name, file, date):
     """Write the files of `folder` as a gzipped tar whose bytes follow from their content, the name and the date."""
     mtime = int(datetime.datetime(date.year, date.month, date.day, tzinfo=datetime.timezone.utc).timestamp())
     with gzip.GzipFile(filename="", mode="wb", fileobj=file, mtime=mtime) as packed, \
@@ -111,7 +111,8 @@ def _pack(folder, name, file, date):
                 archive.addfile(info, content)
 
 
-def _date(text):
+def export_date(text):
+    """The date of a text, today for None; InputError when it is none."""
     if text is None:
         return datetime.date.today()
     try:
@@ -120,7 +121,7 @@ def _date(text):
         raise InputError("not a date", "write it as 2020-04-10", name="date", value=text) from None
 
 
-def _tensorflow_errors():
+def tensorflow_errors():
     """What TensorFlow's writers raise when the disk is full."""
     import tensorflow as tf
 

@@ -17,7 +17,7 @@ from albert_hvd.serving.formats.vocabulary import fitting_tokenizer
 _PART_NAMES = {POOLER: "pooler", MASKED_LM_HEAD: "masked-LM head", SENTENCE_HEAD: "sentence head"}
 
 
-def import_checkpoint(options):
+def import_checkpoint(options, add=None):
     """Read a model and write `config.json`, `checkpoints/step_00000000` and, when it is known, `spiece.model`.
 
     The folder appears under its name only when everything is in it. Its step is 0: no update of this
@@ -25,6 +25,8 @@ def import_checkpoint(options):
 
     Args:
       options: `options.ImportOptions`.
+      add: function of (folder of the run, `ModelSource`, `Tokenizer` or None) that adds to the run before it appears,
+        and returns lines of what it did.
 
     Returns:
       list of str: what was done, a line each.
@@ -46,8 +48,9 @@ def import_checkpoint(options):
         tokenizer = _tokenizer(source, options)
         run = os.path.join(scratch, "run")
         _write_run(run, source, tokenizer, options)
+        added = add(run, source, tokenizer) if add else []
         os.rename(run, options.output_dir)  # onto an empty folder too
-    return _report(source, tokenizer, options)
+    return [*_report(source, tokenizer, options, told_of_head=bool(added)), *added]
 
 
 def _read(options, config, scratch):
@@ -117,13 +120,13 @@ def _new_variables(source, seed):
     return {path: variables[path].numpy() for path in source.missing}
 
 
-def _report(source, tokenizer, options):
+def _report(source, tokenizer, options, told_of_head):
     parameters = sum(array.size for array in source.arrays.values())
     lines = [f"{options.output_dir}: {len(source.arrays)} variables, {parameters} parameters of "
              f"{options.input} (architecture {source.config.architecture})"]
     lines += [f"not in {options.input}: the {name}; new weights from {setting('seed', options.seed)}"
               for part, name in _PART_NAMES.items() if any(path.startswith(part) for path in source.missing)]
-    lines += filter(None, [source.left_out_in_words()])
+    lines += filter(None, [] if told_of_head else [source.left_out_in_words()])
     if tokenizer is None:
         lines.append(f"no vocabulary beside it: name the SentencePiece model with {parameter('tokenizer')} when text "
                      "is read")

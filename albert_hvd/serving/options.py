@@ -6,6 +6,9 @@ from albert_hvd.options import option
 
 FORMATS = ("huggingface", "saved_model", "tar", "tf1")
 
+# Tasks of bin/finetune whose classifiers transformers knows.
+TASKS_OF_HEADS = ("classification", "pair_classification", "regression", "pair_regression", "tagging")
+
 _CONFIG = "JSON file of a TF1 checkpoint's sizes; default: the one beside it"
 
 
@@ -39,3 +42,5 @@ class ImportOptions:
     tokenizer: str = option(None, "SentencePiece .model; default: the one beside the model")
     allow_pickle: bool = option(False, "read a pytorch_model.bin (its tensors alone; needs PyTorch)")
     seed: int = option(12345, "of the first weights of a head or pooler that the model lacks", least=0)
+    task: str = option(None, "what a model with a classifier answers, for bin/predict; default: what its config says, "
+                             "else classification or tagging", choices=TASKS_OF_HEADS)

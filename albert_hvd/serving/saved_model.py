@@ -13,7 +13,7 @@ from albert_hvd.run_folder.layout import write_model_files
 from albert_hvd.serving.formats.parts import MASKED_LM_HEAD, POOLER
 
 # Where TensorFlow's own tools leave other files in peace.
-_EXTRA = "assets.extra"
+EXTRA = "assets.extra"
 
 
 def _rows(name):
@@ -78,4 +78,4 @@ def write_saved_model(source, folder, tokenizer=None):
     saved = tf.Module()
     saved.pretrainer = model.pretrainer
     tf.saved_model.save(saved, folder, signatures=signatures)
-    write_model_files(os.path.join(folder, _EXTRA), source.config, tokenizer)
+    write_model_files(os.path.join(folder, EXTRA), source.config, tokenizer)

@@ -33,7 +33,9 @@ READ = {"input_file": ".txt", "eval_input_file": ".tfrecord",
 WRITTEN_FILES = ("output_file", "model_prefix", "json", "plot")
 WRITTEN_FOLDERS = ("output", "output_dir", "scratch_dir", "runs_dir")
 # Text flags of a form of their own, with values that are none.
-PARSED = {"task": ["unknown"], "seeds": ["one", "1,1", "-1", "1,", "99999999999"], "baselines": ["unknown", "all,none"],
+PARSED = {"task": ["unknown"], "text_column": ["nowhere", "9", "0"], "label_column": ["nowhere", "9", "0"],
+          "text_pair_column": ["nowhere"],
+          "seeds": ["one", "1,1", "-1", "1,", "99999999999"], "baselines": ["unknown", "all,none"],
           "profile_steps": ["5", "9:3", "a:b", "0:0"], "date": ["yesterday", "2020-13-01"], "encoding": ["klingon"],
           "sizes": ["big", "-1", "nan", "inf"], "precision": ["float8"], "precisions": ["float8", "float32,"],
           "attention": ["unknown", ""], "peer_kernels": ["unknown", ""], "device": ["tpu", ""], "peer": ["nobody"],

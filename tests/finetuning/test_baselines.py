@@ -6,7 +6,7 @@ import pytest
 
 from albert_hvd.errors import InputError
 from albert_hvd.finetuning import baselines
-from albert_hvd.finetuning.labelled_data import Example, read_sentences, read_texts
+from albert_hvd.finetuning.labelled_data import Example, TextPair, read_sentences, read_texts
 from conftest import SHARED
 
 TEXTS = [("sad", "hujan dan sedih"), ("happy", "suka hati benar"), ("sad", "dia sedih"), ("happy", "kami suka"),
@@ -73,6 +73,43 @@ def test_baselines_of_tagging(name):
     assert result["valid"]["accuracy"] == (pytest.approx(3 / 11) if name == "majority" else 1.0)
     again, = baselines.run("tagging", TAGS, examples, examples, None, [name])
     assert (again["valid"], again["parameters"]) == (result["valid"], result["parameters"])
+
+
+PAIRS = [("yes", ("dia suka buku", "suka buku dia")), ("no", ("hujan lebat", "kereta baru")),
+         ("yes", ("kami makan nasi", "makan nasi")), ("no", ("saya suka buku", "hujan petang")),
+         ("yes", ("hujan lebat", "hujan lebat")), ("no", ("makan nasi", "kereta dia"))]
+
+
+def pairs(values):
+    return [Example(TextPair(texts), (value,), "pairs.tsv", line) for line, (value, texts) in enumerate(values, 1)]
+
+
+def test_baselines_of_pairs():
+    valid = pairs([("yes", ("buku dan nasi", "nasi dan buku")), ("no", ("buku", "nasi"))])
+    majority, = baselines.run("pair_classification", ["no", "yes"], pairs(PAIRS), valid, None, ["majority"])
+    assert majority["valid"]["confusion"] == [[1, 0], [1, 0]]  # of two as frequent ones the first in the alphabet
+    pytest.importorskip("sklearn", reason="scikit-learn is not installed (extra: baselines)")
+    # What both texts have is a feature: words alone are the same in both pairs.
+    model = fitted(baselines.TfidfLogisticRegression(), pairs(PAIRS * 3))
+    assert model.predict([TextPair(("hujan makan", "hujan makan")), TextPair(("suka", "baru"))]) == [("yes",), ("no",)]
+
+
+def test_baselines_of_a_regression():
+    values = [(5.0 if label == "yes" else 1.0, texts) for label, texts in PAIRS]
+    overlap = fitted(baselines.WordOverlap(), pairs(values))
+    same, other = overlap.predict([TextPair(("a b", "b a")), TextPair(("a", "b"))])
+    # Shares 1, 0, 2/3, 0, 1, 0 and values 5, 1, 5, 1, 5, 1: the least squares' line by hand.
+    slope = (4 * (1 + 2 / 3 + 1) - 2 * 8 / 3) / (2 + 4 / 9 - (8 / 3) ** 2 / 6)
+    assert same == (pytest.approx(3 + slope * (1 - 4 / 9)),) and other == (pytest.approx(3 - slope * 4 / 9),)
+    assert fitted(baselines.Mean(), pairs(values)).predict(["x"]) == [(3.0,)]
+    result, = baselines.run("pair_regression", None, pairs(values), pairs(values), None, ["word_overlap"])
+    assert result["valid"]["pearson"] > 0.9 and result["valid"]["loss"] is None and result["parameters"] == 2
+    pytest.importorskip("sklearn", reason="scikit-learn is not installed (extra: baselines)")
+    result, = baselines.run("pair_regression", None, pairs(values), pairs(values), pairs(values), ["ridge"])
+    assert result["test"] == result["valid"] and result["test"]["pearson"] > 0.8
+    texts_of = texts([(2.0, "hujan lebat"), (4.0, "hujan panas"), (4.0, "panas lagi")])
+    result, = baselines.run("regression", None, texts_of, texts_of, None, ["ridge"])
+    assert result["valid"]["spearman"] > 0.8
 
 
 def test_the_crf_looks_at_neighbours():

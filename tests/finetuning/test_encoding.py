@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_corpus import WORDS, make_tokenizer
 
-from albert_hvd.finetuning.encoding import encode_sentences, encode_texts
+from albert_hvd.finetuning.batches import pad
+from albert_hvd.finetuning.encoding import encode_pairs, encode_sentences, encode_texts, longest_first
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +39,53 @@ def test_long_texts_are_cut_or_become_windows_of_one_slot(tokenizer):
     middle = [body(ids) for ids in windows.input_ids[1:-1]]
     assert sum(middle, []) == list(pieces)
     assert max(map(len, middle)) <= 8 and max(map(len, middle)) - min(map(len, middle)) <= 1
+
+
+def test_pairs_are_two_segments_with_their_separators(tokenizer):
+    pairs = [("saya makan", "dia di rumah"), ("kereta", "bola")]
+    rows = encode_pairs(pairs, tokenizer, 32)
+    first, second = (list(ids) for ids in tokenizer.encode_lines(list(pairs[0])))
+    assert list(rows.input_ids[0]) == [tokenizer.cls_id, *first, tokenizer.sep_id, *second, tokenizer.sep_id]
+    batch = pad(rows, np.arange(2), tokenizer.pad_id, num_rows=3)
+    length = len(first) + len(second) + 3
+    # Segment 0: <cls>, the first text and its <sep>; 1: the second and its <sep>; padding and added rows are 0.
+    assert list(batch["segment_ids"][0]) == [0] * (len(first) + 2) + [1] * (len(second) + 1) + [0] * (
+        batch["input_ids"].shape[1] - length)
+    assert batch["segment_ids"].dtype == np.int32 and batch["segment_ids"][2].sum() == 0
+    assert list(batch["segment_ids"][1]).index(1) == len(tokenizer.encode_lines(["kereta"])[0]) + 2
+    assert (rows.num_long, list(rows.num_slots), [list(p) for p in rows.positions]) == (0, [1, 1], [[0], [0]])
+
+
+def test_texts_and_sentences_are_one_segment(tokenizer):
+    for rows in (encode_texts(["saya makan"], tokenizer, 32, "truncate"),
+                 encode_sentences([("saya", "makan")], tokenizer, 32, "window")):
+        assert pad(rows, np.arange(1), tokenizer.pad_id)["segment_ids"].sum() == 0
+
+
+@pytest.mark.parametrize("first, second, room, kept", [
+    (3, 4, 7, (3, 4)), (3, 9, 7, (3, 4)), (9, 3, 7, (4, 3)), (9, 1, 7, (6, 1)), (0, 9, 7, (0, 7)), (9, 9, 8, (4, 4)),
+    (20, 9, 7, (4, 3)), (9, 20, 7, (3, 4)), (9, 9, 7, (3, 4)), (4, 4, 7, (3, 4)), (20, 8, 8, (4, 4))])
+def test_the_longer_text_of_a_pair_is_cut_first(first, second, room, kept):
+    assert longest_first(first, second, room) == kept
+
+
+@given(first=st.integers(0, 60), second=st.integers(0, 60), room=st.integers(2, 60))
+def test_cutting_one_piece_of_the_longer_text_at_a_time_comes_to_the_same(first, second, room):
+    kept = longest_first(first, second, room)
+    a, b = first, second
+    while a + b > room:
+        a, b = (a - 1, b) if a > b or a == b and first <= second else (a, b - 1)
+    assert kept == (a, b)
+
+
+def test_a_long_pair_is_cut_and_counted(tokenizer):
+    pair = ("kereta besar di rumah saya", "bola")
+    rows = encode_pairs([pair, ("dia", "saya")], tokenizer, 12)
+    first, second = tokenizer.encode_lines(list(pair))
+    kept = longest_first(len(first), len(second), 9)
+    assert len(first) + len(second) > 9 and rows.num_long == 1 and rows.lengths[0] == 12
+    assert list(rows.input_ids[0][1:kept[0] + 1]) == list(first[:kept[0]])
+    assert list(rows.input_ids[0][rows.second_segment[0]:-1]) == list(second[:kept[1]])
 
 
 def test_words_are_read_at_their_first_piece(tokenizer):

@@ -4,7 +4,6 @@ It begins with any kind of pre-trained model, or random weights; never with anot
 """
 
 import json
-import shutil
 
 import numpy as np
 import pytest
@@ -49,6 +48,7 @@ def test_a_job(files, tmp_path):
     ("emotion", {"baselines": "oracle"}, "baselines=oracle"),
     ("emotion", {"init_checkpoint": None}, "bert_config_file and tokenizer missing"),
     ("emotion", {"valid_fraction": 0.0}, "valid_fraction=0"),
+    ("emotion", {"text_pair_column": "text_b"}, "text_pair_column=text_b: task=emotion has no second text"),
     ("emotion", {"test_file": "nowhere.tsv"}, "test_file=nowhere.tsv: no such file"),
     ("pos", {"valid_file": "valid.csv"}, "valid_file=valid.csv: files of tagged sentences end in"),
 ])
@@ -57,6 +57,32 @@ def test_bad_input_is_named_and_leaves_nothing(files, tmp_path, task, changes, n
         prepare(make_options(files, tmp_path / "out", task, **changes))
     assert named in str(error.value) and "\n" not in str(error.value)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_rare_label_is_one_whatever_the_seed_draws(files, tmp_path):
+    texts = [*labelled_texts(30), ("takut", "ngeri sekali"), ("malu", "segan sekali")]
+    path = write_tsv(tmp_path / "rare.tsv", texts)
+    for seed in range(12):
+        job = prepare(make_options(files, tmp_path / str(seed), train_file=path, split_seed=seed))
+        assert job.task.labels == ("gembira", "malu", "marah", "sedih", "takut")
+        assert {label for example in job.data.train.examples for label in example.labels} == set(job.task.labels)
+
+
+def test_numbers_with_a_file_of_names(files, tmp_path):
+    names = sorted({label for label, _ in labelled_texts(30)})
+    path = write_tsv(tmp_path / "ids.tsv", [(str(names.index(label)), text) for label, text in labelled_texts(30)])
+    (tmp_path / "names.txt").write_text("\n".join(names))
+    job = prepare(make_options(files, tmp_path / "out", train_file=path, labels_file=str(tmp_path / "names.txt")))
+    assert job.task.labels == tuple(names)
+    assert {example.labels[0] for example in job.data.train.examples} == set(names)
+
+
+def test_columns_by_name(files, tmp_path):
+    rows = [("id", "kelas_emosi", "isi"), *((str(i), *pair) for i, pair in enumerate(labelled_texts(30)))]
+    (tmp_path / "a.csv").write_text("".join(",".join(row) + "\n" for row in rows))
+    job = prepare(make_options(files, tmp_path / "out", train_file=str(tmp_path / "a.csv"), text_column="isi",
+                               label_column="kelas_emosi"))
+    assert job.task.labels == ("gembira", "marah", "sedih") and len(job.data.train.examples) == 27
 
 
 def test_one_label_is_too_few(files, tmp_path):
@@ -148,13 +174,9 @@ def test_a_run_knows_its_vocabulary_without_the_file(tmp_path, other_tokenizer):
         read(init_checkpoint=run, tokenizer=other_tokenizer)
 
 
-def test_another_config_or_a_task_model_is_refused(folders, tmp_path):
+def test_another_config_is_refused(folders, tmp_path):
     (tmp_path / "config.json").write_text(json.dumps(make_config(hidden_size=32).to_dict()))
     with pytest.raises(InputError, match="^bert_config_file=.*not the config of"):
         read(init_checkpoint=folders[0], bert_config_file=str(tmp_path / "config.json"))
-    shutil.copytree(folders[2], tmp_path / "task")
-    (tmp_path / "task" / "task.json").write_text("{}")
-    with pytest.raises(InputError, match="it is a task model already"):
-        read(init_checkpoint=str(tmp_path / "task"))
     with pytest.raises(InputError, match="^init_checkpoint=.*no such file or folder"):
         read(init_checkpoint=str(tmp_path / "nowhere"))

@@ -5,43 +5,23 @@ import json
 import os
 import subprocess
 
-import numpy as np
 import pytest
 from conftest import command_environment, command_words, own_lines, run_command
-from small_corpus import make_tokenizer
-from trained_models import make_config
+from task_folders import LABELS, write_task_folder
 
 import albert_hvd
 from albert_hvd.errors import InputError
 from albert_hvd.finetuning.prediction import SPLITS, TaskPredictor, batches_of_lines
-from albert_hvd.finetuning.task_model import TaskModel, write_task_model
-from albert_hvd.finetuning.tasks import task_class
-from albert_hvd.model.encoder import named_variables
-
-LABELS = ["anger", "happy", "sad"]
-
-
-def write_model(folder, name, head="linear", long_texts=None):
-    """A task model of random weights, large enough that different texts get different labels."""
-    tokenizer = make_tokenizer(folder)
-    task = task_class(name)(LABELS, head, max_seq_length=16, long_texts=long_texts)
-    model = TaskModel(make_config(initializer_range=0.5), task, seed=2)
-    random = np.random.default_rng(4)
-    for path, variable in named_variables(model).items():
-        if path.startswith("head/"):
-            variable.assign(random.normal(0, 1, variable.shape))
-    write_task_model(str(folder / "model"), model, task, tokenizer)
-    return str(folder)
 
 
 @pytest.fixture(scope="module")
 def emotion(tmp_path_factory):
-    return write_model(tmp_path_factory.mktemp("emotion"), "emotion")
+    return write_task_folder(tmp_path_factory.mktemp("emotion"), "emotion")
 
 
 @pytest.fixture(scope="module")
 def tagger(tmp_path_factory):
-    return write_model(tmp_path_factory.mktemp("tagger"), "pos", "crf")
+    return write_task_folder(tmp_path_factory.mktemp("tagger"), "pos", head="crf")
 
 
 def call(text, **flags):
@@ -80,6 +60,8 @@ def test_a_word_gets_a_tag(tagger):
     record, same = model.predict(["saya  makan, di rumah .", ["saya", "makan,", "di", "rumah", "."]])
     assert record["words"] == ["saya", "makan,", "di", "rumah", "."]
     assert len(record["tags"]) == 5 and set(record["tags"]) <= set(LABELS) and same == record
+    record, = model.predict(["kuih\u00a0raya\u3000 10\u202f000 \u00a0 ya"])
+    assert record["words"] == ["kuih\u00a0raya", "10\u202f000", "ya"]
     record, = model.predict(["Kanak-kanak makan.Dia 3.50, (ya)!"], split="punctuation")
     assert record["words"] == ["Kanak-kanak", "makan", ".", "Dia", "3.50", ",", "(", "ya", ")", "!"]
 
@@ -96,7 +78,7 @@ def test_no_texts_give_no_answers(emotion):
 
 def test_long_texts_are_counted(emotion, tagger, tmp_path):
     text = "saya makan di rumah " * 20
-    for folder, num_cut in ((emotion, 0), (tagger, 0), (write_model(tmp_path, "pos", long_texts="truncate"), 80)):
+    for folder, num_cut in ((emotion, 0), (tagger, 0), (write_task_folder(tmp_path, "pos", long_texts="truncate"), 80)):
         model = albert_hvd.load(folder)
         record, _ = model.predict([text, "saya"])
         assert model.num_long == 1

@@ -24,7 +24,7 @@ def make_batch(rows=4, width=1, seed=0):
     lengths = random.integers(3, 9, rows)
     mask = (np.arange(8) < lengths[:, None]).astype(np.int32)
     return {"input_ids": random.integers(5, 50, (rows, 8)).astype(np.int32), "input_mask": mask,
-            "positions": np.tile(np.arange(width, dtype=np.int32), (rows, 1)),
+            "segment_ids": np.zeros_like(mask), "positions": np.tile(np.arange(width, dtype=np.int32), (rows, 1)),
             "labels": random.integers(0, 3, (rows, width)).astype(np.int32),
             "weights": random.uniform(0.5, 2, (rows, width)).astype(np.float32)}
 

@@ -13,8 +13,8 @@ from small_tasks import labelled_texts, write_conll, write_tsv
 from albert_hvd.errors import InputError
 from albert_hvd.finetuning.labelled_data import Example
 from albert_hvd.finetuning.options import FineTuningOptions, parse_seeds
-from albert_hvd.finetuning.task_data import (encode_parts, read_examples, read_labels, report_long_texts, slot_weights,
-                                             split)
+from albert_hvd.finetuning.task_data import (check_classes, encode_parts, read_examples, read_labels,
+                                             report_long_texts, slot_weights, split, with_label_names)
 from albert_hvd.finetuning.tasks import task_class
 
 
@@ -83,6 +83,63 @@ def test_a_split_divides_the_different_inputs(texts, seed):
     assert sorted([*train, *valid], key=lambda example: example.line) == examples
     assert not {example.inputs for example in train} & {example.inputs for example in valid}
     assert len({example.inputs for example in valid}) == round(0.5 * different)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_a_split_keeps_every_label_in_training(seed):
+    labels = ["often"] * 50 + ["x", "y", "z", "x"]
+    examples = [Example(f"text {number}", (label,), "f", number) for number, label in enumerate(labels)]
+    train, valid = split(examples, 0.5, seed)
+    assert {example.labels for example in train} == {(label,) for label in labels}
+    assert len(valid) == 27 and len(train) == 27
+
+
+def test_a_split_of_sentences_keeps_every_tag_in_training():
+    tags = [("A", "B"), ("A", "C"), ("A", "A"), ("B", "A"), ("A", "B")]
+    examples = [Example(tuple(f"w{number}{place}" for place in range(2)), row, "f", number)
+                for number, row in enumerate(tags)]
+    for seed in range(20):
+        train, valid = split(examples, 0.4, seed)
+        assert {tag for example in train for tag in example.labels} == {"A", "B", "C"} and len(valid) == 2
+
+
+def test_a_split_without_a_label_to_spare_is_refused():
+    examples = [Example(f"text {number}", (str(number),), "f", number) for number in range(9)]
+    with pytest.raises(InputError, match="^train_file=f: each of its texts is the only one of a label.*give valid"):
+        split(examples, 0.5, 1)
+
+
+@pytest.mark.parametrize("content", ["marah\nsedih\n", "0\tmarah\n1\tsedih\n", "0,marah\n1,sedih",
+                                     "\ufeffmarah\r\nsedih", '["marah", "sedih"]',
+                                     '{"0": "marah", "1": "sedih"}', '{"sedih": 1, "marah": 0}'])
+def test_numbers_get_their_names_from_a_file(tmp_path, content):
+    (tmp_path / "labels.txt").write_text(content, encoding="utf-8")
+    examples = {"train": [Example("a", ("1",), "f", 1), Example("b", ("0",), "f", 2)],
+                "valid": [Example("c", ("1",), "g", 1)]}
+    labels = read_labels(str(tmp_path / "labels.txt"), examples["train"])
+    assert labels == ["marah", "sedih"]
+    named = with_label_names(examples, labels)
+    assert [example.labels for part in named.values() for example in part] == [("sedih",), ("marah",), ("sedih",)]
+    with pytest.raises(InputError, match="g:7: the label 2 has no name: labels_file has 2, for 0 to 1"):
+        with_label_names({**examples, "test": [Example("d", ("2",), "g", 7)]}, labels)
+    by_name = {"train": [Example("a", ("marah",), "f", 1), Example("b", ("0",), "f", 2)]}
+    assert with_label_names(by_name, labels) == by_name
+    assert with_label_names(examples, ["1", "0"]) == examples
+
+
+def test_a_label_for_each_text_is_none():
+    examples = [Example("gembira", (f"Saya gembira {number}",), "f.tsv", number) for number in range(30)]
+    with pytest.raises(InputError, match=r"^train_file=f.tsv: 30 different labels for 30 texts, such as 'Saya gembira "
+                                         "0'; name the right columns with text_column and label_column, or all labels"):
+        check_classes(examples)
+    check_classes(examples[:3])
+    check_classes(examples[:8] * 3)
+
+
+def test_exchanged_columns_are_refused_for_what_they_are(tokenizer, tmp_path):
+    train = write_tsv(tmp_path / "train.tsv", [(text, label) for label, text in labelled_texts(40)])
+    with pytest.raises(InputError, match="40 different labels for 40 texts"):
+        read_parts(tokenizer, train_file=train)
 
 
 def test_long_texts_are_counted_in_a_line(tokenizer, tmp_path):

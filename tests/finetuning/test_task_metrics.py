@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from albert_hvd.finetuning.metrics import (best_seed, confusion_of, confusion_table, label_table, metrics_of_confusion,
-                                           summary, summary_table)
+                                           metrics_of_values, summary, summary_table)
 
 
 def test_by_hand():
@@ -41,9 +41,29 @@ def test_equal_to_scikit_learn(pairs):
             [precision[number], recall[number], f1[number], support[number]])
 
 
+def test_correlations_by_hand():
+    metrics = metrics_of_values([1, 2, 3, 4], [1, 3, 2, 5])
+    assert metrics == {"pearson": pytest.approx(5.5 / np.sqrt(5 * 8.75)), "spearman": pytest.approx(0.8),
+                       "mse": pytest.approx(3 / 4), "count": 4}
+    # Ranks 0, 1.5, 1.5, 3 and 0, 1, 2, 3.
+    assert metrics_of_values([1, 2, 2, 9], [5, 6, 7, 8])["spearman"] == pytest.approx(4.5 / np.sqrt(4.5 * 5))
+    assert metrics_of_values([1, 2], [3, 3])["pearson"] == metrics_of_values([], [])["spearman"] == 0.0
+
+
+@settings(max_examples=50, deadline=None)
+@given(pairs=st.lists(st.tuples(st.integers(-9, 9), st.integers(-9, 9)), min_size=3, max_size=40))
+def test_correlations_are_equal_to_scipys(pairs):
+    scipy_stats = pytest.importorskip("scipy.stats")
+    gold, predicted = map(list, zip(*pairs, strict=True))
+    if len(set(gold)) > 1 and len(set(predicted)) > 1:
+        metrics = metrics_of_values(gold, predicted)
+        assert metrics["pearson"] == pytest.approx(scipy_stats.pearsonr(gold, predicted)[0], abs=1e-9)
+        assert metrics["spearman"] == pytest.approx(scipy_stats.spearmanr(gold, predicted)[0], abs=1e-9)
+
+
 def test_tables():
     figures = metrics_of_confusion([[8, 2], [1, 9]], ["NOUN", "X"])
-    assert label_table(figures) == ["      precision  recall      f1  support",
+    assert label_table(figures["labels"]) == ["      precision  recall      f1  support",
                                     "NOUN     0.8889  0.8000  0.8421       10",
                                     "X        0.8182  0.9000  0.8571       10"]
     assert confusion_table(figures) == ["true / predicted  NOUN  X",

@@ -6,7 +6,8 @@ LABELS = ["a", "b", "c"]
 
 
 def test_a_task_is_found_by_its_name():
-    assert TASK_NAMES == ["classification", "emotion", "pos", "tagging"]
+    assert TASK_NAMES == ["classification", "emotion", "pair_classification", "pair_regression", "pos", "regression",
+                          "tagging"]
     assert all(task_class(name).name == name for name in TASK_NAMES)
 
 

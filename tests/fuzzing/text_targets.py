@@ -58,6 +58,10 @@ def _labelled_tsv(data, folder):
     _encode(read_texts(write_file(folder, "a.tsv", data), "train_file"))
 
 
+def _labelled_csv(data, folder):
+    _encode(read_texts(write_file(folder, "a.csv", data), "train_file"))
+
+
 def _labelled_jsonl(data, folder):
     _encode(read_texts(write_file(folder, "a.jsonl", data), "train_file"))
 
@@ -132,6 +136,10 @@ def _tsv():
     return "".join(f"{label}\t{text}\n" for label, text in labelled_texts(5)).encode()
 
 
+def _quoted_csv():
+    return b"label,text\n" + _tsv().replace(b"\t", b',"').replace(b"\n", b'"\n')
+
+
 def _conll_text():
     return "\n".join("".join(f"{word}\t{tag}\n" for word, tag in one) for one in tagged_sentences(4)).encode()
 
@@ -140,14 +148,17 @@ _JSON_TEXTS = b"".join(json.dumps({"label": label, "text": text}).encode() + b"\
 _JSON_SENTENCES = b"".join(json.dumps({"words": [word for word, _ in one], "tags": [tag for _, tag in one]}).encode()
                            + b"\n" for one in tagged_sentences(4))
 _CONLLU = b"# text = saya\n1\tsaya\t_\tPRON\t_\t_\t0\t_\t_\t_\n1-2\tx\t_\tX\t_\t_\t_\t_\t_\t_\n\n"
+_CONLLU_PLUS = b"# global.columns = ID FORM UPOS\n#\tx\n1\tsaya\tPRON\n2\tmakan\tVERB\n\n-DOCSTART-\tO\tO\n"
 _LINE = ("Saya <b>suka</b> nasi lemak!!! &amp; teh tarik @kawan https://contoh.com/a?b a.b@c.my contoh (dot) com "
          "=====  bestttt â€œya” Dr. Ali hlm. 5. <script>x</script> <!-- y --> 😀😀😀😀 ﷺ").encode()
 
 TARGETS = (
     Target("labelled_tsv", _labelled_tsv, lambda folder: [_tsv()], share=0.5),
+    Target("labelled_csv", _labelled_csv, lambda folder: [_quoted_csv(), b"id;text;label\n1;saya;a\n2;dia;b\n"],
+           share=0.5),
     Target("labelled_jsonl", _labelled_jsonl, lambda folder: [_JSON_TEXTS], mutate=mutate_json_lines, share=0.5),
     Target("tagged_jsonl", _tagged_jsonl, lambda folder: [_JSON_SENTENCES], mutate=mutate_json_lines, share=0.3),
-    Target("conll", _conll, lambda folder: [_CONLLU, _conll_text()], share=0.5),
+    Target("conll", _conll, lambda folder: [_CONLLU, _CONLLU_PLUS, _conll_text()], share=0.5),
     Target("labels_file", _labels, lambda folder: [b"a\nb\n"]),
     Target("stream_of_lines", _stream, lambda folder: [b"saya\nmakan\r\n\nnasi"], share=4),
     Target("documents", _documents, _document_seeds, mutate=_mutate_document, share=0.05),

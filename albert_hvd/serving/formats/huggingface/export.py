@@ -36,12 +36,39 @@ def export_huggingface(source, output_dir, license_name=None):
     sentencepiece_model = read_sentencepiece_model(source.tokenizer_path)
     documents = {
         CONFIG: config_to_huggingface(source.config, tokenizer, architecture),
-        "tokenizer.json": tokenizer_json(sentencepiece_model, tokenizer),
-        "tokenizer_config.json": tokenizer_config(tokenizer, trained_positions(source.folder, source.config)),
-        "special_tokens_map.json": special_tokens_map(tokenizer),
+        **_tokenizer_documents(sentencepiece_model, tokenizer, trained_positions(source.folder, source.config)),
     }
     card = model_card(source.folder, source.config, tokenizer, architecture, license_name)
     _write_folder(output_dir, to_huggingface(arrays), documents, card, source.tokenizer_path)
+
+
+def export_fine_tuned(output_dir, config, arrays, tokenizer, tokenizer_path, max_seq_length, architecture, settings,
+                      card):
+    """Write a Hugging Face folder of a fine-tuned model.
+
+    Args:
+      output_dir: as of `export_huggingface`.
+      config: `AlbertConfig`.
+      arrays: {path: float32 array} of the encoder and of "head/kernel" and "head/bias", the classifier.
+      tokenizer: `tokenizer.Tokenizer`.
+      tokenizer_path: of its file.
+      max_seq_length: most pieces of a row.
+      architecture: name of the transformers class.
+      settings: what config.json has beside the sizes, such as `id2label`.
+      card: text of the model card.
+
+    Raises:
+      InputError: as `export_huggingface`.
+    """
+    documents = {CONFIG: {**config_to_huggingface(config, tokenizer, architecture), **settings},
+                 **_tokenizer_documents(read_sentencepiece_model(tokenizer_path), tokenizer, max_seq_length)}
+    _write_folder(output_dir, to_huggingface(arrays), documents, card, tokenizer_path)
+
+
+def _tokenizer_documents(sentencepiece_model, tokenizer, max_length):
+    return {"tokenizer.json": tokenizer_json(sentencepiece_model, tokenizer),
+            "tokenizer_config.json": tokenizer_config(tokenizer, max_length),
+            "special_tokens_map.json": special_tokens_map(tokenizer)}
 
 
 def transformers_class(paths):

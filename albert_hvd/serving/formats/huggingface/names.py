@@ -51,6 +51,7 @@ _MODULES = {
     "masked_lm_head/transform": "predictions.dense",
     "masked_lm_head/layer_norm": "predictions.LayerNorm",
     "sentence_head": "sop_classifier.classifier",
+    "head": "classifier",  # of a fine-tuned model
 }
 _VARIABLES = {
     "encoder/embeddings/word_embeddings": "albert.embeddings.word_embeddings.weight",

@@ -22,6 +22,7 @@ _DECODER, _DECODER_BIAS, _BIAS = "predictions.decoder.weight", "predictions.deco
 _BUFFERS = ("position_ids", "token_type_ids")
 # What AlbertModel consists of, and the heads that are read.
 _TRUNK, _HEADS = ("embeddings.", "encoder.", "pooler."), ("predictions.", "sop_classifier.")
+TASK_HEAD = {path: huggingface_name(path) for path in ("head/kernel", "head/bias")}
 # As safetensors and as PyTorch call them.
 _FLOATS = ("F32", "F16", "BF16", "torch.float32", "torch.float16", "torch.bfloat16")
 
@@ -136,6 +137,18 @@ def _canonical_names(tensors):
     bare = not any(name.startswith("albert.") for name in tensors)
     return {f"albert.{name}" if bare and name.startswith(_TRUNK) else name: tensor
             for name, tensor in tensors.items() if name.rpartition(".")[2] not in _BUFFERS}
+
+
+def read_task_head(folder):
+    """The classifier of a fine-tuned model, {"head/kernel": float32 (H, L), "head/bias": (L,)}; None without one.
+
+    Raises:
+      InputError: a damaged file.
+    """
+    tensors = _open_weights(folder)
+    if not set(TASK_HEAD.values()) <= set(tensors):
+        return None
+    return from_huggingface({name: _float32(tensors[name].read()) for name in TASK_HEAD.values()}, TASK_HEAD)
 
 
 def _check_fit(folder, tensors, shapes):
