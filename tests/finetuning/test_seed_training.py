@@ -8,7 +8,8 @@ from albert_hvd.finetuning.seed_training import TaskStep
 from albert_hvd.finetuning.task_model import TaskModel, depth_of
 from albert_hvd.finetuning.tasks import task_class
 from albert_hvd.model.encoder import named_variables
-from albert_hvd.training.optimizer import AdamW, layerwise
+from albert_hvd.training.optimizer import AdamW
+from albert_hvd.training.optimizers import layerwise
 
 
 def make_step(config, name="classification", decay=1.0, head="linear", layers="last", **optimizer):
