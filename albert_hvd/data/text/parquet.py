@@ -19,7 +19,10 @@ def read(source, fields):
                          "install it (pip install pyarrow), or convert the table to JSON Lines", name="input_file",
                          value=source.name) from None
     try:
-        with streams.seekable(source.stream) as file, parquet.ParquetFile(file) as table:
+        # A file of pyarrow's own, read by this thread alone: threads of pyarrow that hold a Python file may abort the
+        # process when it ends.
+        with streams.seekable(source.stream) as file, pyarrow.OSFile(f"/dev/fd/{file.fileno()}") as own, (
+                parquet.ParquetFile(own, pre_buffer=False)) as table:
             names = table.schema_arrow.names
             # A column may have a dot in its name, or be a structure with the key after the dot.
             columns = [name for name in names if any(

@@ -269,8 +269,6 @@ def text_of(source, encoding="utf-8"):
     try:
         "".encode(encoding)  # some that Python knows raise only when they are used
         head = source.head[length:].decode(encoding, "replace")
-        if not isinstance(head, str):
-            raise LookupError
     except (LookupError, ValueError):
         raise InputError("unknown encoding", "try utf-8 or cp1252", name="encoding", value=encoding) from None
     what, fix, better = content.binary(source.head[length:], encoding) or (None, None, None)
