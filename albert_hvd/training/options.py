@@ -62,7 +62,7 @@ class PretrainingOptions(RecordOptions, TrainingOptions):
     """The flags of `bin/pretrain` that the library acts on."""
 
     tokenizer: str = option(None,
-        "SentencePiece model of the records, copied to --output_dir; unset: the one that their manifest.json names.")
+        "SentencePiece model of the records, copied to --output_dir; unset: the one beside them.")
     pack_sequences: bool = option(False, "Several records in one row, each for itself; --train_batch_size counts rows.")
     dynamic_masking: bool = option(False,
         "Draw each record's masks again in each epoch; unset: as bin/create_pretraining_data drew them.")

@@ -74,7 +74,7 @@ def _check(options):
         raise InputError(f"{', '.join(differing)} differ from the config of {checkpoint}",
                          "use the run's own config.json", name="bert_config_file", value=options.bert_config_file)
     for name, shards in paths.items():
-        check_records_of_model(checkpoint, option, shards, name, getattr(options, name))
+        check_records_of_model(path, option, shards, name, getattr(options, name))
     make_folder(options.output_dir, "output_dir")
     return config, checkpoint, state["step"]
 

@@ -104,8 +104,9 @@ def test_the_three_commands_in_a_row(tmp_path):
                                          "max_predictions_per_seq": 10, "output_file": "r/train.tfrecord@2"})):
         result = run_command(command, cwd=tmp_path, **flags)
         assert result.returncode == 0, result.stderr
-    assert sorted(path.name for path in (tmp_path / "r").glob("[!.]*")) == [
-        "manifest.json", "train.tfrecord-00000-of-00002", "train.tfrecord-00001-of-00002"]
+    *names, vocabulary = sorted(path.name for path in (tmp_path / "r").glob("[!.]*"))
+    assert names == ["manifest.json", "train.tfrecord-00000-of-00002", "train.tfrecord-00001-of-00002"]
+    assert (tmp_path / "r" / vocabulary).read_bytes() == (tmp_path / "v.model").read_bytes()
 
 
 @pytest.mark.tier("ci")
