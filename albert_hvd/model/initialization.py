@@ -99,7 +99,9 @@ def _place_positions(new, config, frequencies):
         projection[words:, size - count:] = np.eye(count) * total / position_rms
     else:  # positions are added at width H, behind the projection
         word_rms = math.sqrt(config.embedding_size) * config.initializer_range
-        projection *= position_rms / (word_rms * config.initializer_range)
+        scale = position_rms / (word_rms * config.initializer_range)
+        projection *= scale
+        new["masked_lm_head/layer_norm/gamma"] /= scale  # scores go back through the projection
         projection[:, size - count:] = 0.0
     new["encoder/layer/attention/value/kernel"][size - count:] = 0.0
     for path in ("attention/output", "output"):
