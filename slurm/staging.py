@@ -1,7 +1,7 @@
 """Copies records to this node's own disk; called by slurm/stage_data.sh, which says how.
 
-What is copied lies in SCRATCH/<fingerprint>/<full path of the original>. The fingerprint is that of the names, sizes and
-times of the shards, so that shards of an earlier build never lie beside those of today's. Indexes, manifests and
+What is copied lies in SCRATCH/<fingerprint>/<full path of the original>. The fingerprint is that of the names, sizes
+and times of the shards, so that shards of an earlier build never lie beside those of today's. Indexes, manifests and
 vocabularies beside the shards go with them: a run that began with the originals goes on with the copies, and the other
 way round.
 """
@@ -23,7 +23,7 @@ class Refused(Exception):
 
 
 def find_shards(patterns):
-    """The files of patterns with full paths, as bin/pretrain finds them. Raises Refused for one that matches nothing."""
+    """The files of patterns with full paths, as bin/pretrain finds them; Refused for one that matches nothing."""
     found = []
     for pattern in patterns:
         paths = sorted(path for path in glob.glob(pattern, recursive=True) if os.path.isfile(path))
@@ -59,8 +59,8 @@ def copy_missing(files, folder):
     missing = [path for path in files if _version(folder + path) != _version(path)]
     needed, free = sum(os.path.getsize(path) for path in missing), shutil.disk_usage(folder).free
     if needed >= free:
-        raise Refused(f"{needed // 10 ** 6} MB of records and {free // 10 ** 6} MB free in {folder}: make room there, or "
-                      "set LOCAL_SCRATCH in slurm/cluster.env to another folder, or to nothing")
+        raise Refused(f"{needed // 10 ** 6} MB of records and {free // 10 ** 6} MB free in {folder}: make room there, "
+                      "or set LOCAL_SCRATCH in slurm/cluster.env to another folder, or to nothing")
     for path in missing:
         os.makedirs(os.path.dirname(folder + path), exist_ok=True)
         partial = f"{folder}{path}.{os.uname().nodename}-{os.getpid()}.partial"
@@ -91,8 +91,8 @@ def stage(patterns, scratch):
     try:
         os.makedirs(scratch, exist_ok=True)
     except OSError as error:
-        raise Refused(f"{scratch} cannot be made ({error.strerror}): set LOCAL_SCRATCH in slurm/cluster.env to a folder "
-                      "on this disk") from None
+        raise Refused(f"{scratch} cannot be made ({error.strerror}): set LOCAL_SCRATCH in slurm/cluster.env to a "
+                      "folder on this disk") from None
     with open(os.path.join(scratch, ".staging.lock"), "w", encoding="utf-8") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # another job of the same user may be copying the same files
         removed = remove_stale(scratch, folder, pattern)

@@ -1,4 +1,4 @@
-"""slurm/stage_data.sh: the copies are the records, with all that describes them, and never those of an earlier build."""
+"""slurm/stage_data.sh: the copies are the records with all that describes them, never those of an earlier build."""
 
 import os
 import subprocess
@@ -37,8 +37,8 @@ def records(tmp_path):
 
 def make_records(folder, num_shards, num_documents=20):
     write_documents(folder / "text", make_documents(num_documents))
-    build(str(folder / "text"), str(folder / "small.model"), f"{folder}/train.tfrecord@{num_shards}", ExampleOptions(16, 3),
-          report=lambda line: None)
+    build(str(folder / "text"), str(folder / "small.model"), f"{folder}/train.tfrecord@{num_shards}",
+          ExampleOptions(16, 3), report=lambda line: None)
     (folder / "text").unlink()
 
 
@@ -86,7 +86,8 @@ def test_a_shard_that_was_cut_off_is_copied_again(records, tmp_path):
 
 def test_patterns_of_all_kinds(records, tmp_path):
     """Relative, a comma list, a file that is named, and a glob over everything in the folder."""
-    _, staged = stage("records/train.tfrecord-00001*, records/train.tfrecord-00000-of-00002", "scratch", cwd=tmp_path / "shared")
+    _, staged = stage("records/train.tfrecord-00001*, records/train.tfrecord-00000-of-00002", "scratch",
+                      cwd=tmp_path / "shared")
     assert [os.path.basename(path) for path in shards(staged)] == [f"train.tfrecord-0000{n}-of-00002" for n in (1, 0)]
     (records / "small.vocab").unlink()
     _, staged = stage(f"{records}/*", tmp_path / "scratch")
