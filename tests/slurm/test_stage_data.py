@@ -49,13 +49,14 @@ def shards(pattern):
 def test_the_copies_are_the_records_with_all_that_describes_them(records, tmp_path):
     pattern = f"{records}/train.tfrecord*"
     said, staged = stage(pattern, tmp_path / "scratch")
-    assert ": 6 files copied to " in said and staged.startswith(f"{tmp_path}/scratch/")
+    assert staged.startswith(f"{tmp_path}/scratch/")
     ours, theirs = (RecordDataset(shards(one), 16, 3) for one in (staged, pattern))
     assert (ours.num_records, ours.fingerprint) == (theirs.num_records, theirs.fingerprint)
     assert tokenizers_of(ours.paths) == tokenizers_of(theirs.paths) != {}
     folder = os.path.dirname(ours.paths[0])
     names = sorted(os.listdir(folder))
     assert names == sorted(name for name in os.listdir(records) if name != "small.vocab")
+    assert f": {len(names)} files copied to " in said
     for name in names:
         assert open(f"{folder}/{name}", "rb").read() == (records / name).read_bytes()
     assert ": 0 files copied to " in stage(pattern, tmp_path / "scratch")[0]
