@@ -6,16 +6,16 @@ vocabularies beside the shards go with them: a run that began with the originals
 way round.
 """
 
-import contextlib
 import fcntl
 import glob
 import hashlib
 import json
 import os
+import re
 import shutil
 import sys
 
-MANIFEST, PATTERN = "manifest.json", ".pattern"
+MANIFEST = "manifest.json"
 
 
 class Refused(Exception):
@@ -70,17 +70,24 @@ def copy_missing(files, folder):
     return len(missing)
 
 
-def remove_stale(scratch, current, pattern):
-    """Remove the copies that were made of the same pattern when it was other shards; returns how many folders."""
-    stale = []
-    for name in os.listdir(scratch):
-        folder = os.path.join(scratch, name)
-        with contextlib.suppress(OSError, ValueError):
-            with open(os.path.join(folder, PATTERN), encoding="utf-8") as file:
-                if file.read() == pattern and folder != current:
-                    stale.append(folder)
-    for folder in stale:
-        shutil.rmtree(folder, ignore_errors=True)
+def remove_stale(scratch, notes, current, pattern):
+    """Remove the copies that were made of the same pattern when it was other shards; returns how many folders.
+
+    Args:
+      notes: the open lock file, which says in JSON of which pattern each folder is a copy.
+      current: the name of the folder that `pattern` has now.
+    """
+    try:
+        made_of = {name: one for name, one in json.load(notes).items() if re.fullmatch("[0-9a-f]{16}", name)}
+    except (ValueError, AttributeError):
+        made_of = {}
+    stale = [name for name, one in made_of.items() if one == pattern and name != current]
+    for name in stale:
+        shutil.rmtree(os.path.join(scratch, name), ignore_errors=True)
+        del made_of[name]
+    notes.seek(0)
+    notes.truncate()
+    json.dump({**made_of, current: pattern}, notes)
     return len(stale)
 
 
@@ -93,12 +100,10 @@ def stage(patterns, scratch):
     except OSError as error:
         raise Refused(f"{scratch} cannot be made ({error.strerror}): set LOCAL_SCRATCH in slurm/cluster.env to a "
                       "folder on this disk") from None
-    with open(os.path.join(scratch, ".staging.lock"), "w", encoding="utf-8") as lock:
+    with open(os.open(os.path.join(scratch, ".staging.lock"), os.O_RDWR | os.O_CREAT, 0o666), "r+") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # another job of the same user may be copying the same files
-        removed = remove_stale(scratch, folder, pattern)
+        removed = remove_stale(scratch, lock, os.path.basename(folder), pattern)
         os.makedirs(folder, exist_ok=True)
-        with open(os.path.join(folder, PATTERN), "w", encoding="utf-8") as file:
-            file.write(pattern)
         files = [*shards, *companions(shards)]
         copied = copy_missing(files, folder)
     return (f"{copied} files copied to {folder}, {len(files) - copied} were there"

@@ -119,3 +119,12 @@ def test_a_run_goes_on_with_the_copies_and_without_them(records, training_files,
                                             "bert_config_file": tmp_path / "config.json"})
         assert result.returncode == 0 and f"finished: step {step}" in result.stdout, result.stderr
     assert (tmp_path / "run" / "spiece.model").read_bytes() == (records / "small.model").read_bytes()
+
+
+@pytest.mark.parametrize("notes", ["", "[1]", '{"../shared": 1', '{"../shared": "PATTERN"}'])
+def test_damaged_notes_cost_nothing(records, tmp_path, notes):
+    pattern = f"{records}/train.tfrecord*"
+    (tmp_path / "scratch").mkdir()
+    (tmp_path / "scratch" / ".staging.lock").write_text(notes.replace("PATTERN", pattern))
+    _, staged = stage(pattern, tmp_path / "scratch")
+    assert len(shards(staged)) == 2 and len(os.listdir(records)) > 4
