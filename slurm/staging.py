@@ -1,21 +1,21 @@
 """Copies records to this node's own disk; called by slurm/stage_data.sh, which says how.
 
-What is copied lies in SCRATCH/<fingerprint>/<full path of the original>. The fingerprint is that of the names, sizes and
-times of the shards, so that shards of an earlier build never lie beside those of today's. Indexes, manifests and
+What is copied lies in SCRATCH/<fingerprint>/<full path of the original>. The fingerprint is that of the names, sizes
+and times of the shards, so that shards of an earlier build never lie beside those of today's. Indexes, manifests and
 vocabularies beside the shards go with them: a run that began with the originals goes on with the copies, and the other
 way round.
 """
 
-import contextlib
 import fcntl
 import glob
 import hashlib
 import json
 import os
+import re
 import shutil
 import sys
 
-MANIFEST, PATTERN = "manifest.json", ".pattern"
+MANIFEST = "manifest.json"
 
 
 class Refused(Exception):
@@ -23,7 +23,7 @@ class Refused(Exception):
 
 
 def find_shards(patterns):
-    """The files of patterns with full paths, as bin/pretrain finds them. Raises Refused for one that matches nothing."""
+    """The files of patterns with full paths, as bin/pretrain finds them; Refused for one that matches nothing."""
     found = []
     for pattern in patterns:
         paths = sorted(path for path in glob.glob(pattern, recursive=True) if os.path.isfile(path))
@@ -59,8 +59,8 @@ def copy_missing(files, folder):
     missing = [path for path in files if _version(folder + path) != _version(path)]
     needed, free = sum(os.path.getsize(path) for path in missing), shutil.disk_usage(folder).free
     if needed >= free:
-        raise Refused(f"{needed // 10 ** 6} MB of records and {free // 10 ** 6} MB free in {folder}: make room there, or "
-                      "set LOCAL_SCRATCH in slurm/cluster.env to another folder, or to nothing")
+        raise Refused(f"{needed // 10 ** 6} MB of records and {free // 10 ** 6} MB free in {folder}: make room there, "
+                      "or set LOCAL_SCRATCH in slurm/cluster.env to another folder, or to nothing")
     for path in missing:
         os.makedirs(os.path.dirname(folder + path), exist_ok=True)
         partial = f"{folder}{path}.{os.uname().nodename}-{os.getpid()}.partial"
@@ -70,17 +70,24 @@ def copy_missing(files, folder):
     return len(missing)
 
 
-def remove_stale(scratch, current, pattern):
-    """Remove the copies that were made of the same pattern when it was other shards; returns how many folders."""
-    stale = []
-    for name in os.listdir(scratch):
-        folder = os.path.join(scratch, name)
-        with contextlib.suppress(OSError, ValueError):
-            with open(os.path.join(folder, PATTERN), encoding="utf-8") as file:
-                if file.read() == pattern and folder != current:
-                    stale.append(folder)
-    for folder in stale:
-        shutil.rmtree(folder, ignore_errors=True)
+def remove_stale(scratch, notes, current, pattern):
+    """Remove the copies that were made of the same pattern when it was other shards; returns how many folders.
+
+    Args:
+      notes: the open lock file, which says in JSON of which pattern each folder is a copy.
+      current: the name of the folder that `pattern` has now.
+    """
+    try:
+        made_of = {name: one for name, one in json.load(notes).items() if re.fullmatch("[0-9a-f]{16}", name)}
+    except (ValueError, AttributeError):
+        made_of = {}
+    stale = [name for name, one in made_of.items() if one == pattern and name != current]
+    for name in stale:
+        shutil.rmtree(os.path.join(scratch, name), ignore_errors=True)
+        del made_of[name]
+    notes.seek(0)
+    notes.truncate()
+    json.dump({**made_of, current: pattern}, notes)
     return len(stale)
 
 
@@ -91,14 +98,12 @@ def stage(patterns, scratch):
     try:
         os.makedirs(scratch, exist_ok=True)
     except OSError as error:
-        raise Refused(f"{scratch} cannot be made ({error.strerror}): set LOCAL_SCRATCH in slurm/cluster.env to a folder "
-                      "on this disk") from None
-    with open(os.path.join(scratch, ".staging.lock"), "w", encoding="utf-8") as lock:
+        raise Refused(f"{scratch} cannot be made ({error.strerror}): set LOCAL_SCRATCH in slurm/cluster.env to a "
+                      "folder on this disk") from None
+    with open(os.open(os.path.join(scratch, ".staging.lock"), os.O_RDWR | os.O_CREAT, 0o666), "r+") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # another job of the same user may be copying the same files
-        removed = remove_stale(scratch, folder, pattern)
+        removed = remove_stale(scratch, lock, os.path.basename(folder), pattern)
         os.makedirs(folder, exist_ok=True)
-        with open(os.path.join(folder, PATTERN), "w", encoding="utf-8") as file:
-            file.write(pattern)
         files = [*shards, *companions(shards)]
         copied = copy_missing(files, folder)
     return (f"{copied} files copied to {folder}, {len(files) - copied} were there"

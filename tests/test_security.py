@@ -130,7 +130,8 @@ def test_output_has_the_modes_of_the_umask(training_files, tmp_path):
                           "output_dir": out / "emotion", "max_seq_length": 16, "num_train_epochs": 1}),
             *(("export", {"format": name, "model": out / "run", "output_dir": out / name})
               for name in ("huggingface", "tf1", "saved_model", "tar")),
-            ("import_checkpoint", {"from": "huggingface", "input": out / "huggingface", "output_dir": out / "imported"}),
+            ("import_checkpoint", {"from": "huggingface", "input": out / "huggingface",
+                                   "output_dir": out / "imported"}),
             ("plot", {"words": [out / "run"]})):
         result = run_command(command, umask=0o026, **command_flags)
         assert result.returncode == 0, result.stderr

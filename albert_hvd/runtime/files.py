@@ -161,8 +161,9 @@ def read_json_object(path):
 def whole_file(path, option="output_file", sync=True):
     """A binary file to write that gets the name `path` only when the block ends without an error.
 
-    The temporary name begins with a dot, so that no glob of the user's takes a half-written file. With `sync` the content
-    is on the disk before the name is: after a power failure there is the old file or the new one, not an empty one.
+    The temporary name begins with a dot, so that no glob of the user's takes a half-written file. With `sync` the
+    content is on the disk before the name is: after a power failure there is the old file or the new one, not an empty
+    one.
     """
     folder, name = os.path.split(os.path.abspath(path))
     make_folder(folder, option)

@@ -77,7 +77,8 @@ def _lead_nowhere(descriptor):
 
 def _warn(error):
     if error.errno != errno.EPIPE:
-        sys.stderr.write(f"warning: cannot write to standard output ({error.strerror}): what is shown there gets lost\n")
+        sys.stderr.write(f"warning: cannot write to standard output ({error.strerror}): what is shown there gets "
+                         "lost\n")
 
 
 class ResultOnOutput:

@@ -18,7 +18,10 @@ _REPORTED = ("loss", "masked_lm_loss", "sentence_loss", "masked_lm_accuracy", "l
 
 
 class _Events:
-    """The TensorBoard files of a folder, a reporter (see reporters.py). Raises RunFailed when the disk is full, InputError when it is at once."""
+    """The TensorBoard files of a folder, a reporter (see reporters.py).
+
+    Raises RunFailed when the disk is full, InputError when it is at once.
+    """
 
     def __init__(self, folder):
         import tensorflow as tf

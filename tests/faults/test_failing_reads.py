@@ -1,4 +1,4 @@
-"""A read of a record fails at the system call: tried again, then the end of the run, never bad input or a damaged record."""
+"""A read of a record fails at the system call: tried again, then the end of the run with exit code 1."""
 
 import errno
 import os
@@ -57,7 +57,8 @@ def test_a_run_survives_failures_that_pass(training_files, tmp_path, number):
 @pytest.mark.parametrize("skip_corrupt", [False, True])
 def test_failures_that_stay_end_the_run_with_1(training_files, tmp_path, skip_corrupt):
     faults = FailingReads(tmp_path, ENDING, errno.EIO)
-    result = pretrain(faults, tmp_path, 10 ** 6, 0.3, flags(training_files, tmp_path / "run", skip_corrupt=skip_corrupt))
+    result = pretrain(faults, tmp_path, 10 ** 6, 0.3,
+                      flags(training_files, tmp_path / "run", skip_corrupt=skip_corrupt))
     assert result.returncode == 1 and "Traceback" not in result.stderr, result.stderr
     lines = [line for line in result.stderr.splitlines() if line.startswith("pretrain: ")]
     assert len(lines) == 1 and "Input/output error when reading at byte" in lines[0] and "left out" not in result.stderr

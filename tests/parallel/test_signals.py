@@ -1,4 +1,4 @@
-"""SIGTERM, SIGUSR1 and SIGINT (Ctrl-C) to a rank, at each stage of a run: exit code 75, and the same command goes on."""
+"""SIGTERM, SIGUSR1, SIGINT (Ctrl-C) to a rank, at each stage of a run: exit code 75; the same command goes on."""
 
 import os
 import signal

@@ -26,7 +26,11 @@ class Opened:
 
 
 def message(monkeypatch, *others, own=Opened(41, "aaaa")):
-    """What `open_alike` says on a rank that has opened `own`; `others` are (host, number, fingerprint, vocabularies)."""
+    """What `open_alike` says on a rank that has opened `own`.
+
+    Args:
+      others: (host, number, fingerprint, vocabularies) or (host, error) of the other ranks.
+    """
     views = [(host, tuple(seen), None) if len(seen) == 3 else (host, None, seen[0]) for host, *seen in others]
     monkeypatch.setattr(agreement.distributed, "size", lambda: 1 + len(others))
     monkeypatch.setattr(agreement.distributed, "gather_objects", lambda view, name: [("node1", *view[1:]), *views])

@@ -214,8 +214,8 @@ class RecordDataset:
             except OSError as error:
                 problem = f"{self.paths[shard]}: {error.strerror} when reading at byte {offset}"
             if time.monotonic() - began >= RETRY_SEC:
-                raise RunFailed(f"{problem}, for {RETRY_SEC:g} seconds: see to the disk or the file server, then run the "
-                                "same command again")
+                raise RunFailed(f"{problem}, for {RETRY_SEC:g} seconds: see to the disk or the file server, then run "
+                                "the same command again")
             if pause == _FIRST_PAUSE_SEC:
                 self.warn(f"{problem}: trying again for {RETRY_SEC:g} seconds")
             self._forget(shard)  # as a file server does that was restarted
