@@ -15,6 +15,7 @@ scratch=$2
 IFS=, read -ra patterns <<<"$1"
 
 staged=() files=()
+declare -A described=() # what says which vocabulary made the records
 for pattern in "${patterns[@]}"; do
   [[ $pattern == /* ]] || pattern=$PWD/$pattern
   staged+=("$scratch$pattern")
@@ -24,8 +25,12 @@ for pattern in "${patterns[@]}"; do
     index=${file%/*}/.${file##*/}.index
     files+=("$file")
     [ ! -e "$index" ] || files+=("$index")
+    for extra in "${file%/*}/manifest.json" "${file%/*}"/vocabulary-????????.model; do
+      [ ! -e "$extra" ] || described["$extra"]=1
+    done
   done
 done
+files+=("${!described[@]}")
 if [ $print_staged = 1 ]; then (IFS=,; printf '%s\n' "${staged[*]}"); exit; fi
 
 mkdir -p "$scratch" || refuse "$scratch cannot be made: set LOCAL_SCRATCH in slurm/cluster.env to a folder on this disk"

@@ -16,7 +16,6 @@ from albert_hvd.finetuning.task_data import (TaskData, encode_parts, read_exampl
 from albert_hvd.finetuning.task_folder import find_task_folder
 from albert_hvd.finetuning.tasks import VALUE, Task, task_class
 from albert_hvd.model.config import AlbertConfig
-from albert_hvd.run_folder.checkpoints import find_checkpoint, read_state
 from albert_hvd.run_folder.layout import FLAGS
 from albert_hvd.run_folder.logs import write_atomically
 from albert_hvd.runtime.files import make_folder
@@ -187,11 +186,11 @@ def read_first_weights(options, task=None):
         raise InputError(f"not the config of {parameter('init_checkpoint')}={path}",
                          "leave it out, or give the one that belongs to it", name="bert_config_file",
                          value=options.bert_config_file)
-    tokenizer = fitting_tokenizer(source, options.tokenizer)
-    _check_vocabulary(source, tokenizer, options)
+    tokenizer = fitting_tokenizer(source, options.tokenizer, setting("init_checkpoint", path))
     arrays = {name: array for name, array in source.arrays.items() if name.startswith(_ENCODER)}
     new = [name for name in source.missing if name.startswith(_ENCODER)]
-    origin = f"weights of {path}" + (f" (new: {', '.join(new)})" if new else "")
+    notes = ([f"new: {', '.join(new)}"] if new else []) + list(filter(None, [source.left_out_in_words()]))
+    origin = f"weights of {path}" + (f" ({'; '.join(notes)})" if notes else "")
     return FirstWeights(source.config, tokenizer, arrays, origin, os.path.basename(os.path.abspath(path)))
 
 
@@ -233,17 +232,3 @@ def _sizes(config):
     """What must be the same for weights to fit and to mean the same."""
     free = ("hidden_dropout_prob", "attention_probs_dropout_prob", "initializer_range")
     return {key: value for key, value in config.to_dict().items() if key not in free}
-
-
-def _check_vocabulary(source, tokenizer, options):
-    """A vocabulary of the same size may still be another one: compare it with all that is known of the model's own."""
-    known = set()
-    if source.tokenizer_path:
-        known.add(Tokenizer.from_file(source.tokenizer_path, "init_checkpoint").sha256)
-    if source.kind == "run":
-        checkpoint = find_checkpoint(options.init_checkpoint, "init_checkpoint")
-        known.update(read_state(checkpoint).get("tokenizers", []))
-    if known and tokenizer.sha256 not in known:
-        raise InputError(f"not the vocabulary that {parameter('init_checkpoint')}={options.init_checkpoint} was "
-                         "trained with",
-                         "give that one", name="tokenizer", value=tokenizer.path)

@@ -5,7 +5,7 @@ import os
 from albert_hvd.errors import InputError, parameter
 from albert_hvd.run_folder.layout import CONFIG
 from albert_hvd.runtime.files import read_json_object
-from albert_hvd.serving.formats.huggingface.weights import read_task_head
+from albert_hvd.serving.formats.huggingface.weights import TASK_HEAD, read_task_head
 from albert_hvd.serving.import_model import import_checkpoint
 
 OWN_SETTINGS = "albert_hvd"  # under task_specific_params, where task_export.py writes it
@@ -31,7 +31,7 @@ def import_with_head(options):
         if head is None:
             if options.task:
                 raise InputError(f"{options.input} has no classifier", "leave it out", name="task", value=options.task)
-            return []
+            return [], ()
         return _add_task_model(run, source, tokenizer, head, options)
 
     return import_checkpoint(options, add)
@@ -41,7 +41,7 @@ def _add_task_model(run, source, tokenizer, head, options):
     config = read_json_object(os.path.join(source.folder, CONFIG))
     reason = _why_not(config, head, tokenizer)
     if reason:
-        return [f"left out: the classifier of {options.input}: {reason}"]
+        return [f"left out: the classifier of {options.input}: {reason}"], ()
     from albert_hvd.finetuning.task_model import TaskModel, write_task_model
     from albert_hvd.model.encoder import named_variables
 
@@ -53,7 +53,7 @@ def _add_task_model(run, source, tokenizer, head, options):
             variable.assign(array)
     write_task_model(os.path.join(run, _MODEL), model, task, tokenizer)
     return [f"the classifier, a {task.name} of {', '.join(task.labels)}: {os.path.join(options.output_dir, _MODEL)}, "
-            "for bin/predict"]
+            "for bin/predict"], TASK_HEAD.values()
 
 
 def _why_not(config, head, tokenizer):

@@ -11,6 +11,7 @@ import shutil
 import tensorflow as tf
 from safetensors.numpy import save
 
+from albert_hvd.data.text.text_form import TOKENIZER_CONFIG
 from albert_hvd.data.text.tokenizer import Tokenizer
 from albert_hvd.errors import InputError, setting
 from albert_hvd.finetuning.heads import HEADS, WeightedSum, mean_of_rows, means_of_words
@@ -23,6 +24,7 @@ from albert_hvd.run_folder.layout import CONFIG, VOCABULARY
 from albert_hvd.runtime.files import whole_file
 
 FORMAT = "albert_hvd task 2"
+_SHA256 = "tokenizer_sha256"  # of the vocabulary, in task.json
 _POOLER = "encoder/pooler/"
 # ALBERT's layers share their weights, so that the stack of them has one depth, whatever their number.
 _DEPTHS = {"head": 0, "layers": 0, "encoder/pooler": 0, "encoder/layer": 1, "encoder/embeddings": 2}
@@ -119,8 +121,8 @@ def write_task_model(folder, model, task, tokenizer):
       InputError: the folder cannot be written.
     """
     arrays = {path: variable.numpy() for path, variable in named_variables(model).items()}
-    for name, content in ((CONFIG, _json(model.config.to_dict())), (VOCABULARY, tokenizer.model),
-                          (TASK, _json(task_values(task))), (WEIGHTS, save(arrays))):
+    for name, content in ((CONFIG, _json(model.config.to_dict())), *tokenizer.files(VOCABULARY).items(),
+                          (TASK, _json({**task_values(task), _SHA256: tokenizer.sha256})), (WEIGHTS, save(arrays))):
         with whole_file(os.path.join(folder, name), "output_dir") as file:
             file.write(content)
 
@@ -138,11 +140,15 @@ def read_task_model(folder, option="model"):
         raise InputError("no task model there", "give a folder model/ that bin/finetune made", name=option,
                          value=folder)
     source = setting(option, folder)
-    task = task_of_values(_read_json(folder, TASK, source), source)
+    values = _read_json(folder, TASK, source)
+    task = task_of_values(values, source)
     config = AlbertConfig.from_dict(_read_json(folder, CONFIG, source), source)
     tokenizer = Tokenizer.from_file(os.path.join(folder, VOCABULARY), option)
     if tokenizer.vocab_size != config.vocab_size:
         raise InputError(f"its {VOCABULARY} has {tokenizer.vocab_size} pieces, its model {config.vocab_size}",
+                         "copy the folder again", value=source)
+    if values.get(_SHA256, tokenizer.sha256) != tokenizer.sha256:
+        raise InputError(f"its {VOCABULARY} is not the vocabulary that the model was trained with",
                          "copy the folder again", value=source)
     model = TaskModel(config, task)
     read_weights(folder, model, option)
@@ -156,7 +162,9 @@ def read_weights(folder, model, option):
 
 def copy_task_model(source, target):
     """Copy a task model; each file appears whole."""
-    for name in (CONFIG, VOCABULARY, TASK, WEIGHTS):
+    for name in (CONFIG, VOCABULARY, TOKENIZER_CONFIG, TASK, WEIGHTS):
+        if name == TOKENIZER_CONFIG and not os.path.exists(os.path.join(source, name)):
+            continue
         with open(os.path.join(source, name), "rb") as content, \
                 whole_file(os.path.join(target, name), "output_dir") as file:
             shutil.copyfileobj(content, file)

@@ -9,14 +9,22 @@ ARCHITECTURES = ("albert", "brightmart")
 
 _LARGEST_SIZE = 2**31 - 1
 
-# Keys that configs of the old project and of google-research/albert carry and that change nothing
-# here: each is accepted with the values listed (None: with any value).
+# Where the norms are in a config that does not say so: albert has no other place for them; the old project's
+# configs have no such key, while those of brightmart's own models say "postln".
+LN_TYPES = {"albert": "postln", "brightmart": "preln"}
+
+# Keys that configs of the old project, of brightmart and of google-research/albert carry, each with the values that
+# say what is computed here anyway. None: with any value, for no code of these projects reads the key.
 _IGNORED_KEYS = {
-    "directionality": None, "pooler_fc_size": None, "pooler_num_attention_heads": None,
-    "pooler_num_fc_layers": None, "pooler_size_per_head": None, "pooler_type": None,
+    "directionality": ("bidi",), "pooler_type": ("first_token_transform",), "pooler_fc_size": None,
+    "pooler_num_attention_heads": None, "pooler_num_fc_layers": None, "pooler_size_per_head": None,
     "num_hidden_groups": (1,), "inner_group_num": (1,), "net_structure_type": (0,),
-    "gap_size": (0,), "num_memory_blocks": (0,), "down_scale_factor": (1,), "ln_type": None,
+    "gap_size": (0,), "num_memory_blocks": (0,), "down_scale_factor": (1,), "layers_to_keep": ([], None),
+    "classifier_dropout_prob": None,  # of the head of a task in fine-tuning, which has its own option here
 }
+
+# What `ops.ACTIVATIONS` computes.
+HIDDEN_ACTS = ("gelu", "gelu_new", "gelu_erf", "relu")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,11 +40,14 @@ class AlbertConfig:
       intermediate_size: width F of the feed-forward layer.
       max_position_embeddings: longest row that the model can read.
       type_vocab_size: number of segment ids.
-      hidden_act: "gelu", the tanh approximation (Hugging Face's "gelu_new").
+      hidden_act: one of `HIDDEN_ACTS`: "gelu" or "gelu_new", the tanh approximation; "gelu_erf", the function itself
+        (Hugging Face's "gelu"); "relu".
       hidden_dropout_prob, attention_probs_dropout_prob: rates in [0, 1).
       initializer_range: standard deviation of the truncated normal initialiser.
       layer_norm_epsilon: added to the variance.
       architecture: "albert" (google-research/albert v2) or "brightmart" (the old project).
+      ln_type: "postln", each sublayer's sum with its input is normalised, or "preln", its input is; None: see
+        `LN_TYPES`. "albert" has "postln" alone.
     """
 
     vocab_size: int
@@ -53,10 +64,16 @@ class AlbertConfig:
     initializer_range: float = 0.02
     layer_norm_epsilon: float = 1e-12
     architecture: str = "albert"
+    ln_type: str = None
 
     @property
     def head_size(self):
         return self.hidden_size // self.num_attention_heads
+
+    @property
+    def is_pre_norm(self):
+        """Whether sublayers normalise their input, and not their sum with it."""
+        return (self.ln_type or LN_TYPES[self.architecture]) == "preln"
 
     @classmethod
     def from_json_file(cls, path, option="bert_config_file"):
@@ -92,12 +109,28 @@ class AlbertConfig:
                                  "give such a model", value=source)
         if "vocab_size" not in known:
             raise InputError("vocab_size is missing", "set it to the vocabulary's size", value=source)
+        if known.get("ln_type") == "preln":
+            known.setdefault("architecture", "brightmart")  # which alone has it
+        if known.get("hidden_act") == "gelu_new":
+            known["hidden_act"] = "gelu"  # the same under another name, so that configs can be compared
         config = cls(**known)
         config._check_ranges(source)
+        config.check_norms(source)
         return config
 
     def to_dict(self):
-        return dataclasses.asdict(self)
+        """What `from_dict` makes the config from; without `ln_type` where it is the architecture's own."""
+        values = dataclasses.asdict(self)
+        if self.ln_type in (None, LN_TYPES[self.architecture]):
+            del values["ln_type"]
+        return values
+
+    def check_norms(self, source):
+        """InputError, naming `source`, for a `ln_type` that the architecture does not have."""
+        choices = {"albert": ("postln",), "brightmart": ("postln", "preln")}[self.architecture]
+        if self.ln_type not in (None, *choices):
+            raise InputError(f"ln_type = {self.ln_type!r} is not computed with architecture = {self.architecture!r}",
+                             f"give {' or '.join(choices)}", value=source)
 
     def _check_ranges(self, source):
         for name in ("vocab_size", "embedding_size", "hidden_size", "num_hidden_layers",
@@ -114,15 +147,18 @@ class AlbertConfig:
         if self.hidden_size % self.num_attention_heads:
             raise InputError(f"hidden_size = {self.hidden_size} must be a multiple of num_attention_heads = "
                              f"{self.num_attention_heads}", value=source)
-        if self.hidden_act not in ("gelu", "gelu_new"):
-            raise InputError(f"hidden_act = {self.hidden_act!r} is not supported", "use \"gelu\"", value=source)
+        if self.hidden_act not in HIDDEN_ACTS:
+            raise InputError(f"hidden_act = {self.hidden_act!r} is not supported",
+                             f"use one of {', '.join(HIDDEN_ACTS)}", value=source)
         if self.architecture not in ARCHITECTURES:
             raise InputError(f"architecture = {self.architecture!r} is unknown",
                              f"use one of {', '.join(ARCHITECTURES)}", value=source)
 
 
 def _checked_type(source, field, value):
-    """`value` as the field's type; an integer may stand for a float, a bool for nothing."""
+    """`value` as the field's type; an integer may stand for a float, a bool for nothing, null for no value."""
+    if value is None and field.default is None:
+        return None
     wanted = {int: int, float: (int, float), str: str}[field.type]
     if isinstance(value, bool) or not isinstance(value, wanted):
         raise InputError(f"{field.name} = {value!r} must be of type {field.type.__name__}", value=source)

@@ -1,4 +1,4 @@
-"""The ALBERT encoder, in two architectures: Google's post-LN one and the old project's pre-LN one.
+"""The ALBERT encoder, in two architectures: Google's, post-LN, and brightmart's, pre-LN or post-LN.
 
 Sources: Lan et al., "ALBERT: A Lite BERT for Self-supervised Learning of Language Representations"
 (2020), for factorised embeddings and shared layers; Vaswani et al., "Attention Is All You Need"
@@ -15,7 +15,7 @@ import functools
 import tensorflow as tf
 
 from albert_hvd.model.fused_attention import fused_attention
-from albert_hvd.model.ops import gelu, layer_norm, softmax
+from albert_hvd.model.ops import ACTIVATIONS, layer_norm, softmax
 
 # Added to the attention scores of hidden positions: exp() of it is 0 and float16 can hold it.
 _HIDDEN_SCORE = -10000.0
@@ -165,14 +165,14 @@ class SelfAttention(tf.Module):
 class SharedLayer(tf.Module):
     """The one transformer layer that all layers share.
 
-    Post-LN ("albert"): each sublayer's sum with its input is normalised. Pre-LN ("brightmart"):
-    each sublayer's input is normalised and the sum is not (Xiong et al., 2020).
+    Post-LN ("albert", and "brightmart" with that `ln_type`): each sublayer's sum with its input is normalised.
+    Pre-LN ("brightmart"): each sublayer's input is normalised and the sum is not (Xiong et al., 2020).
     """
 
     def __init__(self, config, initializer, compiled=False, fused_attention=False, name=None):
         super().__init__(name=name)
         self._compiled = compiled
-        self._pre_norm = config.architecture == "brightmart"
+        self._pre_norm, self._activation = config.is_pre_norm, ACTIVATIONS[config.hidden_act]
         self.attention = SelfAttention(config, initializer, fused_attention, name="attention")
         self.attention_norm = LayerNorm(config.hidden_size, config.layer_norm_epsilon, compiled, name="attention_norm")
         self.intermediate = Dense(config.hidden_size, config.intermediate_size, initializer, name="intermediate")
@@ -188,7 +188,7 @@ class SharedLayer(tf.Module):
         return self.output_norm(x + dropout(self._feed_forward(x)))
 
     def _feed_forward(self, x):
-        return self.output(gelu(self.intermediate(x), self._compiled))
+        return self.output(self._activation(self.intermediate(x), self._compiled))
 
 
 class AlbertEncoder(tf.Module):

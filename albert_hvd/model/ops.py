@@ -1,4 +1,4 @@
-"""Layer normalisation, gelu and softmax with gradients written by hand, as few passes over memory as can be.
+"""Layer normalisation, activations and softmax with gradients written by hand, as few passes over memory as can be.
 
 The gradients that TensorFlow derives keep every intermediate result of the forward pass until they have run; these
 keep the input alone. Compiled, each direction is one loop that XLA makes; the matrix products in between stay with
@@ -26,6 +26,26 @@ def gelu(x, compiled=False):
         return _run(_gelu, compiled, x), lambda upstream: _run(_gelu_gradient, compiled, x, upstream)
 
     return with_gradient(x)
+
+
+def exact_gelu(x, compiled=False):
+    """The Gaussian error linear unit itself, x times the normal distribution function; arguments as for `gelu`."""
+    @tf.custom_gradient
+    def with_gradient(x):
+        return _run(_exact_gelu, compiled, x), lambda upstream: _run(_exact_gelu_gradient, compiled, x, upstream)
+
+    return with_gradient(x)
+
+
+def relu(x, compiled=False):
+    """max(x, 0); arguments as for `gelu`. TensorFlow's own keeps no more than its output."""
+    del compiled
+    return tf.nn.relu(x)
+
+
+# By `hidden_act` of a config. google-research/albert and brightmart call the tanh approximation "gelu", Hugging Face
+# calls it "gelu_new", and the exact function "gelu".
+ACTIVATIONS = {"gelu": gelu, "gelu_new": gelu, "gelu_erf": exact_gelu, "relu": relu}
 
 
 def softmax(scores, hidden_scores):
@@ -100,6 +120,21 @@ def _gelu_gradient(x, upstream):
     gate = tf.sigmoid(wide * (_SLOPE + _SLOPE * _CUBIC * square))
     slope = gate + wide * gate * (1.0 - gate) * (_SLOPE + 3.0 * _SLOPE * _CUBIC * square)
     return tf.cast(tf.cast(upstream, tf.float32) * slope, x.dtype)
+
+
+def _exact_gelu(x):
+    wide = tf.cast(x, tf.float32)
+    return tf.cast(wide * _normal_distribution(wide), x.dtype)
+
+
+def _exact_gelu_gradient(x, upstream):
+    wide = tf.cast(x, tf.float32)
+    density = tf.exp(-0.5 * wide * wide) / math.sqrt(2.0 * math.pi)
+    return tf.cast(tf.cast(upstream, tf.float32) * (_normal_distribution(wide) + wide * density), x.dtype)
+
+
+def _normal_distribution(x):
+    return 0.5 * tf.math.erfc(-x * math.sqrt(0.5))  # which is exact far below 0 too
 
 
 def _layer_norm(x, gamma, beta, epsilon):

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from albert_hvd.errors import InputError
 from albert_hvd.model.encoder import AlbertEncoder, Dense, LayerNorm, named_variables
-from albert_hvd.model.ops import gelu
+from albert_hvd.model.ops import ACTIVATIONS
 
 # Each a float32 scalar, summed over the batch.
 LossSums = collections.namedtuple("LossSums", [
@@ -28,6 +28,7 @@ class MaskedLmHead(tf.Module):
     def __init__(self, config, initializer, name=None):
         super().__init__(name=name)
         self._back_through_projection = config.architecture == "brightmart"
+        self._activation = ACTIVATIONS[config.hidden_act]
         width = config.hidden_size if self._back_through_projection else config.embedding_size
         self.transform = Dense(config.hidden_size, width, initializer, name="transform")
         self.layer_norm = LayerNorm(width, config.layer_norm_epsilon, name="layer_norm")
@@ -35,7 +36,7 @@ class MaskedLmHead(tf.Module):
 
     def __call__(self, x, embeddings):
         """x (M, H) -> float32 logits (M, V)."""
-        x = self.layer_norm(gelu(self.transform(x)))
+        x = self.layer_norm(self._activation(self.transform(x)))
         if self._back_through_projection:
             x = tf.matmul(x, tf.cast(embeddings.projection.kernel, x.dtype), transpose_b=True)
         logits = tf.matmul(x, tf.cast(embeddings.word_embeddings, x.dtype), transpose_b=True)

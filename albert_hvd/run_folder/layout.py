@@ -11,22 +11,23 @@ FLAGS, STATUS, TRAIN_LOG, EVAL_LOG = "flags.json", "status.json", "train_log.jso
 EVAL_RESULTS = "eval_results.json"
 
 
-def write_model_files(folder, config, tokenizer):
-    """Write config and vocabulary into a folder, so that it can be moved and still be read.
+def write_model_files(folder, config, tokenizer, say_form=False):
+    """Write config and vocabulary, with what it does to texts, into a folder, which then can be moved and still be read.
 
     Args:
       folder: made when it is not there.
       config: `AlbertConfig`.
       tokenizer: `tokenizer.Tokenizer`; None when it is not known, and no vocabulary is written.
+      say_form: see `Tokenizer.files`.
 
     Raises:
       InputError: the folder cannot be written.
     """
     with whole_file(os.path.join(folder, CONFIG), "output_dir") as file:
         file.write(json.dumps(config.to_dict(), indent=2).encode() + b"\n")
-    if tokenizer:
-        with whole_file(os.path.join(folder, VOCABULARY), "output_dir") as file:
-            file.write(tokenizer.model)
+    for name, content in tokenizer.files(VOCABULARY, say_form).items() if tokenizer else ():
+        with whole_file(os.path.join(folder, name), "output_dir") as file:
+            file.write(content)
 
 
 def trained_positions(folder, config):

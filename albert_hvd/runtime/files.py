@@ -1,12 +1,16 @@
 """Input patterns, output folders, and files that appear under their name only when whole."""
 
 import contextlib
+import fnmatch
 import glob
 import json
 import os
 import shutil
 
 from albert_hvd.errors import InputError, parameter
+
+# The copy of a vocabulary beside the records that it made, by the first digits of its hash.
+VOCABULARY_COPY = "vocabulary-????????.model"
 
 
 def expand_input_files(pattern, option="input_file"):
@@ -19,7 +23,8 @@ def expand_input_files(pattern, option="input_file"):
         if glob.has_magic(part):
             found = sorted(path for path in glob.glob(part, recursive=True) if os.path.isfile(path))
             # A glob such as data/* is not meant to take in what describes the shards.
-            found = [path for path in found if os.path.basename(path) != "manifest.json"]
+            found = [path for path in found if os.path.basename(path) != "manifest.json"
+                     and not fnmatch.fnmatch(os.path.basename(path), VOCABULARY_COPY)]
             if not found:
                 raise InputError("no file matches this pattern",
                                  "check the folder and quote the pattern in the shell", name=option, value=part)

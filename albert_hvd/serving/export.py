@@ -10,12 +10,12 @@ from albert_hvd.errors import InputError, parameter
 from albert_hvd.model.config import AlbertConfig
 from albert_hvd.run_folder.layout import write_model_files
 from albert_hvd.runtime.files import check_free, scratch_folder, whole_file, whole_folder
-from albert_hvd.serving.formats.sources import read_model, warn_of_other_architecture
+from albert_hvd.serving.formats.sources import read_model, say_what_is_left_out, warn_of_other_architecture
 from albert_hvd.serving.formats.vocabulary import fitting_tokenizer
 from albert_hvd.serving.options import FORMATS
 
 # (hidden_size, num_hidden_layers) of the configs in albert_config/.
-_SIZES = {(336, 4): "tiny", (768, 12): "base", (1024, 24): "large", (2048, 24): "xlarge"}
+_SIZES = {(336, 4): "tiny", (768, 12): "base", (1024, 24): "large", (2048, 24): "xlarge", (4096, 12): "xxlarge"}
 
 
 def export(format_name, model, output_dir, tokenizer=None, license_name=None, date=None, config=None):
@@ -44,7 +44,9 @@ def export(format_name, model, output_dir, tokenizer=None, license_name=None, da
         check_free(output_dir)
     source = read_model(model, "model", config=config and AlbertConfig.from_json_file(config))
     warn_of_other_architecture(source, config)
+    say_what_is_left_out(source)
     if tokenizer:
+        fitting_tokenizer(source, tokenizer)  # while the source still knows its own
         source = dataclasses.replace(source, tokenizer_path=tokenizer)
     if format_name == "tar":
         return _export_tar(source, output_dir, date)
@@ -92,7 +94,8 @@ def _write_tf1(source, folder, tokenizer):
 
     arrays = {path: array for path, array in source.arrays.items() if path not in source.missing}
     write_checkpoint(os.path.join(folder, "model.ckpt"), arrays, source.config)
-    write_model_files(folder, source.config, tokenizer)
+    # A vocabulary without capitals would be taken for one of text in lower case, as Google's are.
+    write_model_files(folder, source.config, tokenizer, say_form=bool(tokenizer) and not tokenizer.has_capitals)
 
 
 def pack(folder, name, file, date):

@@ -1,5 +1,6 @@
 """`bin/import_checkpoint`: a model of another program as the folder of a run, with weights and no optimizer."""
 
+import dataclasses
 import os
 import tarfile
 
@@ -26,7 +27,7 @@ def import_checkpoint(options, add=None):
     Args:
       options: `options.ImportOptions`.
       add: function of (folder of the run, `ModelSource`, `Tokenizer` or None) that adds to the run before it appears,
-        and returns lines of what it did.
+        and returns lines of what it did, and the names of the tensors that it took.
 
     Returns:
       list of str: what was done, a line each.
@@ -48,7 +49,8 @@ def import_checkpoint(options, add=None):
         tokenizer = _tokenizer(source, options)
         run = os.path.join(scratch, "run")
         _write_run(run, source, tokenizer, options)
-        added = add(run, source, tokenizer) if add else []
+        added, taken = add(run, source, tokenizer) if add else ([], ())
+        source = dataclasses.replace(source, left_out=tuple(name for name in source.left_out if name not in taken))
         os.rename(run, options.output_dir)  # onto an empty folder too
     return [*_report(source, tokenizer, options), *added]
 
@@ -103,7 +105,7 @@ def _tokenizer(source, options):
 def _write_run(folder, source, tokenizer, options):
     state = {"config": source.config.to_dict(), "seed": options.seed,
              "imported": {"kind": source.kind, "input": options.input, "new_variables": source.missing},
-             "versions": {"albert_hvd": __version__}}
+             "tokenizers": [tokenizer.sha256] if tokenizer else [], "versions": {"albert_hvd": __version__}}
     weights = {**source.arrays, **_new_variables(source, options.seed)}
     CheckpointFolder(os.path.join(folder, "checkpoints")).save(0, weights, None, state)
     write_model_files(folder, source.config, tokenizer)
@@ -126,6 +128,7 @@ def _report(source, tokenizer, options):
              f"{options.input} (architecture {source.config.architecture})"]
     lines += [f"not in {options.input}: the {name}; new weights from {setting('seed', options.seed)}"
               for part, name in _PART_NAMES.items() if any(path.startswith(part) for path in source.missing)]
+    lines += filter(None, [source.left_out_in_words()])
     if tokenizer is None:
         lines.append(f"no vocabulary beside it: name the SentencePiece model with {parameter('tokenizer')} when text "
                      "is read")

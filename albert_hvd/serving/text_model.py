@@ -6,7 +6,7 @@ from albert_hvd.data.text.masked_text import MaskedTextTokenizer, fill
 from albert_hvd.errors import InputError
 from albert_hvd.model.config import AlbertConfig
 from albert_hvd.run_folder.layout import trained_positions
-from albert_hvd.serving.formats.sources import read_model, warn_of_other_architecture
+from albert_hvd.serving.formats.sources import read_model, say_what_is_left_out, warn_of_other_architecture
 from albert_hvd.serving.formats.vocabulary import fitting_tokenizer
 from albert_hvd.serving.saved_model import ServingModel
 
@@ -33,6 +33,7 @@ def load(path, tokenizer=None, config=None, option="path"):
     """
     source = read_model(path, option, config=config and AlbertConfig.from_json_file(config))
     warn_of_other_architecture(source, config)
+    say_what_is_left_out(source)
     return TextModel(source, fitting_tokenizer(source, tokenizer))
 
 

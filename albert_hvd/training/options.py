@@ -7,6 +7,9 @@ from albert_hvd.options import option
 # Of the updates, without --num_warmup_steps: what albert_config/recipe_tiny_128.flags was measured with.
 _WARMUP_SHARE = 0.06
 
+# How --dynamic_masking masks unless its flags say otherwise.
+_MASKING = {"masking": "whole_word", "masked_lm_prob": 0.15}
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DeviceOptions:
@@ -61,9 +64,9 @@ class PretrainingOptions(RecordOptions, TrainingOptions):
     pack_sequences: bool = option(False, "Several records in one row, each for itself; --train_batch_size counts rows.")
     dynamic_masking: bool = option(False,
         "Draw each record's masks again in each epoch; unset: as bin/create_pretraining_data drew them.")
-    masking: str = option("whole_word", "What --dynamic_masking masks together.",
+    masking: str = option(None, "What --dynamic_masking masks together; unset: whole_word.",
                           choices=["whole_word", "ngram", "token"])
-    masked_lm_prob: float = option(0.15, "Share of the tokens that --dynamic_masking masks.", most=1.0)
+    masked_lm_prob: float = option(None, "Share of the tokens that --dynamic_masking masks; unset: 0.15.", most=1.0)
     train_batch_size: int = option(48, "Rows of an update, over all ranks.")
     accumulation_steps: int = option(0, "Micro-batches of an update on each rank; 0: as few as memory allows.")
     optimizer: str = option("adamw", "adamw; lamb for thousands of rows an update.", choices=["lamb", "adamw"])
@@ -109,3 +112,6 @@ class PretrainingOptions(RecordOptions, TrainingOptions):
     def __post_init__(self):
         if self.num_warmup_steps is None:
             object.__setattr__(self, "num_warmup_steps", round(_WARMUP_SHARE * self.num_train_steps))
+        for name, value in _MASKING.items() if self.dynamic_masking else ():
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, value)

@@ -15,8 +15,9 @@ import os
 import platform
 import sys
 
-from albert_hvd.data.batches.training_batches import find_tokenizer, open_training_records
+from albert_hvd.data.batches.training_batches import open_training_records
 from albert_hvd.data.records.dataset import open_records
+from albert_hvd.data.records.manifest import builds_of
 from albert_hvd.errors import InputError, parameter, setting
 from albert_hvd.model.config import AlbertConfig
 from albert_hvd.run_folder.checkpoints import CheckpointFolder
@@ -31,6 +32,7 @@ from albert_hvd.serving.formats.sources import kind_of
 from albert_hvd.training.batch_plan import cpu_memory_per_rank, gpu_memory_per_rank, plan_batch, row_bytes
 from albert_hvd.training.device_options import resolve_device_options
 from albert_hvd.training.profiling import parse_profile_steps
+from albert_hvd.training.vocabularies import check_training_vocabulary
 
 
 def pretrain(options):
@@ -127,18 +129,37 @@ def _check(options):
     if options.early_stop_evaluations and not options.eval_every_steps:
         raise InputError(f"{parameter('early_stop_evaluations')}={options.early_stop_evaluations} needs "
                          f"{parameter('eval_every_steps')}")
-    for option in ("input_file", "eval_input_file"):
-        if getattr(options, option):
-            dataset = open_records(getattr(options, option), option, options, config.vocab_size)
-            tokenizer = find_tokenizer(options, dataset.paths, config.vocab_size, option)
-            if option == "input_file" and options.dynamic_masking and tokenizer is None:
-                raise InputError(f"{parameter('dynamic_masking')} needs the vocabulary that made the records of "
-                                 f"{parameter('input_file')}",
-                                 f"give it with {parameter('tokenizer')}")
-    if options.init_checkpoint and not CheckpointFolder(os.path.join(options.output_dir, "checkpoints")).steps():
+    paths = {option: open_records(getattr(options, option), option, options, config.vocab_size).paths
+             for option in ("input_file", "eval_input_file") if getattr(options, option)}
+    is_new = not CheckpointFolder(os.path.join(options.output_dir, "checkpoints")).steps()
+    if options.init_checkpoint and is_new:
         kind_of(options.init_checkpoint, "init_checkpoint")  # read later, but refused before a folder is made
+    tokenizer = check_training_vocabulary(options, config, paths, is_new)
+    if options.dynamic_masking and tokenizer is None:
+        raise InputError(f"{parameter('dynamic_masking')} needs the vocabulary that made the records of "
+                         f"{parameter('input_file')}",
+                         f"give it with {parameter('tokenizer')}")
+    _say_that_the_records_decide(options, paths["input_file"])
     make_folder(options.output_dir, "output_dir")
     return config
+
+
+def _say_that_the_records_decide(options, paths):
+    """The old command line carries how it wants records to be masked, which they are already."""
+    if options.dynamic_masking:
+        return
+    flags, facts = [], []
+    for name in ("masked_lm_prob", "masking"):
+        made_with = {str(build["options"][name]) for build in builds_of(paths)
+                     if isinstance(build.get("options"), dict) and name in build["options"]}
+        value = getattr(options, name)
+        if value is not None and made_with - {str(value)}:
+            flags.append(setting(name, value))
+            facts.append(f"{name} = {', '.join(sorted(made_with))}")
+    if flags:
+        sys.stderr.write(f"note: no effect of {' and '.join(flags)}: the records of {parameter('input_file')} decide, "
+                         f"which were masked with {' and '.join(facts)}; {parameter('dynamic_masking')} would mask "
+                         "them anew\n")
 
 
 def _write_run_files(options, config, plan, tokenizer):

@@ -76,8 +76,13 @@ class Start:
         output_dir = self._options.output_dir
         for key, option in _FIXED.items():
             now = self._state[key]
-            if state.get(key, now) != now:  # older checkpoints have fewer keys
-                raise InputError(f"{key} is {_difference(now, state[key])} in the run that "
+            if key == "tokenizers" and not (now and state.get(key)):  # records without a manifest do not say
+                continue
+            before = state.get(key, now)  # older checkpoints have fewer keys
+            if key == "config" and before != now:  # which may have other names for the same
+                before = AlbertConfig.from_dict(before, output_dir).to_dict()
+            if before != now:
+                raise InputError(f"{key} is {_difference(now, before)} in the run that "
                                  f"{parameter('output_dir')}={output_dir} holds",
                                  "set it back, or start a new folder with "
                                  f"{parameter('init_checkpoint')}={output_dir}", name=option)
@@ -99,7 +104,9 @@ class Start:
             self._variables[name].assign(array)
         if _OUTPUT_BIAS in source.missing:
             self._start_from_frequencies()
-        return f"weights of {path}" + (f" (new: {', '.join(source.missing)})" if source.missing else "")
+        notes = [f"new: {', '.join(source.missing)}"] if source.missing else []
+        notes += filter(None, [source.left_out_in_words()])
+        return f"weights of {path}" + (f" ({'; '.join(notes)})" if notes else "")
 
     def _start_from_frequencies(self):
         """Set the output bias of new weights to the log frequencies of the pieces.
@@ -123,6 +130,6 @@ def _check_same_sizes(config, other, source):
 def _difference(now, before):
     """"x now and y" for two values, or for the keys in which two dicts differ."""
     if isinstance(now, dict):
-        keys = [key for key in now if now[key] != before.get(key)]
+        keys = [key for key in {**now, **before} if now.get(key) != before.get(key)]
         now, before = ({key: values.get(key) for key in keys} for values in (now, before))
     return f"{now} now and {before}"

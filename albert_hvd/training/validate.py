@@ -11,6 +11,7 @@ from albert_hvd.run_folder.layout import EVAL_RESULTS
 from albert_hvd.run_folder.logs import write_atomically
 from albert_hvd.runtime import distributed
 from albert_hvd.runtime.files import make_folder
+from albert_hvd.training.vocabularies import check_records_of_model
 
 # The lines of eval_results.txt, in the old project's order.
 _KEYS = ("global_step", "loss", "masked_lm_accuracy", "masked_lm_loss", "next_sentence_accuracy",
@@ -56,9 +57,8 @@ def validate(options):
 def _check(options):
     """Rank 0 finds the checkpoint and checks the files: (config, checkpoint folder or None, step)."""
     config = AlbertConfig.from_json_file(options.bert_config_file)
-    open_records(options.input_file, "input_file", options, config.vocab_size)
-    if options.baseline_input_file:
-        open_records(options.baseline_input_file, "baseline_input_file", options, config.vocab_size)
+    paths = {option: open_records(getattr(options, option), option, options, config.vocab_size).paths
+             for option in ("input_file", "baseline_input_file") if getattr(options, option)}
     if options.untrained:
         make_folder(options.output_dir, "output_dir")
         return config, None, 0
@@ -66,11 +66,13 @@ def _check(options):
                   else (options.output_dir, "output_dir"))
     checkpoint = find_checkpoint(path, option)
     state = read_state(checkpoint)
-    saved = AlbertConfig.from_dict(state.get("config"), checkpoint).to_dict()
-    differing = [key for key, value in config.to_dict().items() if saved[key] != value]
+    saved, given = AlbertConfig.from_dict(state.get("config"), checkpoint).to_dict(), config.to_dict()
+    differing = [key for key in {**given, **saved} if saved.get(key) != given.get(key)]
     if differing:
         raise InputError(f"{', '.join(differing)} differ from the config of {checkpoint}",
                          "use the run's own config.json", name="bert_config_file", value=options.bert_config_file)
+    for name, shards in paths.items():
+        check_records_of_model(checkpoint, option, shards, name, getattr(options, name))
     make_folder(options.output_dir, "output_dir")
     return config, checkpoint, state["step"]
 

@@ -139,6 +139,7 @@ def change_json(folder, name, **changes):
     (lambda folder: change_json(folder, "task.json", layers="first"), "layers=first"),
     (lambda folder: change_json(folder, "task.json", labels=["a", "b"]), "head/kernel has shape (16, 3)"),
     (lambda folder: change_json(folder, "config.json", vocab_size=90), "has 110 pieces, its model 90"),
+    (lambda folder: change_json(folder, "task.json", tokenizer_sha256="0" * 64), "is not the vocabulary"),
     (lambda folder: (folder / "model.safetensors").write_bytes(b"x" * 40), "model.safetensors cannot be read"),
     (lambda folder: (folder / "spiece.model").unlink(), "spiece.model: no such file"),
     (lambda folder: shutil.rmtree(folder), "no task model there"),

@@ -34,7 +34,8 @@ def test_a_config_of_the_old_project_loads():
 
 @pytest.mark.parametrize("change, named", [
     ({"hiden_size": 3}, "hiden_size"), ({"hidden_size": "768"}, "'768'"), ({"hidden_size": 17}, "num_attention_heads"),
-    ({"vocab_size": 0}, "vocab_size = 0"), ({"hidden_act": "relu"}, "'relu'"),
+    ({"vocab_size": 0}, "vocab_size = 0"), ({"hidden_act": "tanh"}, "'tanh'"),
+    ({"layers_to_keep": [0, 1]}, "layers_to_keep"),
     ({"num_hidden_groups": 2}, "num_hidden_groups = 2 is not supported"),
     ({"architecture": "bert"}, "'bert'"), ({"hidden_dropout_prob": 1.0}, "1.0"), ({"num_hidden_layers": True}, "True")])
 def test_wrong_values_are_named(change, named):

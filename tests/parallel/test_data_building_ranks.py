@@ -25,6 +25,6 @@ def test_ranks_write_what_one_process_writes(tmp_path, output):
         assert result.returncode == 0, result.stderr
         assert result.stdout.count("label 1") == 1
     names = [sorted(set(os.listdir(tmp_path / run)) - {"manifest.json"}) for run in ("one", "three")]
-    assert names[0] == names[1] and len(names[0]) == (2 if "@" not in output else 10)
+    assert names[0] == names[1] and len(names[0]) == (3 if "@" not in output else 11)
     for name in names[0]:
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "three" / name).read_bytes()

@@ -50,3 +50,15 @@ def test_a_site_is_chosen_by_its_file_alone():
     result = subprocess.run(["bash", "-euc", script], cwd=ROOT, capture_output=True, text=True,
                             env={"PATH": "/usr/bin:/bin", "DATA_DIR": "/lustre/data", "PARTITION": "gpu"})
     assert result.stdout == "/lustre/data mpirun 3 gpu unset\n", result.stderr
+
+
+def test_records_are_staged_with_their_vocabulary(tmp_path):
+    for name in ("a.tfrecord", ".a.tfrecord.index", "manifest.json", "vocabulary-01234567.model", "b.tfrecord"):
+        (tmp_path / "records" / name).parent.mkdir(exist_ok=True)
+        (tmp_path / "records" / name).write_text(name)
+    script = [ROOT / "slurm" / "stage_data.sh", f"{tmp_path}/records/a.tfrecord", tmp_path / "disk"]
+    result = subprocess.run(script, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    copied = {path.name for path in (tmp_path / "disk").rglob("*") if path.is_file()} - {".staging.lock"}
+    assert copied == {"a.tfrecord", ".a.tfrecord.index", "manifest.json", "vocabulary-01234567.model"}
+    assert "0 files copied" in subprocess.run(script, capture_output=True, text=True).stdout

@@ -9,11 +9,14 @@ import json
 import numpy as np
 import pytest
 
+from albert_hvd.data.records.build import ExampleOptions, build
 from albert_hvd.data.records.tfrecord import RecordWriter
 from albert_hvd.errors import InputError
+from albert_hvd.model.config import AlbertConfig
 from albert_hvd.training.options import PretrainingOptions
 from albert_hvd.training.pretrain import _check
 from conftest import random_record
+from small_corpus import make_documents, make_tokenizer, write_documents
 
 
 @pytest.fixture
@@ -87,3 +90,37 @@ def test_flags_that_contradict(options, changes, named):
 def test_more_gpus_than_the_one_rank_is_a_warning(options, capsys):
     _check(dataclasses.replace(options, num_gpu_cores=3))
     assert "num_gpu_cores=3" in capsys.readouterr().err
+
+
+@pytest.fixture
+def masked_records(tmp_path):
+    """Options of a run on records that were masked as n-grams at 0.3."""
+    tokenizer = make_tokenizer(tmp_path)
+    text = write_documents(tmp_path / "a.txt", make_documents(40))
+    build(str(text), tokenizer.path, str(tmp_path / "a.tfrecord"),
+          ExampleOptions(16, 3, dupe_factor=1, masked_lm_prob=0.3, masking="ngram"), report=lambda line: None)
+    config = AlbertConfig(vocab_size=110, embedding_size=8, hidden_size=16, num_hidden_layers=2, num_attention_heads=2,
+                          intermediate_size=32, max_position_embeddings=16)
+    (tmp_path / "config.json").write_text(json.dumps(config.to_dict()))
+    return PretrainingOptions(
+        input_file=f"{tmp_path}/a.tfrecord", output_dir=str(tmp_path / "out"), max_seq_length=16,
+        bert_config_file=f"{tmp_path}/config.json", max_predictions_per_seq=3)
+
+
+@pytest.mark.parametrize("changes, line", [
+    ({}, ""), ({"masked_lm_prob": 0.3, "masking": "ngram"}, ""),
+    ({"masking": "token", "masked_lm_prob": 0.2, "dynamic_masking": True}, ""),
+    ({"masked_lm_prob": 0.15}, "note: no effect of masked_lm_prob=0.15: the records of input_file decide, which were "
+                               "masked with masked_lm_prob = 0.3; dynamic_masking would mask them anew\n"),
+    ({"masking": "token", "masked_lm_prob": 0.2},
+     "note: no effect of masked_lm_prob=0.2 and masking=token: the records of input_file decide, which were masked "
+     "with masked_lm_prob = 0.3 and masking = ngram; dynamic_masking would mask them anew\n")])
+def test_flags_that_the_records_decide(masked_records, capsys, changes, line):
+    _check(dataclasses.replace(masked_records, **changes))
+    assert capsys.readouterr().err == line
+
+
+def test_what_dynamic_masking_masks_is_noted(masked_records):
+    assert masked_records.masking is masked_records.masked_lm_prob is None
+    dynamic = dataclasses.replace(masked_records, dynamic_masking=True)
+    assert (dynamic.masking, dynamic.masked_lm_prob) == ("whole_word", 0.15)

@@ -1,13 +1,12 @@
 """What a rank trains on: the records, the vocabulary they were made with, and the batches of both."""
 
-import os
 import sys
 
 from albert_hvd.data.batches.dynamic_masking import DynamicMasking
 from albert_hvd.data.batches.packed_rows import PackedTrainingBatches
 from albert_hvd.data.batches.rows import TrainingBatches
 from albert_hvd.data.records.dataset import open_records
-from albert_hvd.data.records.manifest import read_manifest
+from albert_hvd.data.records.vocabulary import find_vocabulary, form_of_entry, vocabularies_of
 from albert_hvd.data.text.tokenizer import Tokenizer
 from albert_hvd.errors import InputError, parameter
 
@@ -23,7 +22,7 @@ def open_training_records(options, config):
 
 
 def find_tokenizer(options, paths, vocab_size, option="input_file"):
-    """The vocabulary behind the records: `tokenizer`, else the file that the manifest names, if it is there.
+    """The vocabulary behind the records: `tokenizer`, else the one beside them or the file that the manifest names.
 
     Args:
       options: `PretrainingOptions`.
@@ -37,13 +36,16 @@ def find_tokenizer(options, paths, vocab_size, option="input_file"):
       InputError: it is not the one that made the records, or too large for the model.
     """
     made_with = tokenizers_of(paths)
-    tokenizer = Tokenizer.from_file(options.tokenizer) if options.tokenizer else _named_by_manifest(made_with, paths)
+    entries = vocabularies_of(paths)
+    tokenizer = Tokenizer.from_file(options.tokenizer) if options.tokenizer else find_vocabulary(paths)
     if tokenizer is None:
         return None
     if made_with and tokenizer.sha256 not in made_with:
         raise InputError(f"not the vocabulary that made the records of {parameter(option)} "
                          f"({', '.join(map(str, made_with.values()))})",
                          "give that one", name="tokenizer", value=options.tokenizer)
+    if tokenizer.sha256 in entries:  # as the records were made, whatever lies beside the file
+        tokenizer = tokenizer.with_text_form(form_of_entry(entries[tokenizer.sha256]))
     if tokenizer.vocab_size > vocab_size:
         raise InputError(f"{tokenizer.vocab_size} pieces, but the config's vocab_size is {vocab_size}",
                          "give the config and the vocabulary that belong together", name="tokenizer",
@@ -53,28 +55,7 @@ def find_tokenizer(options, paths, vocab_size, option="input_file"):
 
 def tokenizers_of(paths):
     """{SHA-256: path} of the vocabularies that made these shards, as far as manifests beside them say so."""
-    manifests = {folder: read_manifest(folder) for folder in set(map(os.path.dirname, paths))}
-    found = {}
-    for folder, name in map(os.path.split, paths):
-        shard = manifests[folder].get("shards", {}).get(name, {})
-        tokenizer = manifests[folder].get("builds", {}).get(str(shard.get("build")), {}).get("tokenizer")
-        if isinstance(tokenizer, dict) and "sha256" in tokenizer:
-            found[str(tokenizer["sha256"])] = str(tokenizer.get("path") or "")
-    return dict(sorted(found.items()))
-
-
-def _named_by_manifest(made_with, paths):
-    """The one vocabulary of all shards, when its file still lies where the manifest says; else None."""
-    if len(made_with) != 1:
-        return None
-    (sha256, path), = made_with.items()
-    for folder in ("", os.path.dirname(paths[0])):
-        candidate = os.path.join(folder, path or "")
-        if os.path.isfile(candidate):
-            tokenizer = Tokenizer.from_file(candidate)
-            if tokenizer.sha256 == sha256:
-                return tokenizer
-    return None
+    return {sha256: str(entry.get("path") or "") for sha256, entry in vocabularies_of(paths).items()}
 
 
 def training_batches(options, dataset, tokenizer, rank, size, start_record, stage=None):

@@ -18,6 +18,7 @@ from albert_hvd.data.records.build_report import statistics_table
 from albert_hvd.data.records.build_stages import ExampleOptions, bucket_records, sort_block  # noqa: F401 - for callers
 from albert_hvd.data.records.manifest import read_manifest, write_manifest
 from albert_hvd.data.records.tfrecord import RecordWriter, index_path
+from albert_hvd.data.records.vocabulary import store_vocabulary
 from albert_hvd.errors import InputError
 from albert_hvd.runtime.files import make_folder, remove_partial_files
 from albert_hvd.runtime.worker_pool import worker_pool
@@ -238,8 +239,12 @@ def _already_built(plan):
     return build["statistics"]
 
 
+def _text_form(tokenizer):
+    return {} if tokenizer.text_form.is_identity else tokenizer.text_form.to_dict()
+
+
 def _finish(plan, output_file):
-    """Write the manifest of each output folder, delete the scratch folder; returns the totals."""
+    """Write manifest and vocabulary into each output folder, delete the scratch folder; returns the totals."""
     notes = [load_note(plan.shard_note(shard)) for shard in range(len(plan.outputs))]
     totals = collections.Counter()
     for number in range(len(plan.blocks)):
@@ -250,7 +255,8 @@ def _finish(plan, output_file):
     tokenizer = load_tokenizer(plan.tokenizer)
     build = {"fingerprint": plan.fingerprint, "options": asdict(plan.options), "statistics": totals,
              "input_files": sorted({block.path for block in plan.blocks}), "num_shards": len(plan.outputs),
-             "tokenizer": {"path": plan.tokenizer, "sha256": tokenizer.sha256, "vocab_size": tokenizer.vocab_size,
+             "tokenizer": {"path": os.path.abspath(plan.tokenizer), **_text_form(tokenizer),
+                           "sha256": tokenizer.sha256, "vocab_size": tokenizer.vocab_size,
                            **{f"{name}_id": int(getattr(tokenizer, f"{name}_id"))
                               for name in ("cls", "sep", "mask", "pad", "unk")}}}
     folders = collections.defaultdict(dict)
@@ -259,6 +265,7 @@ def _finish(plan, output_file):
         folders[folder][name] = {key: note.get(key, 0) for key in
                                  ("num_records", "num_real_tokens", "num_bytes", "sha256")}
     for folder, shards in folders.items():
+        store_vocabulary(folder, tokenizer)
         write_manifest(folder, output_file, build, shards)
     shutil.rmtree(plan.scratch)
     return totals

@@ -96,7 +96,8 @@ def make_plan(input_file, tokenizer_path, output_file, options):
     token_bytes = sum(block.end - block.start for block in blocks) * options.dupe_factor * 2 // 5
     num_buckets = max(-(-token_bytes // BUCKET_BYTES), FEWEST_BUCKETS)
     files = [(path, os.path.getsize(path), os.stat(path).st_mtime_ns) for path in paths]
-    described = json.dumps([FORMAT_VERSION, files, tokenizer.sha256, outputs, asdict(options)])
+    text_form = [] if tokenizer.text_form.is_identity else [tokenizer.text_form.to_dict()]
+    described = json.dumps([FORMAT_VERSION, files, tokenizer.sha256, outputs, asdict(options), *text_form])
     folder, name = os.path.split(os.path.abspath(outputs[0]))
     return Plan(blocks, outputs, -(-num_buckets // len(outputs)), tokenizer_path, options,
                 os.path.join(folder, f".{name}.building"), hashlib.sha256(described.encode()).hexdigest())

@@ -33,6 +33,17 @@ def read_manifest(folder):
     return manifest
 
 
+def builds_of(paths):
+    """What manifests say of the builds that made these shards, a list of dicts; shards without a manifest add none."""
+    manifests = {folder: read_manifest(folder) for folder in set(map(os.path.dirname, paths))}
+    builds = {}
+    for folder, name in map(os.path.split, paths):
+        build = str(manifests[folder].get("shards", {}).get(name, {}).get("build"))
+        if build in manifests[folder].get("builds", {}):
+            builds[folder, build] = manifests[folder]["builds"][build]
+    return list(builds.values())
+
+
 def write_manifest(folder, build, options, shards):
     """Enter one build into the folder's manifest, which keeps what other builds wrote there.
 

@@ -32,7 +32,8 @@ class MaskedTextTokenizer:
         for part in others:
             parts.append([self._tokenizer.mask_id])
             starts_word = part[:1].isspace()
-            parts.append(self._tokenizer.encode_lines([part])[0] if starts_word else self._without_blank.encode(part))
+            parts.append(self._tokenizer.encode_lines([part])[0] if starts_word else
+                         self._without_blank.encode(self._tokenizer.text_form.apply(part)))
         return np.concatenate(parts).astype(np.int32)
 
     @functools.cached_property

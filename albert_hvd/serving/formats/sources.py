@@ -18,13 +18,16 @@ from albert_hvd.run_folder.checkpoints import (BEST, STATE, WEIGHTS, CheckpointF
 from albert_hvd.run_folder.layout import CONFIG, VOCABULARY
 from albert_hvd.runtime.files import read_json_object
 from albert_hvd.serving.formats.huggingface.names import config_from_huggingface
-from albert_hvd.serving.formats.huggingface.weights import PICKLE, SAFETENSORS, SHARDS, read_weights
+from albert_hvd.serving.formats.huggingface.weights import PICKLE, SAFETENSORS, SHARDS, other_heads, read_weights
 
 ACCEPTED = ("a run's folder or one of its checkpoints/step_* folders, a TensorFlow 1 checkpoint (its prefix, or the "
             f"folder with its .index file), or a Hugging Face folder ({SAFETENSORS} or {PICKLE})")
 
 _CONFIG_NAMES = (CONFIG, "albert_config*.json", "bert_config.json")
-_TOKENIZER_NAMES = (VOCABULARY, "*.model")
+_TOKENIZER_NAMES = (VOCABULARY, "*.model", os.path.join("assets", "*.model"))
+
+# What marks a folder of TF-Hub's first format, and where its checkpoint is.
+_TF_HUB, _TF_HUB_PREFIX = "tfhub_module.pb", os.path.join("variables", "variables")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,6 +41,8 @@ class ModelSource:
       missing: the paths that the source lacks: all of the pooler's or of a head's; [] when it is complete.
       tokenizer_path: the SentencePiece model beside it, or None.
       folder: the run's folder, or the one that holds the files.
+      vocabularies: the SHA-256 of the vocabularies that its training records were made with, as far as it says.
+      left_out: the names of the tensors of heads of other tasks, which are not read.
     """
 
     kind: str
@@ -46,6 +51,12 @@ class ModelSource:
     missing: list
     tokenizer_path: str
     folder: str
+    vocabularies: tuple = ()
+    left_out: tuple = ()
+
+    def left_out_in_words(self):
+        """What was not read, "" when that is nothing."""
+        return f"left out, the head of another task: {', '.join(self.left_out)}" if self.left_out else ""
 
 
 def read_model(path, option, config=None, allow_pickle=False):
@@ -70,7 +81,7 @@ def read_model(path, option, config=None, allow_pickle=False):
         return _read_run(path, option)
     if kind == "huggingface":
         return _read_huggingface(path, option, allow_pickle)
-    return _read_tf1(_checkpoint_prefix(path, option), option, config)
+    return _read_tf1(checkpoint_prefix(path, option), option, config)
 
 
 def kind_of(path, option):
@@ -80,6 +91,8 @@ def kind_of(path, option):
     if any(os.path.isfile(os.path.join(path, name)) for name in (SAFETENSORS, SHARDS, PICKLE)):
         return "huggingface"
     if os.path.isfile(f"{_without_suffix(path)}.index") or glob.glob(os.path.join(glob.escape(path), "*.index")):
+        return "tf1"
+    if os.path.isfile(os.path.join(path, _TF_HUB)):
         return "tf1"
     if not os.path.exists(path):
         raise InputError("no such file or folder", f"give {ACCEPTED}", name=option, value=path)
@@ -103,9 +116,21 @@ def _read_run(path, option):
     # bin/import_checkpoint gave random values to what the model lacked; until they are trained they are not its own.
     missing = [name for name in state.get("imported", {}).get("new_variables", []) if name in arrays]
     arrays = {name: array for name, array in arrays.items() if name not in missing}
+    folder = run_folder_of(checkpoint)
+    return ModelSource("run", config, arrays, missing, tokenizer_beside(folder), folder,
+                       recorded_vocabularies(state))
+
+
+def recorded_vocabularies(state):
+    """The SHA-256 of the vocabularies of a checkpoint's training records, by its state; () when it does not say."""
+    recorded = state.get("tokenizers")
+    return tuple(map(str, recorded)) if isinstance(recorded, list) else ()
+
+
+def run_folder_of(checkpoint):
+    """The folder of the run that a checkpoint is of; the checkpoint's own where it lies elsewhere."""
     parent = os.path.dirname(os.path.abspath(checkpoint))
-    folder = os.path.dirname(parent) if os.path.basename(parent) == "checkpoints" else checkpoint
-    return ModelSource("run", config, arrays, missing, tokenizer_beside(folder), folder)
+    return os.path.dirname(parent) if os.path.basename(parent) == "checkpoints" else checkpoint
 
 
 def _read_huggingface(folder, option, allow_pickle):
@@ -121,23 +146,15 @@ def _read_huggingface(folder, option, allow_pickle):
     config = config_from_huggingface(_read_config(config_path), config_path)
     arrays = read_weights(folder, config)
     missing = [path for path in variable_shapes(config, config_path) if path not in arrays]
-    _warn_of_lower_case(folder)
-    return ModelSource("huggingface", config, arrays, missing, tokenizer_beside(folder), folder)
-
-
-def _warn_of_lower_case(folder):
-    """Our vocabularies take the text as it is; that of an uncased model wants it in lower case."""
-    path = os.path.join(folder, "tokenizer_config.json")
-    if read_json_object(path).get("do_lower_case"):
-        sys.stderr.write(f"warning: {path}: do_lower_case is true; give this model text in lower case, which is not "
-                         f"done for you\n")
+    return ModelSource("huggingface", config, arrays, missing, tokenizer_beside(folder), folder,
+                       left_out=tuple(other_heads(folder)))
 
 
 def _read_tf1(prefix, option, config):
     from albert_hvd.model.pretraining_model import variable_shapes
     from albert_hvd.serving.formats import tf1
 
-    folder = os.path.dirname(os.path.abspath(prefix))
+    folder = folder_of_prefix(prefix)
     stored = tf1.stored_shapes(prefix)
     architecture = tf1.architecture_of(stored)
     if architecture is None:
@@ -145,11 +162,13 @@ def _read_tf1(prefix, option, config):
                          "give a checkpoint of google-research/albert or of the old project", name=option, value=prefix)
     config_path = None if config else _config_beside(folder, option)
     config = dataclasses.replace(config or AlbertConfig.from_json_file(config_path, option), architecture=architecture)
+    config.check_norms(config_path or setting(option, prefix))
     shapes = variable_shapes(config, setting(option, prefix))
     tf1.check_fit(prefix, stored, shapes, architecture)
     arrays = tf1.read_checkpoint(prefix, shapes, architecture)
     missing = [path for path in shapes if path not in arrays]
-    source = ModelSource("tf1", config, arrays, missing, tokenizer_beside(folder), folder)
+    source = ModelSource("tf1", config, arrays, missing, tokenizer_beside(folder), folder,
+                         left_out=tuple(tf1.other_heads(stored)))
     warn_of_other_architecture(source, config_path)
     return source
 
@@ -170,6 +189,12 @@ def warn_of_other_architecture(source, config_path):
                          f"leave the key out\n")
 
 
+def say_what_is_left_out(source):
+    """Name on stderr what of a `ModelSource` was not read."""
+    if source.left_out:
+        sys.stderr.write(f"note: {source.folder}: {source.left_out_in_words()}\n")
+
+
 def tokenizer_beside(folder):
     """The SentencePiece model in `folder`: spiece.model, else the only *.model there; else None."""
     for name in _TOKENIZER_NAMES:
@@ -185,10 +210,12 @@ def _without_suffix(path):
     return stem if extension in (".index", ".meta") or extension.startswith(".data-") else path
 
 
-def _checkpoint_prefix(path, option):
-    """The one checkpoint meant: the prefix named, or in a folder what its `checkpoint` file says, or the only one."""
+def checkpoint_prefix(path, option):
+    """The TensorFlow checkpoint meant: the prefix named; in a folder what its `checkpoint` file says, or the only one."""
     if not os.path.isdir(path):
         return _without_suffix(path)
+    if os.path.isfile(os.path.join(path, _TF_HUB)):
+        return os.path.join(path, _TF_HUB_PREFIX)
     prefixes = sorted(_without_suffix(name) for name in glob.glob(os.path.join(glob.escape(path), "*.index")))
     newest = _named_in_checkpoint_file(path)
     if newest in prefixes:
@@ -197,6 +224,13 @@ def _checkpoint_prefix(path, option):
         names = ", ".join(os.path.basename(prefix) for prefix in prefixes)
         raise InputError(f"several checkpoints are there ({names})", "name one of them", name=option, value=path)
     return prefixes[0]
+
+
+def folder_of_prefix(prefix):
+    """Where the config and the vocabulary of a TensorFlow checkpoint lie."""
+    folder = os.path.dirname(os.path.abspath(prefix))
+    above = os.path.dirname(folder)
+    return above if os.path.isfile(os.path.join(above, _TF_HUB)) else folder
 
 
 def _named_in_checkpoint_file(folder):

@@ -14,6 +14,7 @@ import tensorflow as tf
 from albert_hvd.errors import InputError, parameter
 from albert_hvd.runtime.files import make_folder, whole_file
 from albert_hvd.serving.formats.parts import missing_paths
+from albert_hvd.serving.formats.tf1_names import canonical_names
 
 _COMMON = {
     "encoder/embeddings/word_embeddings": "bert/embeddings/word_embeddings",
@@ -86,7 +87,8 @@ def architecture_of(names):
 
 
 def stored_shapes(prefix):
-    """The shape of every variable of a checkpoint by its TF1 name, after a check that its data can be there.
+    """The shape of every variable of a checkpoint by its TF1 name (see `tf1_names`), after a check that its data can be
+    there.
 
     Raises:
       InputError: no such checkpoint, or data files that are shorter than its index says.
@@ -98,7 +100,7 @@ def stored_shapes(prefix):
     if declared > present:
         raise InputError(f"its index names {declared} bytes, its data files hold {present}",
                          "copy or download the checkpoint again", value=prefix)
-    return {name: tuple(shape) for name, shape in shapes.items()}
+    return {name: tuple(shapes[stored[0]]) for name, stored in canonical_names(shapes).items()}
 
 
 def check_fit(prefix, stored, shapes, architecture):
@@ -131,6 +133,12 @@ def _tf1_shape(path, shape):
     return tuple(shape)[::-1] if path in _TRANSPOSED else tuple(shape)
 
 
+def other_heads(stored):
+    """Which of a checkpoint's variables, by `stored_shapes`, are of the heads of other tasks, sorted."""
+    return sorted(name for name, shape in stored.items() if shape and not name.startswith(("bert/", "cls/"))
+                  and not any(name.startswith(f"{other}/") for other in stored))
+
+
 def read_checkpoint(prefix, paths, architecture):
     """The variables `paths` of a TF1 checkpoint, by our names and in our layout.
 
@@ -145,13 +153,13 @@ def read_checkpoint(prefix, paths, architecture):
       InputError: no such checkpoint, a damaged one, or one of another architecture.
     """
     reader = _open_reader(prefix)
-    shapes = reader.get_variable_to_shape_map()
-    found = architecture_of(shapes)
+    stored = canonical_names(reader.get_variable_to_shape_map())
+    found = architecture_of(stored)
     if found != architecture:
         raise InputError(f"its variables are those of the architecture {found!r}, the config says {architecture!r}: "
                          f"set \"architecture\" in {parameter('bert_config_file')}", value=prefix)
-    return {path: _read_array(reader, prefix, path, architecture)
-            for path in paths if tf1_name(path, architecture) in shapes}
+    return {path: _read_shared(reader, prefix, path, stored[tf1_name(path, architecture)])
+            for path in paths if tf1_name(path, architecture) in stored}
 
 
 def write_checkpoint(prefix, arrays, config):
@@ -187,9 +195,19 @@ def _open_reader(prefix):
                          "copy or download it again", value=prefix) from None
 
 
-def _read_array(reader, prefix, path, architecture):
-    """One variable in our layout; TensorFlow compares it with its checksum."""
-    name = tf1_name(path, architecture)
+def _read_shared(reader, prefix, path, names):
+    """One variable in our layout; InputError when a checkpoint has several for it that differ."""
+    array, *others = (_read_array(reader, prefix, path, name) for name in names)
+    for name, other in zip(names[1:], others, strict=True):
+        if not np.array_equal(other, array):
+            raise InputError(f"{name} differs from {names[0]}: its layers have norms of their own, and here all layers "
+                             "share theirs",
+                             "give a checkpoint whose layers share all weights", value=prefix)
+    return array
+
+
+def _read_array(reader, prefix, path, name):
+    """The variable `name` in our layout of `path`; TensorFlow compares it with its checksum."""
     try:
         array = reader.get_tensor(name)
     except (tf.errors.OpError, ValueError, RuntimeError) as error:

@@ -50,7 +50,8 @@ def test_the_bytes_do_not_depend_on_the_number_of_workers(files, tmp_path, small
     for workers in (1, 2):
         run(files, tmp_path / str(workers) / output, num_workers=workers)
     assert contents(tmp_path / "1") == contents(tmp_path / "2")
-    assert len(contents(tmp_path / "1")) == (2 if "@" not in output else 6)  # shards and indexes, no leftovers
+    # The vocabulary, shards and indexes, no leftovers.
+    assert len(contents(tmp_path / "1")) == (3 if "@" not in output else 7)
 
 
 def test_records_hold_the_text_and_the_statistics_are_theirs(files, tmp_path, small_blocks):

@@ -133,7 +133,7 @@ def test_several_groups_of_layers_are_not_supported(config):
 
 
 @pytest.mark.parametrize("key, value", [
-    ("model_type", "bert"), ("hidden_act", "gelu"), ("num_hidden_groups", 2), ("inner_group_num", 2),
+    ("model_type", "bert"), ("hidden_act", "quick_gelu"), ("num_hidden_groups", 2), ("inner_group_num", 2),
     ("position_embedding_type", "relative_key"), ("pruned_heads", {"0": [1]}), ("hidden_size", 17),
     ("layer_norm_eps", -1.0)])
 def test_what_is_not_computed_is_refused_by_name(config, key, value):

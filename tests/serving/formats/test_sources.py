@@ -40,15 +40,6 @@ def test_a_hugging_face_folder(arrays, tiny_config, tmp_path):
     assert source.config.to_dict() == tiny_config.to_dict()
 
 
-@pytest.mark.parametrize("values, lower", [({"do_lower_case": False}, False), ({"do_lower_case": True}, True),
-                                           ([], False)])
-def test_an_uncased_vocabulary_is_warned_of(arrays, tiny_config, tmp_path, capsys, values, lower):
-    write_huggingface(tmp_path, arrays, tiny_config)
-    (tmp_path / "tokenizer_config.json").write_text(json.dumps(values))
-    read_model(str(tmp_path), "input")
-    assert ("do_lower_case is true" in capsys.readouterr().err) == lower
-
-
 def test_a_hugging_face_folder_without_heads(arrays, tiny_config, tmp_path):
     trunk = {path: array for path, array in arrays.items() if path.startswith("encoder/")}
     source = read_model(write_huggingface(tmp_path, trunk, tiny_config), "input")

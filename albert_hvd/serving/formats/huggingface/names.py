@@ -19,8 +19,12 @@ _DEFAULTS = {
     "hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0, "initializer_range": 0.02,
 }
 
-# Names of the tanh approximation of gelu there; its plain "gelu" is the exact function.
-_TANH_GELU = ("gelu_new", "gelu_pytorch_tanh", "gelu_python_tanh", "gelu_fast", "gelu_accurate")
+# Activations by their names there, and ours. The tanh approximation of gelu has several; plain "gelu" is the exact
+# function.
+_ACTIVATIONS = {"gelu": "gelu_erf", "gelu_python": "gelu_erf", "relu": "relu",
+                **dict.fromkeys(("gelu_new", "gelu_pytorch_tanh", "gelu_python_tanh", "gelu_fast", "gelu_accurate"),
+                                "gelu")}
+_OUR_ACTIVATIONS = {"gelu": "gelu_new", "gelu_new": "gelu_new", "gelu_erf": "gelu", "relu": "relu"}
 
 # Settings that change what is computed, with the only value that our model computes.
 _REQUIRED = {
@@ -75,9 +79,9 @@ def config_from_huggingface(values, source):
         raise InputError(f"model_type = {values.get('model_type')!r} is not an ALBERT",
                          f"give a folder whose model_type is \"{MODEL_TYPE}\"", value=source)
     hidden_act = values.get("hidden_act", "gelu_new")
-    if hidden_act not in _TANH_GELU:
+    if not isinstance(hidden_act, str) or hidden_act not in _ACTIVATIONS:
         raise InputError(f"hidden_act = {hidden_act!r} is not computed here",
-                         f"give a model with one of {', '.join(_TANH_GELU)}", value=source)
+                         f"give a model with one of {', '.join(_ACTIVATIONS)}", value=source)
     for key, wanted in _REQUIRED.items():
         if values.get(key, wanted) != wanted:
             raise InputError(f"{key} = {values[key]!r} is not supported, only {wanted!r} is", "give such a model",
@@ -86,6 +90,7 @@ def config_from_huggingface(values, source):
         if values.get(key):
             raise InputError(f"{key} = {values[key]!r} is not supported", "save the model without it", value=source)
     ours = {key: values.get(key, default) for key, default in _DEFAULTS.items()}
+    ours["hidden_act"] = _ACTIVATIONS[hidden_act]
     ours["layer_norm_epsilon"] = values.get("layer_norm_eps", 1e-12)
     return AlbertConfig.from_dict(ours, source)
 
@@ -104,7 +109,8 @@ def config_to_huggingface(config, tokenizer, architecture="AlbertForPreTraining"
     check_architecture(config)
     return {
         "architectures": [architecture], "model_type": MODEL_TYPE,
-        **sizes_to_huggingface(config), "hidden_act": "gelu_new", "layer_norm_eps": config.layer_norm_epsilon,
+        **sizes_to_huggingface(config), "hidden_act": _OUR_ACTIVATIONS[config.hidden_act],
+        "layer_norm_eps": config.layer_norm_epsilon,
         "num_hidden_groups": 1, "inner_group_num": 1, "classifier_dropout_prob": 0.1,
         "tie_word_embeddings": True, "dtype": "float32",
         "pad_token_id": tokenizer.pad_id, "bos_token_id": tokenizer.cls_id, "eos_token_id": tokenizer.sep_id,
@@ -119,9 +125,10 @@ def sizes_to_huggingface(config):
 def check_architecture(config):
     """InputError, with the reason, unless Hugging Face's AlbertModel computes what `config` says."""
     if config.architecture != "albert":
-        raise InputError(f"architecture = {config.architecture!r} cannot be exported to Hugging Face: AlbertModel "
-                         "normalises after each sublayer, this one before it and not at the end, and its embeddings "
-                         "and masked-LM head have other shapes",
+        raise InputError(f"architecture = {config.architecture!r} cannot be exported to Hugging Face: its "
+                         "embeddings and masked-LM head have other shapes than AlbertModel's"
+                         + (", and AlbertModel normalises after each sublayer, not before it" if config.is_pre_norm
+                            else ""),
                          f"export it with another {parameter('format')}")
 
 

@@ -1,12 +1,13 @@
 """`tokenizer.json` and its companions from a SentencePiece model, written without Hugging Face's libraries.
 
 The file tells the `tokenizers` library to do what SentencePiece does: NFC and the model's own character map,
-blanks collapsed and cut at the end, U+2581 before each word, and the same unigram scores. Three things are
+blanks collapsed and cut at the end, U+2581 before each word, and the same unigram scores. Four things are
 the library's own way:
 
 * It adds scores in float64, SentencePiece in float32: segmentations whose scores are equal up to rounding
   ("yyyyy" as yy yyy or yyy yy) may be chosen differently.
 * A control symbol spelled out in the text, such as <mask>, is taken for the symbol.
+* The first word gets no U+2581 where a text begins with `` or '' that an uncased model has replaced.
 * A combining mark after a character that NFKC replaces (a full-width letter with an accent) is lost.
 
 The class named in tokenizer_config.json is the general one: transformers' AlbertTokenizer would put its own
@@ -72,7 +73,7 @@ def tokenizer_json(model, tokenizer):
     return {
         "version": "1.0", "truncation": None, "padding": None,
         "added_tokens": [{"id": i, **added_token(pieces[i], tokenizer)} for i in special],
-        "normalizer": {"type": "Sequence", "normalizers": _normalizers(model.normalizer_spec)},
+        "normalizer": {"type": "Sequence", "normalizers": _normalizers(model.normalizer_spec, tokenizer.text_form)},
         "pre_tokenizer": _metaspace("first", split=not any(WORD_START in piece[1:] for piece in pieces)),
         "post_processor": _template(tokenizer),
         "decoder": _metaspace("always", split=True),
@@ -94,6 +95,7 @@ def tokenizer_config(tokenizer, max_length):
         "tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": max_length,
         "model_input_names": ["input_ids", "token_type_ids", "attention_mask"],
         "clean_up_tokenization_spaces": False, "padding_side": "right", **special_tokens_map(tokenizer),
+        **({} if tokenizer.text_form.is_identity else tokenizer.text_form.to_dict()),
     }
 
 
@@ -106,8 +108,14 @@ def special_tokens_map(tokenizer):
             "mask_token": {"__type": "AddedToken", **added_token(mask, tokenizer)}}
 
 
-def _normalizers(spec):
+def _normalizers(spec, text_form):
     steps = []
+    if text_form.straight_quotes:
+        steps += [{"type": "Replace", "pattern": {"String": quotes}, "content": '"'} for quotes in ("``", "''")]
+    if not text_form.keep_accents:
+        steps += [{"type": "NFKD"}, {"type": "StripAccents"}]
+    if text_form.do_lower_case:
+        steps.append({"type": "Lowercase"})
     if "nfkc" in spec.name:
         # The library looks up one character cluster at a time, SentencePiece the longest sequence.
         steps.append({"type": "NFC"})

@@ -21,12 +21,16 @@ _WORD_EMBEDDINGS = "albert.embeddings.word_embeddings.weight"
 _DECODER, _DECODER_BIAS, _BIAS = "predictions.decoder.weight", "predictions.decoder.bias", "predictions.bias"
 _BUFFERS = ("position_ids", "token_type_ids")
 TASK_HEAD = {path: huggingface_name(path) for path in ("head/kernel", "head/bias")}
+# What AlbertModel consists of, and the heads that are read.
+_TRUNK, _HEADS = ("embeddings.", "encoder.", "pooler."), ("predictions.", "sop_classifier.")
 # As safetensors and as PyTorch call them.
 _FLOATS = ("F32", "F16", "BF16", "torch.float32", "torch.float16", "torch.bfloat16")
 
 
 def read_weights(folder, config):
     """The variables of a Hugging Face ALBERT by our paths.
+
+    The head of another task, such as a classifier's, is left out; see `other_heads`.
 
     Args:
       folder: holds model.safetensors (or its shards with an index), else pytorch_model.bin.
@@ -42,11 +46,21 @@ def read_weights(folder, config):
 
     check_architecture(config)
     shapes = variable_shapes(config, folder)
-    tensors = _without_task_head(_canonical_names(_open_weights(folder)))
+    tensors = _canonical_names(_open_weights(folder))
+    tensors = {name: tensor for name, tensor in tensors.items() if not _is_other_head(name)}
     _check_fit(folder, tensors, shapes)
     arrays = {name: _float32(tensor.read()) for name, tensor in tensors.items()}
     _resolve_ties(folder, arrays)
     return from_huggingface(arrays, shapes)
+
+
+def other_heads(folder):
+    """The names of the tensors in a Hugging Face folder that belong to the heads of other tasks, sorted."""
+    return sorted(filter(_is_other_head, _canonical_names(_open_weights(folder))))
+
+
+def _is_other_head(name):
+    return not name.startswith(("albert.", *_HEADS))
 
 
 class _Tensor:
@@ -121,14 +135,8 @@ def _open_pickle(path):
 def _canonical_names(tensors):
     """The names of AlbertForPreTraining: a bare AlbertModel is saved without its prefix; buffers are left out."""
     bare = not any(name.startswith("albert.") for name in tensors)
-    heads = ("predictions.", "sop_classifier.")
-    return {f"albert.{name}" if bare and not name.startswith(heads) else name: tensor
+    return {f"albert.{name}" if bare and name.startswith(_TRUNK) else name: tensor
             for name, tensor in tensors.items() if name.rpartition(".")[2] not in _BUFFERS}
-
-
-def _without_task_head(tensors):
-    """The tensors of the model below a head of AlbertForSequenceClassification and AlbertForTokenClassification."""
-    return {name: tensor for name, tensor in tensors.items() if name not in TASK_HEAD.values()}
 
 
 def read_task_head(folder):
