@@ -52,7 +52,7 @@ def _add_task_model(run, source, tokenizer, head, options):
         if array is not None:
             variable.assign(array)
     write_task_model(os.path.join(run, _MODEL), model, task, tokenizer)
-    return [f"the classifier, a {task.name} of {', '.join(task.labels)}: {os.path.join(options.output_dir, _MODEL)}, "
+    return [f"the classifier, for {task.name} ({', '.join(task.labels)}): {os.path.join(options.output_dir, _MODEL)}, "
             "for bin/predict"], TASK_HEAD.values()
 
 

@@ -70,7 +70,7 @@ def test_to_hugging_face_and_back_keeps_every_bit(folders, tmp_path, name):
     card = (tmp_path / "there" / "README.md").read_text()
     assert 'license: "mit"' in card and ("token-classification" if token_level else "text-classification") in card
     lines = bring(tmp_path / "there", tmp_path / "back")
-    assert f"the classifier, a {name} of" in lines[-1]
+    assert f"the classifier, for {name} (" in lines[-1]
     for before, after in zip(read_task_model(os.path.join(folders[name], "model")),
                              read_task_model(str(tmp_path / "back" / "model")), strict=True):
         if hasattr(before, "encoder"):
@@ -193,7 +193,7 @@ def altered(folder, target, **changes):
 def test_a_classifier_of_someone_elses(folders, tmp_path):
     export(folders["pair_classification"], tmp_path / "there")
     plain = altered(tmp_path / "there", tmp_path / "plain", task_specific_params=None, problem_type=None)
-    assert "the classifier, a classification of anger, happy, sad:" in bring(plain, tmp_path / "a")[-1]
+    assert "the classifier, for classification (anger, happy, sad):" in bring(plain, tmp_path / "a")[-1]
     (plain / "tokenizer_config.json").write_text('{"model_max_length": 16}')
     bring(plain, tmp_path / "b", task="pair_classification")
     assert_same_answers(folders["pair_classification"], tmp_path / "b", "pair_classification")
