@@ -16,8 +16,8 @@ LN_TYPES = {"albert": "postln", "brightmart": "preln"}
 # Keys that configs of the old project, of brightmart and of google-research/albert carry, each with the values that
 # say what is computed here anyway. None: with any value, for no code of these projects reads the key.
 _IGNORED_KEYS = {
-    "directionality": ("bidi",), "pooler_type": ("first_token_transform",), "pooler_fc_size": None,
-    "pooler_num_attention_heads": None, "pooler_num_fc_layers": None, "pooler_size_per_head": None,
+    "directionality": ("bidi",), "pooler_fc_size": None, "pooler_num_attention_heads": None,
+    "pooler_num_fc_layers": None, "pooler_size_per_head": None, "pooler_type": None,
     "num_hidden_groups": (1,), "inner_group_num": (1,), "net_structure_type": (0,),
     "gap_size": (0,), "num_memory_blocks": (0,), "down_scale_factor": (1,), "layers_to_keep": ([], None),
     "classifier_dropout_prob": None,  # of the head of a task in fine-tuning, which has its own option here

@@ -82,7 +82,7 @@ def test_googles_variables_with_pre_ln_are_refused(fixtures, tmp_path):
         read_model(str(tmp_path / "model"), "model")
 
 
-@pytest.mark.parametrize("key, value", [("directionality", "left-to-right"), ("pooler_type", "mean"),
+@pytest.mark.parametrize("key, value", [("directionality", "left-to-right"),
                                         ("num_hidden_groups", 12), ("net_structure_type", 1), ("gap_size", 1)])
 def test_a_key_that_changes_the_arithmetic_is_not_ignored(key, value):
     with pytest.raises(InputError, match=f"{key} = "):
