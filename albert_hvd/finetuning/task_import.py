@@ -27,7 +27,7 @@ def import_with_head(options):
       InputError: see there; or a `task` that the model is not for.
     """
     def add(run, source, tokenizer):
-        head = read_task_head(source.folder) if source.kind == "huggingface" else None
+        head = read_task_head(source.folder, source.config) if source.kind == "huggingface" else None
         if head is None:
             if options.task:
                 raise InputError(f"{options.input} has no classifier", "leave it out", name="task", value=options.task)
@@ -58,14 +58,20 @@ def _add_task_model(run, source, tokenizer, head, options):
 
 def _why_not(config, head, tokenizer):
     """Why no task model can be made; None when one can."""
-    names = config.get("architectures") or [None]
-    if names[0] not in _TASKS:
-        return f"its config.json names {names[0]}, not {' or '.join(_TASKS)}"
+    name = _architecture(config)
+    if name not in _TASKS:
+        return f"its config.json names {name}, not {' or '.join(_TASKS)}"
     if config.get("problem_type") == "multi_label_classification":
         return "each text has several labels"
-    if head["head/kernel"].shape[1] == 1 and names[0] == "AlbertForTokenClassification":
+    if head["head/kernel"].shape[1] == 1 and name == "AlbertForTokenClassification":
         return "it has one label"
     return None if tokenizer else "its vocabulary is not known"
+
+
+def _architecture(config):
+    """The first name under `architectures`; None when there is none."""
+    names = config.get("architectures")
+    return names[0] if isinstance(names, list) and names and isinstance(names[0], str) else None
 
 
 def _task_of(config, source, head, options):
@@ -73,8 +79,10 @@ def _task_of(config, source, head, options):
     from albert_hvd.finetuning.tasks import VALUE, task_class
 
     num_labels = head["head/kernel"].shape[1]
-    own = (config.get("task_specific_params") or {}).get(OWN_SETTINGS) or {}
-    possible = [name for name in _TASKS[config["architectures"][0]] if name.endswith("regression") == (num_labels == 1)]
+    settings = config.get("task_specific_params")
+    own = settings.get(OWN_SETTINGS) if isinstance(settings, dict) else None
+    own = own if isinstance(own, dict) else {}
+    possible = [name for name in _TASKS[_architecture(config)] if name.endswith("regression") == (num_labels == 1)]
     # An emotion or a pos of bin/finetune's own is kept; what else calls itself so is of the same kind.
     known = [own.get("task"), *possible]
     name = options.task or next(name for name in known if _is_of(name, possible))
