@@ -5,7 +5,7 @@ import os
 from albert_hvd.errors import InputError, parameter
 from albert_hvd.run_folder.layout import CONFIG
 from albert_hvd.runtime.files import read_json_object
-from albert_hvd.serving.formats.huggingface.weights import read_task_head
+from albert_hvd.serving.formats.huggingface.weights import TASK_HEAD, read_task_head
 from albert_hvd.serving.import_model import import_checkpoint
 
 OWN_SETTINGS = "albert_hvd"  # under task_specific_params, where task_export.py writes it
@@ -27,11 +27,11 @@ def import_with_head(options):
       InputError: see there; or a `task` that the model is not for.
     """
     def add(run, source, tokenizer):
-        head = read_task_head(source.folder) if source.kind == "huggingface" else None
+        head = read_task_head(source.folder, source.config) if source.kind == "huggingface" else None
         if head is None:
             if options.task:
                 raise InputError(f"{options.input} has no classifier", "leave it out", name="task", value=options.task)
-            return []
+            return [], ()
         return _add_task_model(run, source, tokenizer, head, options)
 
     return import_checkpoint(options, add)
@@ -41,7 +41,7 @@ def _add_task_model(run, source, tokenizer, head, options):
     config = read_json_object(os.path.join(source.folder, CONFIG))
     reason = _why_not(config, head, tokenizer)
     if reason:
-        return [f"left out: the classifier of {options.input}: {reason}"]
+        return [f"left out: the classifier of {options.input}: {reason}"], ()
     from albert_hvd.finetuning.task_model import TaskModel, write_task_model
     from albert_hvd.model.encoder import named_variables
 
@@ -52,20 +52,26 @@ def _add_task_model(run, source, tokenizer, head, options):
         if array is not None:
             variable.assign(array)
     write_task_model(os.path.join(run, _MODEL), model, task, tokenizer)
-    return [f"the classifier, a {task.name} of {', '.join(task.labels)}: {os.path.join(options.output_dir, _MODEL)}, "
-            "for bin/predict"]
+    return [f"the classifier, for {task.name} ({', '.join(task.labels)}): {os.path.join(options.output_dir, _MODEL)}, "
+            "for bin/predict"], TASK_HEAD.values()
 
 
 def _why_not(config, head, tokenizer):
     """Why no task model can be made; None when one can."""
-    names = config.get("architectures") or [None]
-    if names[0] not in _TASKS:
-        return f"its config.json names {names[0]}, not {' or '.join(_TASKS)}"
+    name = _architecture(config)
+    if name not in _TASKS:
+        return f"its config.json names {name}, not {' or '.join(_TASKS)}"
     if config.get("problem_type") == "multi_label_classification":
         return "each text has several labels"
-    if head["head/kernel"].shape[1] == 1 and names[0] == "AlbertForTokenClassification":
+    if head["head/kernel"].shape[1] == 1 and name == "AlbertForTokenClassification":
         return "it has one label"
     return None if tokenizer else "its vocabulary is not known"
+
+
+def _architecture(config):
+    """The first name under `architectures`; None when there is none."""
+    names = config.get("architectures")
+    return names[0] if isinstance(names, list) and names and isinstance(names[0], str) else None
 
 
 def _task_of(config, source, head, options):
@@ -73,8 +79,10 @@ def _task_of(config, source, head, options):
     from albert_hvd.finetuning.tasks import VALUE, task_class
 
     num_labels = head["head/kernel"].shape[1]
-    own = (config.get("task_specific_params") or {}).get(OWN_SETTINGS) or {}
-    possible = [name for name in _TASKS[config["architectures"][0]] if name.endswith("regression") == (num_labels == 1)]
+    settings = config.get("task_specific_params")
+    own = settings.get(OWN_SETTINGS) if isinstance(settings, dict) else None
+    own = own if isinstance(own, dict) else {}
+    possible = [name for name in _TASKS[_architecture(config)] if name.endswith("regression") == (num_labels == 1)]
     # An emotion or a pos of bin/finetune's own is kept; what else calls itself so is of the same kind.
     known = [own.get("task"), *possible]
     name = options.task or next(name for name in known if _is_of(name, possible))

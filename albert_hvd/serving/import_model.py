@@ -1,5 +1,6 @@
 """`bin/import_checkpoint`: a model of another program as the folder of a run, with weights and no optimizer."""
 
+import dataclasses
 import os
 import tarfile
 
@@ -26,7 +27,7 @@ def import_checkpoint(options, add=None):
     Args:
       options: `options.ImportOptions`.
       add: function of (folder of the run, `ModelSource`, `Tokenizer` or None) that adds to the run before it appears,
-        and returns lines of what it did.
+        and returns lines of what it did, and the names of the tensors that it took.
 
     Returns:
       list of str: what was done, a line each.
@@ -48,7 +49,8 @@ def import_checkpoint(options, add=None):
         tokenizer = _tokenizer(source, options)
         run = os.path.join(scratch, "run")
         _write_run(run, source, tokenizer, options)
-        added = add(run, source, tokenizer) if add else []
+        added, taken = add(run, source, tokenizer) if add else ([], ())
+        source = dataclasses.replace(source, left_out=tuple(name for name in source.left_out if name not in taken))
         os.rename(run, options.output_dir)  # onto an empty folder too
     return [*_report(source, tokenizer, options, told_of_head=bool(added)), *added]
 

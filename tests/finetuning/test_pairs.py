@@ -149,7 +149,8 @@ def test_a_classification_of_pairs_from_training_to_answers(files, tmp_path):
     assert own_lines(answer, "predict") == ["standard input:2: 1 text; write two on each line, with a tab between"]
 
 
-@pytest.mark.parametrize("task, name", [("pair_regression", "values.tsv"), ("regression", "lengths.tsv")])
+@pytest.mark.parametrize("task, name", [
+    ("pair_regression", "values.tsv"), pytest.param("regression", "lengths.tsv", marks=pytest.mark.tier("ci"))])
 def test_a_regression_from_training_to_answers(files, tmp_path, task, name):
     folder = tmp_path / "out"
     result, output = fine_tune(files, folder, task, name, baselines="mean", seeds="1,2")
@@ -180,6 +181,7 @@ def test_two_ranks_have_the_metrics_of_one(files, tmp_path, task, name):
         assert ours.get(key) == pytest.approx(theirs.get(key), abs=1e-3), key
 
 
+@pytest.mark.tier("ci")
 def test_a_regression_is_not_compared(files, tmp_path):
     fine_tune(files, tmp_path / "out", "regression", "lengths.tsv")
     result = run_command("plot", words=[tmp_path / "out"], kind="comparison", output_dir=tmp_path / "plots")

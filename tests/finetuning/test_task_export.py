@@ -70,7 +70,7 @@ def test_to_hugging_face_and_back_keeps_every_bit(folders, tmp_path, name):
     card = (tmp_path / "there" / "README.md").read_text()
     assert 'license: "mit"' in card and ("token-classification" if token_level else "text-classification") in card
     lines = bring(tmp_path / "there", tmp_path / "back")
-    assert f"the classifier, a {name} of" in lines[-1]
+    assert f"the classifier, for {name} (" in lines[-1]
     for before, after in zip(read_task_model(os.path.join(folders[name], "model")),
                              read_task_model(str(tmp_path / "back" / "model")), strict=True):
         if hasattr(before, "encoder"):
@@ -193,7 +193,7 @@ def altered(folder, target, **changes):
 def test_a_classifier_of_someone_elses(folders, tmp_path):
     export(folders["pair_classification"], tmp_path / "there")
     plain = altered(tmp_path / "there", tmp_path / "plain", task_specific_params=None, problem_type=None)
-    assert "the classifier, a classification of anger, happy, sad:" in bring(plain, tmp_path / "a")[-1]
+    assert "the classifier, for classification (anger, happy, sad):" in bring(plain, tmp_path / "a")[-1]
     (plain / "tokenizer_config.json").write_text('{"model_max_length": 16}')
     bring(plain, tmp_path / "b", task="pair_classification")
     assert_same_answers(folders["pair_classification"], tmp_path / "b", "pair_classification")
@@ -217,12 +217,31 @@ def test_a_classifier_that_does_not_fit(folders, tmp_path, changes, options, nam
 
 @pytest.mark.parametrize("changes, reason", [
     ({"problem_type": "multi_label_classification"}, "each text has several labels"),
-    ({"architectures": ["AlbertForMultipleChoice"]}, "its config.json names AlbertForMultipleChoice")])
+    ({"architectures": ["AlbertForMultipleChoice"]}, "its config.json names AlbertForMultipleChoice"),
+    ({"architectures": 3}, "its config.json names None"), ({"architectures": [[]]}, "its config.json names None")])
 def test_a_classifier_that_no_task_has_is_left_out_by_name(folders, tmp_path, changes, reason):
     export(folders["emotion"], tmp_path / "there")
     lines = bring(altered(tmp_path / "there", tmp_path / "altered", **changes), tmp_path / "out")
     assert lines[-1].startswith("left out: the classifier of") and reason in lines[-1]
     assert not (tmp_path / "out" / "model").exists() and (tmp_path / "out" / "checkpoints").exists()
+
+
+@pytest.mark.parametrize("settings", [3, {"albert_hvd": []}, {"albert_hvd": {"task": [], "max_seq_length": "x"}}])
+def test_settings_that_are_none_are_left_alone(folders, tmp_path, settings):
+    export(folders["emotion"], tmp_path / "there")
+    lines = bring(altered(tmp_path / "there", tmp_path / "altered", task_specific_params=settings), tmp_path / "out")
+    assert "for classification (anger, happy, sad)" in lines[-1]
+
+
+@pytest.mark.parametrize("weight, bias", [((3, 15), (3,)), ((3, 16), (2,)), ((3,), (3,)), ((0, 16), (0,))])
+def test_a_classifier_of_another_size_is_refused(folders, tmp_path, weight, bias):
+    export(folders["emotion"], tmp_path / "there")
+    path = tmp_path / "there" / "model.safetensors"
+    save_file({**load_file(path), "classifier.weight": np.zeros(weight, np.float32),
+               "classifier.bias": np.zeros(bias, np.float32)}, path)
+    with pytest.raises(InputError, match="its classifier has the shapes .* and its config a hidden size of 16"):
+        bring(tmp_path / "there", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_task_of_a_model_without_classifier_is_refused(tmp_path):

@@ -20,9 +20,9 @@ SAFETENSORS, SHARDS, PICKLE = "model.safetensors", "model.safetensors.index.json
 _WORD_EMBEDDINGS = "albert.embeddings.word_embeddings.weight"
 _DECODER, _DECODER_BIAS, _BIAS = "predictions.decoder.weight", "predictions.decoder.bias", "predictions.bias"
 _BUFFERS = ("position_ids", "token_type_ids")
+TASK_HEAD = {path: huggingface_name(path) for path in ("head/kernel", "head/bias")}
 # What AlbertModel consists of, and the heads that are read.
 _TRUNK, _HEADS = ("embeddings.", "encoder.", "pooler."), ("predictions.", "sop_classifier.")
-TASK_HEAD = {path: huggingface_name(path) for path in ("head/kernel", "head/bias")}
 # As safetensors and as PyTorch call them.
 _FLOATS = ("F32", "F16", "BF16", "torch.float32", "torch.float16", "torch.bfloat16")
 
@@ -139,15 +139,21 @@ def _canonical_names(tensors):
             for name, tensor in tensors.items() if name.rpartition(".")[2] not in _BUFFERS}
 
 
-def read_task_head(folder):
+def read_task_head(folder, config):
     """The classifier of a fine-tuned model, {"head/kernel": float32 (H, L), "head/bias": (L,)}; None without one.
 
     Raises:
-      InputError: a damaged file.
+      InputError: a damaged file, or a classifier that does not fit `config`, an `AlbertConfig`.
     """
     tensors = _open_weights(folder)
     if not set(TASK_HEAD.values()) <= set(tensors):
         return None
+    kernel, bias = (tensors[TASK_HEAD[path]] for path in ("head/kernel", "head/bias"))
+    if (len(kernel.shape) != 2 or 0 in kernel.shape or kernel.shape[1] != config.hidden_size
+            or bias.shape != kernel.shape[:1] or not {kernel.dtype, bias.dtype} <= set(_FLOATS)):
+        raise InputError(f"its classifier has the shapes {kernel.shape} and {bias.shape}, of the types {kernel.dtype} "
+                         f"and {bias.dtype}, and its config a hidden size of {config.hidden_size}",
+                         "download it again", value=folder)
     return from_huggingface({name: _float32(tensors[name].read()) for name in TASK_HEAD.values()}, TASK_HEAD)
 
 
