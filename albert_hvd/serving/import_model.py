@@ -52,7 +52,7 @@ def import_checkpoint(options, add=None):
         added, taken = add(run, source, tokenizer) if add else ([], ())
         source = dataclasses.replace(source, left_out=tuple(name for name in source.left_out if name not in taken))
         os.rename(run, options.output_dir)  # onto an empty folder too
-    return [*_report(source, tokenizer, options, told_of_head=bool(added)), *added]
+    return [*_report(source, tokenizer, options), *added]
 
 
 def _read(options, config, scratch):
@@ -122,13 +122,13 @@ def _new_variables(source, seed):
     return {path: variables[path].numpy() for path in source.missing}
 
 
-def _report(source, tokenizer, options, told_of_head):
+def _report(source, tokenizer, options):
     parameters = sum(array.size for array in source.arrays.values())
     lines = [f"{options.output_dir}: {len(source.arrays)} variables, {parameters} parameters of "
              f"{options.input} (architecture {source.config.architecture})"]
     lines += [f"not in {options.input}: the {name}; new weights from {setting('seed', options.seed)}"
               for part, name in _PART_NAMES.items() if any(path.startswith(part) for path in source.missing)]
-    lines += filter(None, [] if told_of_head else [source.left_out_in_words()])
+    lines += filter(None, [source.left_out_in_words()])
     if tokenizer is None:
         lines.append(f"no vocabulary beside it: name the SentencePiece model with {parameter('tokenizer')} when text "
                      "is read")
