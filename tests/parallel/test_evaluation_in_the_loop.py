@@ -32,6 +32,9 @@ def test_the_loop_gives_the_figures_of_validation_on_one_rank(training_files, tm
     last = eval_log(run)[-1]
     figures = validated(training_files, run, tmp_path / "figures", eval_batch_size=13)
     assert figures.pop("global_step") == last.pop("step") == 10
+    layers = json.loads((training_files / "config.json").read_text())["num_hidden_layers"]
+    # The fifth update begins at 40 % of the run, and all passes are made from 45 % on.
+    assert [record["passes"] for record in eval_log(run)] == [1, 2] and last.pop("passes") == layers
     assert set(figures) == set(last)
     for key, value in figures.items():
         assert last[key] == pytest.approx(value, abs=1e-6), key
@@ -39,7 +42,7 @@ def test_the_loop_gives_the_figures_of_validation_on_one_rank(training_files, tm
 
 def test_training_stops_early_and_keeps_the_best(training_files, tmp_path):
     """At a learning rate this high the held-out loss rises after the first evaluation."""
-    wild = run_flags(training_files, tmp_path, learning_rate=3.0, early_stop_evaluations=2, keep_checkpoints=1)
+    wild = run_flags(training_files, tmp_path, learning_rate=3.0, early_stop_evaluations=2, keep_checkpoints=1, passes="0:2")
     wild.update(num_train_steps=100, eval_every_steps=1, num_warmup_steps=20)
     result = run_command("pretrain", **wild)
     assert result.returncode == 0, result.stderr
