@@ -9,6 +9,7 @@ import time
 import tensorflow as tf
 
 from albert_hvd import __version__
+from albert_hvd.data.batches.order import ORDER_VERSION
 from albert_hvd.data.batches.training_batches import find_tokenizer, tokenizers_of, training_batches
 from albert_hvd.errors import RunFailed, parameter
 from albert_hvd.model.encoder import named_variables
@@ -61,6 +62,7 @@ class Training:
         self.evaluations = BestEvaluation()
         self.step, self.elapsed_sec, self.cpu_sec, self.used_sec = 0, 0.0, 0.0, 0.0
         self._position = self.skipped_updates = 0
+        self._order_version = ORDER_VERSION
         self.real_tokens = 0.0
         start = Start(options, config, dataset, self._checkpoints, self._variables, self._slots(), self._state())
         state, self._origin = start.restore()
@@ -75,7 +77,8 @@ class Training:
 
     def _open_batches(self, stage=None):
         return training_batches(self.options, self._dataset, self.tokenizer, distributed.rank(), distributed.size(),
-                                start_record=self._position, stage=stage)
+                                start_record=self._position, stage=stage,
+                                order_version=self._order_version)
 
     def _make_step(self):
         """The `TrainingStep`; on a GPU with micro-batches that have been seen to fit into its memory.
@@ -228,7 +231,7 @@ class Training:
         return {
             "records_read": self._position, "epoch": self._position // self._dataset.num_records,
             "num_records": self._dataset.num_records, "records_fingerprint": self._dataset.fingerprint,
-            "tokenizers": self._tokenizers,
+            "record_order": self._order_version, "tokenizers": self._tokenizers,
             "seed": self.options.seed, "dynamic_masking": self.options.dynamic_masking,
             "initialization": self.options.initialization, "optimizer": self.options.optimizer,
             "pack_sequences": self.options.pack_sequences,
@@ -251,6 +254,7 @@ class Training:
                                              sentence_loss_weight="0:1")
             self.schedule = Schedule(every_pass, self.config)
         self.step, self._position = state["step"], state["records_read"]
+        self._order_version = state.get("record_order", 1)
         self._optimizer.step.assign(self.step)
         self._optimizer.loss_scale.restore(state.get("loss_scale"))
         self.elapsed_sec, self.cpu_sec = state.get("elapsed_sec", 0.0), state.get("cpu_sec", 0.0)

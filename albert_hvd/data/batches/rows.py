@@ -9,7 +9,7 @@ of weight 0.
 
 import numpy as np
 
-from albert_hvd.data.batches.order import RecordOrder
+from albert_hvd.data.batches.order import ORDER_VERSION, RecordOrder
 from albert_hvd.data.batches.prefetch import Prefetched
 from albert_hvd.errors import InputError
 
@@ -22,8 +22,16 @@ def rows_per_rank(global_batch_size, size, option):
     return global_batch_size // size
 
 
+def record_order(dataset, seed, version):
+    """The `RecordOrder` of a `RecordDataset`, which reads ahead from now on where that pays."""
+    order = RecordOrder(dataset.num_records, seed, version)
+    if order.is_in_stretches:
+        dataset.read_stretches()
+    return order
+
+
 class BatchIterator:
-    """What both kinds of training batches share; they set `_dataset`, `_batches` (`Prefetched`) and `position`."""
+    """What both kinds of training batches share; they set `_order`, `_batches` (`Prefetched`) and `position`."""
 
     def __iter__(self):
         return self
@@ -31,7 +39,7 @@ class BatchIterator:
     @property
     def epoch(self):
         """Number of the epoch that the next record belongs to, from 0."""
-        return self.position // self._dataset.num_records
+        return self.position // self._order.epoch_size
 
     @property
     def wait_seconds(self):
@@ -51,7 +59,7 @@ class TrainingBatches(BatchIterator):
     """
 
     def __init__(self, dataset, train_batch_size, rank, size, seed, start_record=0, prefetch=2,
-                 transform=None, stage=None):
+                 transform=None, stage=None, order_version=ORDER_VERSION):
         """Args:
           dataset: a `RecordDataset`.
           train_batch_size: rows of the global batch; `size` must divide it (InputError).
@@ -60,21 +68,21 @@ class TrainingBatches(BatchIterator):
             thread (`DynamicMasking`).
           stage: optional function (batch) -> what to hand out in its place, called in that thread, such as a copy on
             a GPU.
+          order_version: see `order.py`; that of the run's first start.
         """
         rows_per_rank(train_batch_size, size, "train_batch_size")
         self._dataset, self._transform, self._stage = dataset, transform, stage or (lambda batch: batch)
         self._train_batch_size, self._rank, self._size = train_batch_size, rank, size
-        self._order = RecordOrder(dataset.num_records, seed)
+        self._order = record_order(dataset, seed, order_version)
         self._start, self.position = start_record, start_record
         self._batches = Prefetched(self._read, prefetch)
 
     def _read(self, number):
         rows = self._train_batch_size // self._size
         first = self._start + number * self._train_batch_size + self._rank * rows
-        record_numbers = self._order.take(first, rows)
+        record_numbers, epochs = self._order.take(first, rows)
         batch = self._dataset.read(record_numbers)
         if self._transform:
-            epochs = (first + np.arange(rows)) // self._dataset.num_records
             batch = self._transform(batch, epochs, record_numbers)
         return self._stage(batch)
 
