@@ -145,12 +145,12 @@ class RecordDataset:
         """Tokens and predictions of some records, int32 (B,) each, from the indexes; `count_tokens` first."""
         with self._lock:
             places = self._index.places(record_numbers)
-        tokens, predictions = (np.array(values, np.int32) for values in list(zip(*places))[3:])
-        for name, values in (("num_tokens", tokens), ("num_predictions", predictions)):
+        for name in ("num_tokens", "num_predictions"):
+            values = getattr(places, name)
             wrong = self._wrong_counts(name, values)
             if wrong.any():
-                raise self._miscounted(places[int(np.argmax(wrong))].shard, name, int(values[wrong][0]))
-        return tokens, predictions
+                raise self._miscounted(places.shard[wrong][0], name, int(values[wrong][0]))
+        return places.num_tokens, places.num_predictions
 
     def counted_pieces(self, shard):
         """Yield all entries of the index of a shard, some ten thousand at a time, with their tokens and predictions."""
@@ -207,7 +207,10 @@ class RecordDataset:
         record_numbers = np.asarray(record_numbers, np.int64)
         with self._lock:
             places = self._index.places(record_numbers)
-            records = [self._read_bytes(number, place) for number, place in zip(record_numbers.tolist(), places)]
+            if self._reads_stretches:
+                self._files.read_ahead(places.shard, places.offset)
+            records = list(map(self._read_bytes, record_numbers.tolist(), places.shard.tolist(),
+                               places.offset.tolist(), places.end.tolist()))
         intact = [i for i, record in enumerate(records) if record is not None]
         batch = self._empty_batch(len(records))
         if intact:
@@ -229,10 +232,7 @@ class RecordDataset:
         return {field: np.zeros((num_rows, length), np.float32 if "weights" in field else np.int32)
                 for field, length in lengths.items()}
 
-    def _read_bytes(self, number, place):
-        shard, offset, end = place[:3]
-        if self._reads_stretches:
-            self._files.read_ahead(shard, offset)
+    def _read_bytes(self, number, shard, offset, end):
         data, has_changed = self._files.read(shard, offset, end)
         problem, record = "truncated", data[HEADER_BYTES:-FOOTER_BYTES]
         if has_changed:  # another file may have its records at the same places
@@ -259,8 +259,8 @@ class RecordDataset:
 
     def _place(self, number):
         with self._lock:
-            (place,) = self._index.places([number])
-        return f"{self.paths[place.shard]} (record at byte {place.offset})"
+            place = self._index.places([number])
+        return f"{self.paths[place.shard[0]]} (record at byte {place.offset[0]})"
 
     def _misfit(self, error, numbers):
         place = self._place(numbers[error.index])

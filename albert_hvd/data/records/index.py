@@ -12,7 +12,6 @@ it until `set_rows` gives it.
 import collections
 import errno
 import os
-import struct
 
 import numpy as np
 
@@ -22,11 +21,11 @@ from albert_hvd.runtime.files import whole_file
 
 BLOCK = 256  # records
 CACHED_BLOCKS = 16384  # 64 MB: what 4096 chunks read side by side need, several times over
-_ROW = struct.Struct("<qiiq")  # offset, num_tokens, num_predictions, and the offset of the next record
 _PIECE = 1 << 16  # rows of a pass over a whole index
 
-# shard: number in the list of paths; offset, end: bytes in it; num_tokens, num_predictions: -1 when not known.
-Place = collections.namedtuple("Place", ["shard", "offset", "end", "num_tokens", "num_predictions"])
+# Where records lie, and what the index says of them, arrays (n,): the number of the shard, the bytes from `offset` to `end`
+# in it; num_tokens and num_predictions are -1 when not known.
+Places = collections.namedtuple("Places", ["shard", "offset", "end", "num_tokens", "num_predictions"])
 
 
 class RecordIndex:
@@ -49,24 +48,57 @@ class RecordIndex:
         self._paths, self._files = paths, files
         self._sizes = [os.path.getsize(path) for path in paths]
         self._rows = {}  # shard: all its rows, where no file has them
-        self._blocks = collections.OrderedDict()  # (shard, block): bytes, the least recently used first
         self._counts = [0] * len(paths)
         for shard in range(len(paths)):
             if not self._use_file(shard):
                 self._scan(shard, skip_corrupt, warn)
         self.firsts = np.cumsum([0, *self._counts])
         self._shard_starts = self.firsts[:-1]
+        # Blocks of all shards, counted from 0; each shard begins one.
+        self._first_blocks = np.cumsum([0, *(-(-count // BLOCK) for count in self._counts)])
+        capacity = min(CACHED_BLOCKS, int(self._first_blocks[-1]))
+        self._cache = np.empty((capacity, BLOCK + 1), INDEX_DTYPE)
+        self._slots = np.full(int(self._first_blocks[-1]), -1, np.int32)  # of each block in the cache
+        self._owners, self._next_slot = np.full(capacity, -1), 0
 
     def places(self, numbers):
-        """A list of the `Place` of each record. Raises InputError when an index does not fit its shard."""
+        """The `Places` of records. Raises InputError when an index does not fit its shard."""
         numbers = np.asarray(numbers, np.int64)
         shards = np.searchsorted(self._shard_starts, numbers, side="right") - 1
-        found = []
-        for shard, row in zip(shards.tolist(), (numbers - self._shard_starts[shards]).tolist()):
-            offset, tokens, predictions, end = _ROW.unpack_from(self._block(shard, row // BLOCK),
-                                                                row % BLOCK * INDEX_DTYPE.itemsize)
-            found.append(Place(shard, offset, end, tokens, predictions))
-        return found
+        blocks, rows = np.divmod(numbers - self._shard_starts[shards], BLOCK)
+        blocks += self._first_blocks[shards]
+        found, ends = np.empty(len(numbers), INDEX_DTYPE), np.empty(len(numbers), np.int64)
+        is_missing = self._slots[blocks] < 0
+        self._look_up(blocks, rows, ~is_missing, found, ends)
+        missing = np.unique(blocks[is_missing])
+        for start in range(0, len(missing), len(self._cache)):
+            group = missing[start:start + len(self._cache)]
+            for block in group.tolist():
+                self._load(block)
+            self._look_up(blocks, rows, np.isin(blocks, group), found, ends)
+        return Places(shards, found["offset"], ends, found["num_tokens"], found["num_predictions"])
+
+    def _look_up(self, blocks, rows, which, found, ends):
+        slots, rows = self._slots[blocks[which]], rows[which]
+        found[which], ends[which] = self._cache[slots, rows], self._cache["offset"][slots, rows + 1]
+
+    def _load(self, block):
+        """Read a block of entries, with the offset after them, into the cache, in the place of the one read longest ago."""
+        shard = int(np.searchsorted(self._first_blocks, block, side="right")) - 1
+        start = (block - int(self._first_blocks[shard])) * BLOCK
+        rows = self.rows(shard, start, min(start + BLOCK, self._counts[shard]) + 1)
+        slot = self._next_slot
+        if self._owners[slot] >= 0:
+            self._slots[self._owners[slot]] = -1
+        self._cache[slot, :len(rows)] = rows
+        self._slots[block], self._owners[slot], self._next_slot = slot, block, (slot + 1) % len(self._cache)
+
+    def _forget(self, shard):
+        """Blocks of a shard are read again."""
+        own = slice(*self._first_blocks[shard:shard + 2].tolist())
+        slots = self._slots[own]
+        self._owners[slots[slots >= 0]] = -1
+        self._slots[own] = -1
 
     def num_bytes(self, shard):
         """Bytes of the records of a shard."""
@@ -89,9 +121,11 @@ class RecordIndex:
         return not self._counts[shard] or self.rows(shard, 0, 1)["num_tokens"][0] >= 0
 
     def set_rows(self, shard, rows, keep=True):
-        """Replace the index of a shard by `rows` (n + 1,); with `keep` in its file too, where that can be written."""
-        for block in [key for key in self._blocks if key[0] == shard]:
-            del self._blocks[block]
+        """Replace the index of a shard by other `rows` (n + 1,) of the same records; with `keep` in its file too, where that can be written."""
+        self._forget(shard)
+        self._keep(shard, rows, keep)
+
+    def _keep(self, shard, rows, keep):
         self._rows[shard], self._counts[shard] = rows, len(rows) - 1
         if not keep or not _is_writable(os.path.dirname(os.path.abspath(self._paths[shard]))):
             return
@@ -120,29 +154,13 @@ class RecordIndex:
                 and ends[0]["offset"][0] == 0 and ends[1]["offset"][-1] == size)
         if fits:
             self._counts[shard] = count
-            for block in {0, max(0, count - 1) // BLOCK}:
-                self._block(shard, block)
         return fits
 
     def _scan(self, shard, skip_corrupt, warn):
         path = self._paths[shard]
         rows = scan_shard(path, skip_corrupt, warn)
         is_whole = rows["offset"][-1] == self._sizes[shard]
-        self.set_rows(shard, rows, keep=is_whole and len(rows) > 1 and _is_missing(index_path(path)))
-
-    def _block(self, shard, block):
-        """The bytes of a block of entries and of the offset after them."""
-        key = shard, block
-        data = self._blocks.get(key)
-        if data is not None:
-            self._blocks.move_to_end(key)
-            return data
-        start = block * BLOCK
-        data = self.rows(shard, start, min(start + BLOCK, self._counts[shard]) + 1).tobytes()
-        self._blocks[key] = data
-        if len(self._blocks) > CACHED_BLOCKS:
-            self._blocks.popitem(last=False)
-        return data
+        self._keep(shard, rows, keep=is_whole and len(rows) > 1 and _is_missing(index_path(path)))
 
     def _checked(self, shard, data, num_rows):
         rows = _rows_of(data)

@@ -1,6 +1,5 @@
 """Bytes of shards and of their indexes, read again for a while when the system fails."""
 
-import collections
 import contextlib
 import errno
 import os
@@ -37,9 +36,9 @@ class ShardFiles:
     def __init__(self, paths, warn):
         self._paths, self._warn = paths, warn
         self._versions = [_version(os.stat(path)) for path in paths]
-        self._files = collections.OrderedDict()  # path: descriptor, the least recently used first
+        self._files = {}  # path: descriptor
         self._most = max_open_files()
-        self._asked_for = collections.OrderedDict()
+        self._asked_for = {}
 
     def read(self, shard, start, end):
         """(bytes from `start` to `end` of a shard, whether the shard is another than when it was opened first).
@@ -48,25 +47,37 @@ class ShardFiles:
           InputError: the file is gone.
           RunFailed: the system has failed to read it for `RETRY_SEC`.
         """
-        path = self._paths[shard]
-        return self._retry(path, start, lambda file: (os.pread(file, end - start, start),
-                                                      _version(os.fstat(file)) != self._versions[shard]))
+        path, version = self._paths[shard], self._versions[shard]
+        try:
+            file = self._files[path] if path in self._files else self._open(path)
+            return os.pread(file, end - start, start), _version(os.fstat(file)) != version
+        except OSError as error:
+            return self._retry(path, start, error, lambda file: (os.pread(file, end - start, start),
+                                                                 _version(os.fstat(file)) != version))
 
     def read_index(self, shard, start, end):
         """Bytes from `start` to `end` of the index of a shard; errors as `read`."""
-        return self._retry(index_path(self._paths[shard]), start, lambda file: os.pread(file, end - start, start))
+        path = index_path(self._paths[shard])
 
-    def read_ahead(self, shard, start):
-        """Ask the system for the stretch of `AHEAD_BYTES` around a place, once, without waiting for it."""
-        stretch = shard, start // AHEAD_BYTES
-        if stretch in self._asked_for:
-            return
-        self._asked_for[stretch] = None
-        if len(self._asked_for) > _REMEMBERED_STRETCHES:
-            self._asked_for.popitem(last=False)
-        with contextlib.suppress(OSError, InputError):  # the read itself says what is wrong
-            os.posix_fadvise(self._open(self._paths[shard]), stretch[1] * AHEAD_BYTES, AHEAD_BYTES,
-                             os.POSIX_FADV_WILLNEED)
+        def call(file):
+            return os.pread(file, end - start, start)
+
+        try:
+            return call(self._open(path))
+        except OSError as error:
+            return self._retry(path, start, error, call)
+
+    def read_ahead(self, shards, offsets):
+        """Ask the system for the stretches of `AHEAD_BYTES` around these places, each once, without waiting for them."""
+        for stretch in zip(shards.tolist(), (offsets // AHEAD_BYTES).tolist()):
+            if stretch in self._asked_for:
+                continue
+            self._asked_for[stretch] = None
+            if len(self._asked_for) > _REMEMBERED_STRETCHES:
+                del self._asked_for[next(iter(self._asked_for))]
+            with contextlib.suppress(OSError, InputError):  # the read itself says what is wrong
+                os.posix_fadvise(self._open(self._paths[stretch[0]]), stretch[1] * AHEAD_BYTES, AHEAD_BYTES,
+                                 os.POSIX_FADV_WILLNEED)
 
     def forget_index(self, shard):
         """Open the index of a shard anew at its next read."""
@@ -77,13 +88,11 @@ class ShardFiles:
         while self._files:
             os.close(self._files.popitem()[1])
 
-    def _retry(self, path, start, call):
+    def _retry(self, path, start, error, call):
+        """What `call` gives for the descriptor of a file, once it does not fail as it has with `error`."""
         began, pause = time.monotonic(), _FIRST_PAUSE_SEC
         while True:
-            try:
-                return call(self._open(path))
-            except OSError as error:
-                problem = f"{path}: {error.strerror} when reading at byte {start}"
+            problem = f"{path}: {error.strerror} when reading at byte {start}"
             if time.monotonic() - began >= RETRY_SEC:
                 raise RunFailed(f"{problem}, for {RETRY_SEC:g} seconds: see to the disk or the file server, then run the "
                                 "same command again")
@@ -92,6 +101,10 @@ class ShardFiles:
             self._forget(path)  # as a file server does that was restarted
             time.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE_SEC)
+            try:
+                return call(self._open(path))
+            except OSError as again:
+                error = again
 
     def _forget(self, path):
         """Close a file if it is open; what fails then has failed before."""
@@ -102,10 +115,9 @@ class ShardFiles:
     def _open(self, path):
         """The descriptor of a file. Raises InputError when it is gone, OSError when trying again may help."""
         if path in self._files:
-            self._files.move_to_end(path)
             return self._files[path]
         if len(self._files) >= self._most:
-            os.close(self._files.popitem(last=False)[1])
+            os.close(self._files.pop(next(iter(self._files))))
         try:
             self._files[path] = os.open(path, os.O_RDONLY)
         except OSError as error:
