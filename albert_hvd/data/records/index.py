@@ -62,8 +62,10 @@ class RecordIndex:
         self._owners, self._next_slot = np.full(capacity, -1), 0
 
     def places(self, numbers):
-        """The `Places` of records. Raises InputError when an index does not fit its shard."""
+        """The `Places` of records. Raises InputError when an index does not fit its shard, IndexError for no such record."""
         numbers = np.asarray(numbers, np.int64)
+        if len(numbers) and not 0 <= numbers.min() <= numbers.max() < self.firsts[-1]:
+            raise IndexError(f"records {numbers.min()} to {numbers.max()} of {self.firsts[-1]}")
         shards = np.searchsorted(self._shard_starts, numbers, side="right") - 1
         blocks, rows = np.divmod(numbers - self._shard_starts[shards], BLOCK)
         blocks += self._first_blocks[shards]
