@@ -144,7 +144,8 @@ def _check(options):
     paths = {}
     for option in ("input_file", "eval_input_file"):
         if getattr(options, option):
-            dataset = open_records(getattr(options, option), option, options, config.vocab_size)
+            dataset = open_records(getattr(options, option), option, options, config.vocab_size,
+                                   mixed=option == "input_file")
             if option == "input_file" and options.pack_sequences:
                 dataset.count_tokens()  # kept in the index, where the other ranks find it
             paths[option] = dataset.paths

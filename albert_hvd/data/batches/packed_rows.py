@@ -11,7 +11,7 @@ import numpy as np
 
 from albert_hvd.data.batches.order import ORDER_VERSION
 from albert_hvd.data.batches.prefetch import Prefetched
-from albert_hvd.data.batches.rows import BatchIterator, record_order, rows_per_rank
+from albert_hvd.data.batches.rows import BatchIterator, record_order, rows_per_rank, source_numbers
 from albert_hvd.errors import InputError, parameter
 
 WINDOW = 4096
@@ -200,9 +200,13 @@ class PackedTrainingBatches(BatchIterator):
         self._position += sum(row.shape[1] for row in rows)
         of_row = np.repeat(np.arange(len(own)), [row.shape[1] for row in own])
         packed = lay_out_rows(batch, of_row, len(own), self.max_predictions, self.max_examples)
+        if self._dataset.sources:
+            packed["source_numbers"] = np.zeros((len(own), self.max_examples), np.int32)
+            number = _within(of_row, np.ones_like(of_row))
+            packed["source_numbers"][of_row, number] = source_numbers(self._dataset, record_numbers)
         return self._stage(packed), self._position
 
     def __next__(self):
-        """The next batch, as `lay_out_rows` describes it."""
+        """The next batch, as `lay_out_rows` describes it; of a mixture with `source_numbers` too, int32 (B, E)."""
         batch, self.position = self._batches.next()
         return batch

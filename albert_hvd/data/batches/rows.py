@@ -9,6 +9,7 @@ of weight 0.
 
 import numpy as np
 
+from albert_hvd.data.batches.mixture import MixedOrder
 from albert_hvd.data.batches.order import ORDER_VERSION, RecordOrder
 from albert_hvd.data.batches.prefetch import Prefetched
 from albert_hvd.errors import InputError
@@ -23,11 +24,18 @@ def rows_per_rank(global_batch_size, size, option):
 
 
 def record_order(dataset, seed, version):
-    """The `RecordOrder` of a `RecordDataset`, which reads ahead from now on where that pays."""
-    order = RecordOrder(dataset.num_records, seed, version)
+    """The `RecordOrder` or `MixedOrder` of a `RecordDataset`, which reads ahead from now on where that pays."""
+    order = (MixedOrder(dataset.sources, seed, version) if dataset.sources else
+             RecordOrder(dataset.num_records, seed, version))
     if order.is_in_stretches:
         dataset.read_stretches()
     return order
+
+
+def source_numbers(dataset, record_numbers):
+    """Which of a mixture's sources each record is of, int32 (B,)."""
+    firsts = [source.first for source in dataset.sources]
+    return (np.searchsorted(firsts, record_numbers, side="right") - 1).astype(np.int32)
 
 
 class BatchIterator:
@@ -65,7 +73,7 @@ class TrainingBatches(BatchIterator):
           train_batch_size: rows of the global batch; `size` must divide it (InputError).
           prefetch: batches read ahead by a background thread.
           transform: optional function (batch, epochs (B,), record_numbers (B,)) -> batch, called in that
-            thread (`DynamicMasking`).
+            thread (`DynamicMasking`); `epochs` says how often each record was read before.
           stage: optional function (batch) -> what to hand out in its place, called in that thread, such as a copy on
             a GPU.
           order_version: see `order.py`; that of the run's first start.
@@ -84,10 +92,15 @@ class TrainingBatches(BatchIterator):
         batch = self._dataset.read(record_numbers)
         if self._transform:
             batch = self._transform(batch, epochs, record_numbers)
+        if self._dataset.sources:
+            batch["source_numbers"] = source_numbers(self._dataset, record_numbers)[:, None]
         return self._stage(batch)
 
     def __next__(self):
-        """The next batch: dict of arrays as `RecordDataset.read` gives them, train_batch_size / size rows."""
+        """The next batch: dict of arrays as `RecordDataset.read` gives them, train_batch_size / size rows.
+
+        Of a mixture it has `source_numbers` too, int32 (B, 1).
+        """
         batch = self._batches.next()
         self.position += self._train_batch_size
         return batch

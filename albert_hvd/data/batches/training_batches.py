@@ -17,7 +17,8 @@ def open_training_records(options, config):
 
     What `skip_corrupt` leaves out at once has been said then; what is found while reading is said here.
     """
-    dataset = open_records(options.input_file, "input_file", options, config.vocab_size, warn=lambda line: None)
+    dataset = open_records(options.input_file, "input_file", options, config.vocab_size, warn=lambda line: None,
+                           mixed=True)
     dataset.warn = lambda line: sys.stderr.write(f"warning: {line}\n")
     return dataset
 

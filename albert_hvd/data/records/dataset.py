@@ -17,6 +17,7 @@ from albert_hvd.data.records.example import LABEL_FIELD, PREDICTION_FIELDS, SEQU
 from albert_hvd.data.records.index import BLOCK, RecordIndex
 from albert_hvd.data.records.manifest import read_manifest
 from albert_hvd.data.records.shard_files import CHANGED, ShardFiles
+from albert_hvd.data.records.sources import make_sources, parse_sources
 from albert_hvd.data.records.tfrecord import FOOTER_BYTES, HEADER_BYTES, index_path, masked_crc
 from albert_hvd.errors import InputError, RunFailed, parameter
 from albert_hvd.runtime.files import expand_input_files
@@ -26,7 +27,7 @@ _LARGEST_WEIGHT = 3.4e38  # what float32 holds
 _OLD_FINGERPRINT = 16  # characters
 
 
-def open_records(pattern, option, options, vocab_size, warn=None):
+def open_records(pattern, option, options, vocab_size, warn=None, mixed=False):
     """The `RecordDataset` of an option's files.
 
     Args:
@@ -35,20 +36,26 @@ def open_records(pattern, option, options, vocab_size, warn=None):
       options: anything with `max_seq_length` and `max_predictions_per_seq`, and perhaps `skip_corrupt`.
       vocab_size: the model's.
       warn: called with a line for what `skip_corrupt` leaves out; default: writes it to stderr.
+      mixed: parts of the list may have weights, see `parse_sources`.
 
     Raises:
       InputError: a file is missing, damaged, or does not fit the flags or the vocabulary.
     """
-    return RecordDataset(expand_input_files(pattern, option), options.max_seq_length,
-                         options.max_predictions_per_seq, vocab_size, getattr(options, "skip_corrupt", False),
-                         warn or (lambda line: sys.stderr.write(f"warning: {line}\n")))
+    parsed = parse_sources(pattern, option) if mixed else []
+    paths = [path for *_, files in parsed for path in files] or expand_input_files(pattern, option)
+    dataset = RecordDataset(paths, options.max_seq_length, options.max_predictions_per_seq, vocab_size,
+                            getattr(options, "skip_corrupt", False),
+                            warn or (lambda line: sys.stderr.write(f"warning: {line}\n")))
+    dataset.mix(parsed, option)
+    return dataset
 
 
 class RecordDataset:
     """The records of a list of shards, numbered from 0 in the order of `paths`, read by number.
 
     Attributes: `paths`; `num_records`; `num_skipped`, damaged records found so far, which are given as rows
-    of weight 0 (only with `skip_corrupt`); each is counted, and warned of, once; `warn`, called with a line.
+    of weight 0 (only with `skip_corrupt`); each is counted, and warned of, once; `warn`, called with a line;
+    `sources`, a tuple of `Source` for records that are mixed, else empty.
     """
 
     def __init__(self, paths, max_seq_length, max_predictions_per_seq, vocab_size=None,
@@ -58,7 +65,7 @@ class RecordDataset:
         self.max_seq_length, self.max_predictions_per_seq = max_seq_length, max_predictions_per_seq
         self._vocab_size, self._skip_corrupt, self.warn = vocab_size, skip_corrupt, warn
         self._files, self._lock = ShardFiles(self.paths, lambda line: self.warn(line)), threading.Lock()
-        self._skipped, self._reads_stretches = set(), False
+        self._skipped, self._reads_stretches, self.sources = set(), False, ()
         try:
             self._index = RecordIndex(self.paths, self._files, skip_corrupt, warn)
             self._firsts = self._index.firsts
@@ -71,6 +78,15 @@ class RecordDataset:
         except (InputError, RunFailed):
             self.close()
             raise
+
+    def mix(self, parsed, option="input_file"):
+        """Take the files for those of the corpora that `parse_sources` gives, in that order; none: they are one corpus."""
+        self.sources = make_sources(parsed, np.diff(self._firsts).tolist(), option) if parsed else ()
+
+    @property
+    def records_per_epoch(self):
+        """Records that an epoch of training reads: each once, unless the sources of a mixture have other weights."""
+        return sum(source.per_epoch for source in self.sources) or self.num_records
 
     @property
     def num_skipped(self):

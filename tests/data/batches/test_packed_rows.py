@@ -19,7 +19,7 @@ SEQ = 32
 class Examples:
     """Stands in for a RecordDataset: example n holds the ids 1000 n + 1, 1000 n + 2, ..."""
 
-    max_seq_length, max_predictions_per_seq, paths = SEQ, 5, ["a"]
+    max_seq_length, max_predictions_per_seq, paths, sources = SEQ, 5, ["a"], ()
 
     def __init__(self, lengths, seed=0):
         self._lengths = np.array(lengths)
