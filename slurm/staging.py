@@ -25,7 +25,7 @@ class Refused(Exception):
 def find_shards(patterns):
     """The files of patterns with full paths, as bin/pretrain finds them; Refused for one that matches nothing."""
     found = []
-    for pattern in patterns:
+    for pattern in map(without_weight, patterns):
         paths = sorted(path for path in glob.glob(pattern, recursive=True) if os.path.isfile(path))
         if not paths and os.path.isfile(pattern):
             paths = [pattern]
@@ -34,6 +34,16 @@ def find_shards(patterns):
         # A glob such as data/* is not meant to take in what describes the shards.
         found += [path for path in paths if path == pattern or not path.endswith((f"/{MANIFEST}", ".model"))]
     return found
+
+
+def without_weight(pattern):
+    """A part of a mixture such as "news*:2" without its weight; a colon in a name that exists is one of the name."""
+    files, colon, weight = pattern.rpartition(":")
+    if colon and not glob.glob(pattern) and not os.path.exists(pattern):
+        with contextlib.suppress(ValueError):
+            float(weight)
+            return files
+    return pattern
 
 
 def fingerprint(shards):

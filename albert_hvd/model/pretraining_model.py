@@ -17,6 +17,9 @@ LossSums = collections.namedtuple("LossSums", [
     "masked_lm_loss", "masked_lm_correct", "masked_lm_weight",
     "sentence_loss", "sentence_correct", "sentence_weight"])
 
+# Of each source of a mixture, float32 (S,) each, summed over the batch.
+SourceSums = collections.namedtuple("SourceSums", ["masked_lm_loss", "masked_lm_weight", "sentence_loss", "sentence_weight"])
+
 
 class MaskedLmHead(tf.Module):
     """Scores of the whole vocabulary, tied to the word embeddings.
@@ -84,6 +87,17 @@ class AlbertPretrainer(tf.Module):
         Returns:
           `LossSums`.
         """
+        return self.loss_sums(batch, dropout_seed, passes)[0]
+
+    def loss_sums(self, batch, dropout_seed=None, passes=None, num_sources=0):
+        """As `__call__`, and with `num_sources` above 0 the same losses apart by the sources of the records.
+
+        Args:
+          batch: has `source_numbers` then, int32 (B, C): of each record.
+
+        Returns:
+          (`LossSums`, `SourceSums` or an empty tuple).
+        """
         sequence_output, pooled_output = self.encode(batch, dropout_seed, passes)
         slots = tf.reshape(batch["masked_lm_weights"], [-1])  # (B*P,)
         positions, labels = self._flat_predictions(batch)
@@ -91,14 +105,21 @@ class AlbertPretrainer(tf.Module):
             used = tf.where(slots > 0)[:, 0]
             slots, positions, labels = (tf.gather(x, used) for x in (slots, positions, labels))
         logits = self.masked_lm_logits(sequence_output, positions)
-        loss, correct = _cross_entropy(logits, labels, slots)
+        losses, correct = _cross_entropy(logits, labels, slots)
         sentence_logits = self.sentence_logits(pooled_output)  # (B, C, 2)
         sentence_weights = tf.reshape(batch["sentence_weights"], [-1])
-        sentence_loss, sentence_correct = _cross_entropy(
+        sentence_losses, sentence_correct = _cross_entropy(
             tf.reshape(sentence_logits, [-1, 2]), tf.reshape(batch["next_sentence_labels"], [-1]),
             sentence_weights)
-        return LossSums(loss, correct, tf.reduce_sum(slots),
-                        sentence_loss, sentence_correct, tf.reduce_sum(sentence_weights))
+        sums = LossSums(tf.reduce_sum(losses), correct, tf.reduce_sum(slots),
+                        tf.reduce_sum(sentence_losses), sentence_correct, tf.reduce_sum(sentence_weights))
+        if not num_sources:
+            return sums, ()
+        of_record = tf.reshape(batch["source_numbers"], [-1])
+        of_slot = tf.gather(of_record, _records_at(batch, positions))
+        return sums, SourceSums(*(
+            tf.math.unsorted_segment_sum(tf.stop_gradient(values), numbers, num_sources) for values, numbers in (
+                (losses, of_slot), (slots, of_slot), (sentence_losses, of_record), (sentence_weights, of_record))))
 
     def masked_lm_logits(self, sequence_output, flat_positions):
         """sequence_output (B, S, H), flat_positions int (M,) into B*S -> float32 (M, V)."""
@@ -141,8 +162,15 @@ def variable_shapes(config, source="config"):
     return {path: tuple(variable.shape) for path, variable in variables.items()}
 
 
+def _records_at(batch, flat_positions):
+    """Which record, int32 (M,) into those of all rows, stands at each position, int (M,) into all of the batch."""
+    mask = batch["input_mask"]  # (B, S): 1 ... C in a packed row
+    records = tf.range(tf.shape(mask)[0])[:, None] * tf.shape(batch["sentence_weights"])[1] + tf.maximum(mask, 1) - 1
+    return tf.gather(tf.reshape(records, [-1]), flat_positions)
+
+
 def _cross_entropy(logits, labels, weights):
-    """Weighted sums of the negative log likelihood and of the hits, float32 scalars."""
+    """Weighted negative log likelihoods, float32 like `weights`, and the weighted sum of the hits, a float32 scalar."""
     losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits)
     hits = tf.cast(tf.equal(tf.argmax(logits, axis=-1, output_type=labels.dtype), labels), tf.float32)
-    return tf.reduce_sum(losses * weights), tf.reduce_sum(hits * weights)
+    return losses * weights, tf.reduce_sum(hits * weights)

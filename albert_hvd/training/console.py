@@ -86,12 +86,19 @@ class TrainLog:
     def write(self, record, share):
         """Append a record and show it; `record` is a dict with the keys of DESIGN's train_log."""
         self._records.write(record)
-        self._report(record["step"], {name: record[name] for name in _REPORTED})
+        sources = record.get("sources", {})
+        self._report(record["step"], {**{name: record[name] for name in _REPORTED},
+                                      **{f"sources/{source}/{name}": value for source, values in sources.items()
+                                         for name, value in values.items()}})
         if self._bar.disable:
             print(self._console_line(record, share), flush=True)
         else:
             self._bar.set_postfix_str(f"loss {record['loss']:.3f} mlm acc {record['masked_lm_accuracy']:.3f} "
                                       f"{record['real_tokens_per_sec']:.0f} real tok/s")
+        if sources:
+            self.say("sources: " + "  ".join(
+                f"{name} {values['share']:.1%}" + (f" loss {values['loss']:.4f}" if "loss" in values else "")
+                for name, values in sources.items()))
 
     def _console_line(self, record, share):
         """A line with a progress bar, for output that is not a terminal (as under mpirun)."""

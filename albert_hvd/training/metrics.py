@@ -1,6 +1,6 @@
 """The sums of the steps between two lines of the log."""
 
-from albert_hvd.model.pretraining_model import LossSums
+from albert_hvd.model.pretraining_model import LossSums, SourceSums
 from albert_hvd.training.evaluation import results_of
 
 
@@ -9,15 +9,20 @@ class MetricsWindow:
 
     Speed is measured over whole steps, from asking for a batch to having its update, and without
     the first step of the process, which compiles the graph.
+
+    Args:
+      train_batch_size: rows of a step.
+      sources: names of the sources of a mixture.
     """
 
-    def __init__(self, train_batch_size):
-        self._train_batch_size = train_batch_size
+    def __init__(self, train_batch_size, sources=()):
+        self._train_batch_size, self._sources = train_batch_size, sources
         self._compiled = False
         self._clear()
 
     def _clear(self):
         self._sums = [0.0] * len(LossSums._fields)
+        self._by_source = [0.0] * (len(SourceSums._fields) * len(self._sources))
         self._timed_steps = 0
         self._timed_sequences = self._timed_tokens = self._seconds = self._wait_seconds = 0.0
         self._checkpoint_stall_sec = 0.0
@@ -31,6 +36,7 @@ class MetricsWindow:
           seconds, wait_seconds: duration of the step, and the part of it spent waiting for data.
         """
         self._sums = [total + value for total, value in zip(self._sums, result)]
+        self._by_source = [total + value for total, value in zip(self._by_source, result.by_source)]
         self._last = result
         if self._compiled:
             self._timed_steps += 1
@@ -61,5 +67,21 @@ class MetricsWindow:
             "data_wait_fraction": self._wait_seconds * rate, "elapsed_sec": elapsed_sec,
             "checkpoint_stall_sec": self._checkpoint_stall_sec,
         }
+        if self._sources:
+            record["sources"] = self._results_by_source()
         self._clear()
         return record
+
+    def _results_by_source(self):
+        """{name: its share of the records, and its losses}; a source without a record has the share 0 alone."""
+        count, results = len(self._sources), {}
+        columns = [self._by_source[start:start + count] for start in range(0, len(self._by_source), count)]
+        for name, *sums in zip(self._sources, *columns):
+            sums = SourceSums(*sums)
+            results[name] = {"share": sums.sentence_weight / max(sum(columns[-1]), 1.0)}
+            if sums.sentence_weight:
+                masked_lm_loss = sums.masked_lm_loss / max(sums.masked_lm_weight, 1.0)
+                sentence_loss = sums.sentence_loss / sums.sentence_weight
+                results[name].update(loss=masked_lm_loss + sentence_loss, masked_lm_loss=masked_lm_loss,
+                                     sentence_loss=sentence_loss)
+        return results

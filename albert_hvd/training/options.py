@@ -61,6 +61,9 @@ class ValidationOptions(RecordOptions):
 class PretrainingOptions(RecordOptions, TrainingOptions):
     """The flags of `bin/pretrain` that the library acts on."""
 
+    input_file: str = option(
+        help="TFRecords to read: a comma list of files and globs. news*:2,tweets*:0.5 mixes corpora: each record of the "
+             "first comes twice an epoch, half of the second's once, the other half in the next.")
     tokenizer: str = option(None,
         "SentencePiece model of the records, copied to --output_dir; unset: the one beside them.")
     pack_sequences: bool = option(False, "Several records in one row, each for itself; --train_batch_size counts rows.")

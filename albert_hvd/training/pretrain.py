@@ -141,8 +141,15 @@ def _check(options):
     if options.early_stop_evaluations and not options.eval_every_steps:
         raise InputError(f"{parameter('early_stop_evaluations')}={options.early_stop_evaluations} needs "
                          f"{parameter('eval_every_steps')}")
-    paths = {option: open_records(getattr(options, option), option, options, config.vocab_size).paths
-             for option in ("input_file", "eval_input_file") if getattr(options, option)}
+    paths = {}
+    for option in ("input_file", "eval_input_file"):
+        if getattr(options, option):
+            dataset = open_records(getattr(options, option), option, options, config.vocab_size,
+                                   mixed=option == "input_file")
+            if option == "input_file" and options.pack_sequences:
+                dataset.count_tokens()  # kept in the index, where the other ranks find it
+            paths[option] = dataset.paths
+            dataset.close()
     is_new = not CheckpointFolder(os.path.join(options.output_dir, "checkpoints")).steps()
     if options.init_checkpoint and is_new:
         kind_of(options.init_checkpoint, "init_checkpoint")  # read later, but refused before a folder is made

@@ -10,6 +10,7 @@ from albert_hvd.training.first_weights import OUTPUT_BIAS, facts_of, set_word_ve
 
 # What a resumed run must have in common with the run before -> the option that decides it.
 _FIXED = {"config": "bert_config_file", "num_records": "input_file", "records_fingerprint": "input_file",
+          "mixture": "input_file",
           "tokenizers": "input_file", "seed": "seed", "optimizer": "optimizer",
           "pack_sequences": "pack_sequences", "dynamic_masking": "dynamic_masking"}
 
@@ -73,7 +74,9 @@ class Start:
             now = self._state[key]
             if key == "tokenizers" and not (now and state.get(key)):  # records without a manifest do not say
                 continue
-            before = state.get(key, now)  # older checkpoints have fewer keys
+            before = state.get(key, [] if key == "mixture" else now)  # older checkpoints have fewer keys
+            if key == "records_fingerprint" and self._dataset.is_described_by(before):
+                continue
             if key == "config" and before != now:  # which may have other names for the same
                 before = AlbertConfig.from_dict(before, output_dir).to_dict()
             if before != now:

@@ -9,6 +9,7 @@ import time
 import tensorflow as tf
 
 from albert_hvd import __version__
+from albert_hvd.data.batches.order import ORDER_VERSION
 from albert_hvd.data.batches.training_batches import find_tokenizer, tokenizers_of, training_batches
 from albert_hvd.errors import RunFailed, parameter
 from albert_hvd.model.encoder import named_variables
@@ -61,10 +62,11 @@ class Training:
         self._checkpoints = CheckpointFolder(os.path.join(options.output_dir, "checkpoints"),
                                              options.keep_checkpoints)
         self._writer = CheckpointWriter(self._checkpoints)
-        self.window = MetricsWindow(plan.train_batch_size)
+        self.window = MetricsWindow(plan.train_batch_size, [source.name for source in dataset.sources])
         self.evaluations = BestEvaluation()
         self.step, self.elapsed_sec, self.cpu_sec, self.used_sec = 0, 0.0, 0.0, 0.0
         self._position = self.skipped_updates = 0
+        self._order_version = ORDER_VERSION
         self.real_tokens = 0.0
         start = Start(options, config, dataset, self._checkpoints, self._variables, self._slots(), self._state())
         state, self._origin = start.restore()
@@ -79,7 +81,8 @@ class Training:
 
     def _open_batches(self, stage=None):
         return training_batches(self.options, self._dataset, self.tokenizer, distributed.rank(), distributed.size(),
-                                start_record=self._position, stage=stage)
+                                start_record=self._position, stage=stage,
+                                order_version=self._order_version)
 
     def _make_step(self):
         """The `TrainingStep`; on a GPU with micro-batches that have been seen to fit into its memory.
@@ -88,16 +91,20 @@ class Training:
           RunFailed: not even one row fits.
         """
         if self.options.accumulation_steps or not self.options.xla or not tf.config.get_visible_devices("GPU"):
-            return TrainingStep(self._model, self._optimizer, self.plan.accumulation_steps, self.options.xla)
+            return self._new_step()
         batches = self._open_batches()
         batch = next(batches)
         batches.close()
         return self._fitting_step(batch)
 
+    def _new_step(self):
+        return TrainingStep(self._model, self._optimizer, self.plan.accumulation_steps, self.options.xla,
+                            len(self._dataset.sources))
+
     def _fitting_step(self, batch):
         """The `TrainingStep` with the largest micro-batches, from those of the plan down, that all ranks can compute."""
         while True:
-            step = TrainingStep(self._model, self._optimizer, self.plan.accumulation_steps, self.options.xla)
+            step = self._new_step()
             if not distributed.any_rank(not step.try_memory(batch)):
                 return step
             smaller = smaller_micro_batches(self.plan)
@@ -226,19 +233,21 @@ class Training:
         parameters = sum(int(tf.size(variable)) for variable in self._variables.values())
         device = "GPU" if tf.config.get_visible_devices("GPU") else "CPU"
         return describe_run(self._origin, self.options, self.config, self.plan, self._dataset.num_records,
-                            parameters, device)
+                            parameters, device, self._dataset.sources)
 
     def _state(self):
         return {
-            "records_read": self._position, "epoch": self._position // self._dataset.num_records,
+            "records_read": self._position, "epoch": self._position // self._dataset.records_per_epoch,
             "num_records": self._dataset.num_records, "records_fingerprint": self._dataset.fingerprint,
-            "tokenizers": self._tokenizers,
+            "mixture": [[source.num_records, source.weight] for source in self._dataset.sources],
+            "record_order": self._order_version, "tokenizers": self._tokenizers,
             "seed": self.options.seed, "dynamic_masking": self.options.dynamic_masking,
             "initialization": self.options.initialization, "optimizer": self.options.optimizer,
             "pack_sequences": self.options.pack_sequences,
             "config": self.config.to_dict(), "train_batch_size": self.plan.train_batch_size, "size": self.plan.size,
             "evaluations": dataclasses.asdict(self.evaluations), "skipped_updates": self.skipped_updates,
-            "real_tokens": self.real_tokens, "elapsed_sec": self.elapsed_sec, "cpu_sec": self.cpu_sec, "loss_scale": self._optimizer.loss_scale.state(),
+            "real_tokens": self.real_tokens, "elapsed_sec": self.elapsed_sec, "cpu_sec": self.cpu_sec,
+            "loss_scale": self._optimizer.loss_scale.state(),
             "versions": {"albert_hvd": __version__, "tensorflow": tf.__version__,
                          "horovod": distributed.horovod_version(), "python": platform.python_version()},
         }
@@ -255,6 +264,7 @@ class Training:
                                              sentence_loss_weight="0:1")
             self.schedule = Schedule(every_pass, self.config)
         self.step, self._position = state["step"], state["records_read"]
+        self._order_version = state.get("record_order", 1)
         self._optimizer.step.assign(self.step)
         self._optimizer.loss_scale.restore(state.get("loss_scale"))
         self.elapsed_sec, self.cpu_sec = state.get("elapsed_sec", 0.0), state.get("cpu_sec", 0.0)

@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from albert_hvd.model.encoder import named_variables
-from albert_hvd.model.pretraining_model import LossSums
+from albert_hvd.model.pretraining_model import LossSums, SourceSums
 from albert_hvd.runtime import distributed
 from albert_hvd.training.batch_layout import BatchLayout
 from albert_hvd.training.optimizer import average_over_ranks
@@ -30,8 +30,10 @@ from albert_hvd.training.schedule import Place
 #   bad_steps: how many updates in a row were skipped, without those that the loss scale is to blame for.
 #   loss_scale: the scale of the next step; 1 unless the precision is float16.
 #   used_sec: the sum over ranks of what they gave as such when the step began.
+#   by_source: the `SourceSums` of a mixture one after the other, a list of floats, else empty.
 StepResult = collections.namedtuple("StepResult", LossSums._fields + (
-    "real_tokens", "stop", "used_sec", "grad_norm", "learning_rate", "skipped", "bad_steps", "loss_scale"))
+    "real_tokens", "stop", "used_sec", "grad_norm", "learning_rate", "skipped", "bad_steps", "loss_scale", "by_source"))
+_SCALARS = 5  # from grad_norm to loss_scale
 
 # A batch that lies where the step is computed: `numbers`, float32 (accumulation_steps, W) on the device; `layout`, its
 # `BatchLayout`; `sums`, float32 (3,) on the host: masked_lm_weight, sentence_weight and real tokens of this rank.
@@ -62,7 +64,8 @@ class PendingStep:
         """The `StepResult` of floats."""
         values = list(map(float, self._values.result()))
         sums = len(LossSums._fields)
-        return StepResult(*values[:sums], *self._known, *values[sums:])
+        end = sums + _SCALARS
+        return StepResult(*values[:sums], *self._known, *values[sums:end], by_source=values[end:])
 
 
 def _graph_of(function, xla=False):
@@ -78,13 +81,15 @@ class TrainingStep:
       optimizer: one of `training/optimizer.py`, wrapped by `distributed.distributed_optimizer` and built.
       accumulation_steps: micro-batches of one update.
       xla: compile forward and backward as one program, and the update as another; the allreduce stays outside.
+      num_sources: of a mixture, whose batches have `source_numbers`; 0: it is none.
     """
 
-    def __init__(self, model, optimizer, accumulation_steps=1, xla=False):
+    def __init__(self, model, optimizer, accumulation_steps=1, xla=False, num_sources=0):
         self._model, self._optimizer = model, optimizer
         self._variables = list(named_variables(model).values())
         self._sizes = [variable.shape.num_elements() for variable in self._variables]
-        self._accumulation_steps, self._xla = accumulation_steps, xla
+        self._accumulation_steps, self._xla, self._num_sources = accumulation_steps, xla, num_sources
+        self._num_sums = len(LossSums._fields) + len(SourceSums._fields) * num_sources
         config = model.config
         self._has_dropout = bool(config.hidden_dropout_prob or config.attention_probs_dropout_prob)
         self._device = "GPU:0" if tf.config.get_visible_devices("GPU") else "CPU:0"
@@ -181,14 +186,14 @@ class TrainingStep:
 
     def _update(self, numbers, scalars, micro_step):
         flat = self._accumulate(numbers, scalars, micro_step)
-        gradients, sums = tf.split(flat, [sum(self._sizes), len(LossSums._fields)])
+        gradients, sums = tf.split(flat, [sum(self._sizes), self._num_sums])
         sums = distributed.sum_over_ranks(sums, name="sums")
         # All gradients travel as one tensor. Horovod would fuse many by what happens to be ready, and
         # the order of summation, hence the last bits, would depend on timing.
         return self._apply(average_over_ranks(self._optimizer, gradients), sums, scalars[3])
 
     def _accumulate(self, numbers, scalars, micro_step):
-        """Gradients and `LossSums` of this rank, summed over its micro-batches, as one vector."""
+        """Gradients, `LossSums` and `SourceSums` of this rank, summed over its micro-batches, as one vector."""
         if self._accumulation_steps == 1:
             return micro_step(numbers[0], scalars, tf.constant(0.0))
 
@@ -196,13 +201,13 @@ class TrainingStep:
             # As a float, for integers stay on the host.
             return number + 1, total + micro_step(numbers[number], scalars, tf.cast(number, tf.float32))
 
-        total = tf.zeros([sum(self._sizes) + len(LossSums._fields)])
+        total = tf.zeros([sum(self._sizes) + self._num_sums])
         _, total = tf.while_loop(lambda number, _: number < self._accumulation_steps, add_micro_batch,
                                  (tf.constant(0), total), parallel_iterations=1)
         return total
 
     def _gradients_of(self, micro_batch, scalars, number, passes):
-        """Gradients of all variables and `LossSums` of a micro-batch, as one vector."""
+        """Gradients of all variables, `LossSums` and `SourceSums` of a micro-batch, as one vector."""
         dropout_seed = None
         if self._has_dropout:
             dropout_seed = tf.bitcast(scalars[4:], tf.int32)
@@ -212,16 +217,18 @@ class TrainingStep:
         # the weight of all. Dividing by less than that scales the loss.
         unit = float(distributed.size()) * self._optimizer.loss_scale.value
         with tf.GradientTape() as tape:
-            sums = self._model(micro_batch, dropout_seed, passes)
+            sums, by_source = self._model.loss_sums(micro_batch, dropout_seed, passes, self._num_sources)
             loss = sums.masked_lm_loss * (unit / scalars[0]) + sums.sentence_loss * (unit * scalars[2] / scalars[1])
         gradients = tape.gradient(loss, self._variables)
-        return tf.concat([*(tf.reshape(tf.convert_to_tensor(gradient), [-1]) for gradient in gradients), tf.stack(sums)],
-                         axis=0)
+        return tf.concat([*(tf.reshape(tf.convert_to_tensor(gradient), [-1]) for gradient in gradients), tf.stack(sums),
+                          *by_source], axis=0)
 
     def _apply(self, gradients, sums, schedule_step):
         """Update the weights; what a step gives back, as one vector."""
         schedule_step = tf.where(schedule_step > 0, schedule_step, tf.cast(self._optimizer.step + 1, tf.float32))
+        sums, by_source = tf.split(sums, [len(LossSums._fields), self._num_sums - len(LossSums._fields)])
         update = self._optimizer.apply_flat_gradients(gradients, tf.reduce_all(tf.math.is_finite(sums)), schedule_step)
         return tf.concat([sums, tf.stack([
             update.grad_norm, update.learning_rate, tf.cast(tf.logical_not(update.applied), tf.float32),
-            tf.cast(self._optimizer.bad_steps_in_a_row, tf.float32), self._optimizer.loss_scale.value])], axis=0)
+            tf.cast(self._optimizer.bad_steps_in_a_row, tf.float32), self._optimizer.loss_scale.value]), by_source],
+                         axis=0)

@@ -10,7 +10,7 @@ _BYTES_PER_PARAMETER = 4 * 4
 _CLOCKS = {"time": "on the clock", "cpu_time": "of the processors of all ranks"}
 
 
-def describe_run(origin, options, config, plan, num_records, num_parameters, device):
+def describe_run(origin, options, config, plan, num_records, num_parameters, device, sources=()):
     """The table, as lines of `name  value`.
 
     Args:
@@ -20,11 +20,13 @@ def describe_run(origin, options, config, plan, num_records, num_parameters, dev
       num_records: records of the training data.
       num_parameters: of the model.
       device: "CPU" or "GPU".
+      sources: the `Source`s of a mixture.
     """
     steps, positions = options.num_train_steps, options.max_seq_length
     tokens = plan.train_batch_size * positions
     activations = plan.micro_batch_size * row_bytes(options, config)
     state = num_parameters * _BYTES_PER_PARAMETER
+    per_epoch = sum(source.per_epoch for source in sources) or num_records
     rows = [
         ("start", origin),
         ("model", f"{config.architecture}, {num_parameters / 1e6:.2f} M parameters: hidden {config.hidden_size}, "
@@ -39,8 +41,10 @@ def describe_run(origin, options, config, plan, num_records, num_parameters, dev
         ("update", f"{plan.train_batch_size} {'packed ' * options.pack_sequences}rows x {positions} positions = "
                    f"{tokens} tokens, padding included"),
         ("whole run", f"{options.train_minutes:g} minutes {_CLOCKS[options.lr_schedule]}" if options.train_minutes else
-                      f"{steps} steps{_epochs(options, plan, num_records)}, {_with_unit(steps * tokens)}tokens"),
+                      f"{steps} steps{_epochs(options, plan, per_epoch)}, {_with_unit(steps * tokens)}tokens"),
         ("data", f"{num_records} records of {options.input_file}"),
+        *(("mixture", f"{source.name}: {source.weight:g} x {source.num_records} records = "
+                      f"{source.per_epoch / per_epoch:.1%} of an epoch") for source in sources),
         ("memory", f"about {(state + activations) / 2**30:.2f} GiB a rank: {state / 2**30:.2f} for weights, gradients "
                    f"and moments, {activations / 2**30:.2f} for the activations of a micro-batch"),
         ("output", options.output_dir),
@@ -69,8 +73,8 @@ def _with_unit(count):
     return f"{count} "
 
 
-def _epochs(options, plan, num_records):
+def _epochs(options, plan, per_epoch):
     """" = M epochs", unless packing lets the number of records in a batch vary."""
     if options.pack_sequences:
         return ""
-    return f" = {options.num_train_steps * plan.train_batch_size / num_records:.2f} epochs"
+    return f" = {options.num_train_steps * plan.train_batch_size / per_epoch:.2f} epochs"

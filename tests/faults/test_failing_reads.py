@@ -11,7 +11,7 @@ from conftest import ROOT, command_environment
 from failing_reads import FailingReads
 from pretraining_runs import flags, status, train_log, without_clock
 
-from albert_hvd.data.records import dataset as dataset_module
+from albert_hvd.data.records import shard_files
 from albert_hvd.data.records.dataset import RecordDataset
 from albert_hvd.errors import InputError, RunFailed
 
@@ -21,8 +21,8 @@ PROGRAM = """
 import runpy, sys
 sys.path.insert(0, {root!r})
 sys.path.insert(0, {root!r} + "/bin")
-from albert_hvd.data.records import dataset
-dataset.RETRY_SEC, dataset._FIRST_PAUSE_SEC = {limit}, 0.05
+from albert_hvd.data.records import dataset, shard_files
+shard_files.RETRY_SEC, shard_files._FIRST_PAUSE_SEC = {limit}, 0.05
 first = dataset.RecordDataset.__init__
 def begin(self, *arguments, **options):
     first(self, *arguments, **options)
@@ -70,8 +70,8 @@ def test_failures_that_stay_end_the_run_with_1(training_files, tmp_path, skip_co
 def quick(monkeypatch):
     """A clock that only sleeping moves; returns the pauses made."""
     pauses = []
-    monkeypatch.setattr(dataset_module.time, "sleep", pauses.append)
-    monkeypatch.setattr(dataset_module.time, "monotonic", lambda: sum(pauses))
+    monkeypatch.setattr(shard_files.time, "sleep", pauses.append)
+    monkeypatch.setattr(shard_files.time, "monotonic", lambda: sum(pauses))
     return pauses
 
 
@@ -89,7 +89,7 @@ def failing(monkeypatch, name, number, times):
             raise OSError(number, os.strerror(number))
         return function(*arguments, **options)
 
-    monkeypatch.setattr(dataset_module.os, name, call)
+    monkeypatch.setattr(shard_files.os, name, call)
 
 
 @pytest.mark.parametrize("name", ["pread", "fstat", "open"])

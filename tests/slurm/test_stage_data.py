@@ -11,6 +11,7 @@ from small_corpus import make_documents, make_tokenizer, write_documents
 from albert_hvd.data.batches.training_batches import tokenizers_of
 from albert_hvd.data.records.build import ExampleOptions, build
 from albert_hvd.data.records.dataset import RecordDataset
+from albert_hvd.data.records.sources import parse_sources
 from albert_hvd.runtime.files import expand_input_files
 
 
@@ -27,7 +28,7 @@ def stage(pattern, scratch, cwd=None):
 
 @pytest.fixture
 def records(tmp_path):
-    """A folder with two shards, their indexes, manifest.json and the vocabulary."""
+    """A folder with two shards, their indexes, manifest.json, the vocabulary and its copy."""
     folder = tmp_path / "shared" / "records"
     folder.mkdir(parents=True)
     make_tokenizer(folder)
@@ -60,6 +61,16 @@ def test_the_copies_are_the_records_with_all_that_describes_them(records, tmp_pa
     for name in names:
         assert open(f"{folder}/{name}", "rb").read() == (records / name).read_bytes()
     assert ": 0 files copied to " in stage(pattern, tmp_path / "scratch")[0]
+
+
+def test_the_weights_of_a_mixture_go_with_the_copies(records, tmp_path):
+    names = [f"{records}/train.tfrecord-0000{number}-of-00002" for number in range(2)]
+    said, staged = stage(f"{names[0]}:2, {names[1]}:0.5", tmp_path / "scratch")
+    folder = staged.split("/scratch/")[1].split("/")[0]
+    copies = [f"{tmp_path}/scratch/{folder}{name}" for name in names]
+    assert parse_sources(staged) == [(os.path.basename(name), weight, [copy])
+                                     for name, weight, copy in zip(names, (2.0, 0.5), copies)]
+    assert [open(copy, "rb").read() for copy in copies] == [open(name, "rb").read() for name in names]
 
 
 def test_a_new_build_takes_the_place_of_the_old_copies(records, tmp_path):

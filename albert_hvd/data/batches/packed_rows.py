@@ -3,17 +3,19 @@
 Tweets fill a tenth of 512 positions; packed, more than 95 %. An epoch's record order (the same as
 without packing) is cut into windows of `WINDOW` records, and each window is packed on its own by best fit,
 longest first. So the rows of any place in any epoch are known from the seed and the lengths alone, the
-cost of a resume is one window, and the number of records consumed is still the whole resume state.
+cost of a resume is one window, and the number of records consumed is still the whole resume state. The lengths
+of a window are looked up in the index.
 """
 
 import numpy as np
 
-from albert_hvd.data.batches.order import RecordOrder
+from albert_hvd.data.batches.order import ORDER_VERSION
 from albert_hvd.data.batches.prefetch import Prefetched
-from albert_hvd.data.batches.rows import BatchIterator, rows_per_rank
+from albert_hvd.data.batches.rows import BatchIterator, record_order, rows_per_rank, source_numbers
 from albert_hvd.errors import InputError, parameter
 
 WINDOW = 4096
+SAMPLE, _STRETCH = 1 << 16, 256  # records
 
 
 def pack(lengths, predictions, max_length, max_predictions, max_examples):
@@ -99,6 +101,44 @@ def _within(rows, values):
     return before - before[first] if len(rows) else before
 
 
+def row_limits(dataset, sampled):
+    """E and P of a packed row, from the data: enough that they hardly ever bind, small enough to be cheap.
+
+    Args:
+      dataset: a `RecordDataset`.
+      sampled: look at `SAMPLE` records, evenly spread in stretches, not at all of them; P then has room for any record.
+    """
+    seq, most = dataset.max_seq_length, 0
+    tokens = np.zeros(seq + 1, np.int64)  # how many records have so many
+    num_predictions = 0
+    for lengths, predictions in _counts(dataset, sampled):
+        tokens += np.bincount(lengths, minlength=seq + 1)
+        num_predictions += int(predictions.sum(dtype=np.int64))
+        most = dataset.max_predictions_per_seq if sampled else max(most, int(predictions.max()))
+    share = num_predictions / max(int(tokens @ np.arange(seq + 1)), 1)
+    predictions = max(int(np.ceil(1.25 * share * seq)), most)
+    return -(-seq // max(int(_tenth(tokens)), 8)), -(-predictions // 8) * 8
+
+
+def _counts(dataset, sampled):
+    """Yield tokens and predictions of all records, or of a sample of them, in arrays."""
+    if not sampled:
+        for shard in range(len(dataset.paths)):
+            for rows in dataset.counted_pieces(shard):
+                yield rows["num_tokens"], rows["num_predictions"]
+        return
+    for start in np.linspace(0, dataset.num_records - _STRETCH, SAMPLE // _STRETCH).astype(np.int64):
+        yield dataset.counts(start + np.arange(_STRETCH))
+
+
+def _tenth(counts):
+    """The 10th percentile of values that occur counts[value] times, as `np.percentile` of the values gives it."""
+    place = 0.1 * (counts.sum() - 1)
+    below, above = np.searchsorted(np.cumsum(counts), [np.floor(place), np.ceil(place)], side="right")
+    share = place - np.floor(place)
+    return below + (above - below) * share if share < 0.5 else above - (above - below) * (1 - share)
+
+
 class PackedTrainingBatches(BatchIterator):
     """Like `TrainingBatches`, with packed rows; `train_batch_size` counts rows.
 
@@ -108,46 +148,38 @@ class PackedTrainingBatches(BatchIterator):
     """
 
     def __init__(self, dataset, train_batch_size, rank, size, seed, start_record=0, prefetch=2, transform=None,
-                 stage=None):
+                 stage=None, order_version=ORDER_VERSION):
         """As for `TrainingBatches`. Raises InputError when no row begins at `start_record`."""
         self._rows_per_rank = rows_per_rank(train_batch_size, size, "train_batch_size")
         self._dataset, self._transform, self._seed = dataset, transform, seed
         self._stage = stage or (lambda batch: batch)
         self._train_batch_size, self._rank = train_batch_size, rank
-        self._lengths, self._predictions = dataset.lengths()
-        self.max_examples, self.max_predictions = self._row_limits()
-        self._order = RecordOrder(dataset.num_records, seed)
+        self._order = record_order(dataset, seed, order_version)
+        dataset.count_tokens()
+        self.max_examples, self.max_predictions = row_limits(dataset, sampled=self._order.is_in_stretches)
         self._window, self._rows = self._first_rows(start_record)
         self._position, self.position = start_record, start_record
         self._batches = Prefetched(self._read, prefetch)
 
-    def _row_limits(self):
-        """E and P of a row, from the data: enough that they hardly ever bind, small enough to be cheap."""
-        seq = self._dataset.max_seq_length
-        short = max(int(np.percentile(self._lengths, 10)), 8)
-        share = self._predictions.sum() / self._lengths.sum()
-        predictions = max(int(np.ceil(1.25 * share * seq)), int(self._predictions.max()))
-        return -(-seq // short), -(-predictions // 8) * 8
-
     def _pack_window(self, window):
-        """The rows of a window (counted over all epochs), each an int64 array of record numbers."""
-        per_epoch = -(-self._dataset.num_records // WINDOW)
-        epoch, number = divmod(window, per_epoch)
-        count = min(WINDOW, self._dataset.num_records - number * WINDOW)
-        records = self._order.take(epoch * self._dataset.num_records + number * WINDOW, count)
-        rows = pack(self._lengths[records], self._predictions[records], self._dataset.max_seq_length,
-                    self.max_predictions, self.max_examples)
+        """The rows of a window (counted over all epochs), each int64 (2, n): record numbers, and how often each came."""
+        size = self._order.epoch_size
+        epoch, number = divmod(window, -(-size // WINDOW))
+        count = min(WINDOW, size - number * WINDOW)
+        records = np.stack(self._order.take(epoch * size + number * WINDOW, count))
+        rows = pack(*self._dataset.counts(records[0]), self._dataset.max_seq_length, self.max_predictions,
+                    self.max_examples)
         # Best fit leaves the emptiest rows last.
         order = np.random.Generator(np.random.PCG64([self._seed, epoch, number])).permutation(len(rows))
-        return [records[rows[i]] for i in order.tolist()]
+        return [records[:, rows[i]] for i in order.tolist()]
 
     def _first_rows(self, start_record):
         """The window that holds the global position, and its rows from there on."""
-        epoch, offset = divmod(start_record, self._dataset.num_records)
-        window = epoch * -(-self._dataset.num_records // WINDOW) + offset // WINDOW
+        epoch, offset = divmod(start_record, self._order.epoch_size)
+        window = epoch * -(-self._order.epoch_size // WINDOW) + offset // WINDOW
         rows, skipped = self._pack_window(window), offset % WINDOW
         while skipped > 0:
-            skipped -= len(rows.pop(0))
+            skipped -= rows.pop(0).shape[1]
         if skipped:
             raise InputError(f"the checkpoint's place in the data ({start_record} records) is not between two packed "
                              "rows",
@@ -161,18 +193,20 @@ class PackedTrainingBatches(BatchIterator):
             self._rows += self._pack_window(self._window)
         rows, self._rows = self._rows[:self._train_batch_size], self._rows[self._train_batch_size:]
         own = rows[self._rank * self._rows_per_rank:][:self._rows_per_rank]
-        before = sum(map(len, rows[:self._rank * self._rows_per_rank]))
-        record_numbers = np.concatenate(own)
+        record_numbers, epochs = np.concatenate(own, axis=1)
         batch = self._dataset.read(record_numbers)
         if self._transform:
-            epochs = (self._position + before + np.arange(len(record_numbers))) // self._dataset.num_records
             batch = self._transform(batch, epochs, record_numbers)
-        self._position += sum(map(len, rows))
-        of_row = np.repeat(np.arange(len(own)), [len(row) for row in own])
+        self._position += sum(row.shape[1] for row in rows)
+        of_row = np.repeat(np.arange(len(own)), [row.shape[1] for row in own])
         packed = lay_out_rows(batch, of_row, len(own), self.max_predictions, self.max_examples)
+        if self._dataset.sources:
+            packed["source_numbers"] = np.zeros((len(own), self.max_examples), np.int32)
+            number = _within(of_row, np.ones_like(of_row))
+            packed["source_numbers"][of_row, number] = source_numbers(self._dataset, record_numbers)
         return self._stage(packed), self._position
 
     def __next__(self):
-        """The next batch, as `lay_out_rows` describes it."""
+        """The next batch, as `lay_out_rows` describes it; of a mixture with `source_numbers` too, int32 (B, E)."""
         batch, self.position = self._batches.next()
         return batch

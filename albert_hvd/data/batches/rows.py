@@ -9,7 +9,8 @@ of weight 0.
 
 import numpy as np
 
-from albert_hvd.data.batches.order import RecordOrder
+from albert_hvd.data.batches.mixture import MixedOrder
+from albert_hvd.data.batches.order import ORDER_VERSION, RecordOrder
 from albert_hvd.data.batches.prefetch import Prefetched
 from albert_hvd.errors import InputError
 
@@ -22,8 +23,23 @@ def rows_per_rank(global_batch_size, size, option):
     return global_batch_size // size
 
 
+def record_order(dataset, seed, version):
+    """The `RecordOrder` or `MixedOrder` of a `RecordDataset`, which reads ahead from now on where that pays."""
+    order = (MixedOrder(dataset.sources, seed, version) if dataset.sources else
+             RecordOrder(dataset.num_records, seed, version))
+    if order.is_in_stretches:
+        dataset.read_stretches()
+    return order
+
+
+def source_numbers(dataset, record_numbers):
+    """Which of a mixture's sources each record is of, int32 (B,)."""
+    firsts = [source.first for source in dataset.sources]
+    return (np.searchsorted(firsts, record_numbers, side="right") - 1).astype(np.int32)
+
+
 class BatchIterator:
-    """What both kinds of training batches share; they set `_dataset`, `_batches` (`Prefetched`) and `position`."""
+    """What both kinds of training batches share; they set `_order`, `_batches` (`Prefetched`) and `position`."""
 
     def __iter__(self):
         return self
@@ -31,7 +47,7 @@ class BatchIterator:
     @property
     def epoch(self):
         """Number of the epoch that the next record belongs to, from 0."""
-        return self.position // self._dataset.num_records
+        return self.position // self._order.epoch_size
 
     @property
     def wait_seconds(self):
@@ -51,35 +67,40 @@ class TrainingBatches(BatchIterator):
     """
 
     def __init__(self, dataset, train_batch_size, rank, size, seed, start_record=0, prefetch=2,
-                 transform=None, stage=None):
+                 transform=None, stage=None, order_version=ORDER_VERSION):
         """Args:
           dataset: a `RecordDataset`.
           train_batch_size: rows of the global batch; `size` must divide it (InputError).
           prefetch: batches read ahead by a background thread.
           transform: optional function (batch, epochs (B,), record_numbers (B,)) -> batch, called in that
-            thread (`DynamicMasking`).
+            thread (`DynamicMasking`); `epochs` says how often each record was read before.
           stage: optional function (batch) -> what to hand out in its place, called in that thread, such as a copy on
             a GPU.
+          order_version: see `order.py`; that of the run's first start.
         """
         rows_per_rank(train_batch_size, size, "train_batch_size")
         self._dataset, self._transform, self._stage = dataset, transform, stage or (lambda batch: batch)
         self._train_batch_size, self._rank, self._size = train_batch_size, rank, size
-        self._order = RecordOrder(dataset.num_records, seed)
+        self._order = record_order(dataset, seed, order_version)
         self._start, self.position = start_record, start_record
         self._batches = Prefetched(self._read, prefetch)
 
     def _read(self, number):
         rows = self._train_batch_size // self._size
         first = self._start + number * self._train_batch_size + self._rank * rows
-        record_numbers = self._order.take(first, rows)
+        record_numbers, epochs = self._order.take(first, rows)
         batch = self._dataset.read(record_numbers)
         if self._transform:
-            epochs = (first + np.arange(rows)) // self._dataset.num_records
             batch = self._transform(batch, epochs, record_numbers)
+        if self._dataset.sources:
+            batch["source_numbers"] = source_numbers(self._dataset, record_numbers)[:, None]
         return self._stage(batch)
 
     def __next__(self):
-        """The next batch: dict of arrays as `RecordDataset.read` gives them, train_batch_size / size rows."""
+        """The next batch: dict of arrays as `RecordDataset.read` gives them, train_batch_size / size rows.
+
+        Of a mixture it has `source_numbers` too, int32 (B, 1).
+        """
         batch = self._batches.next()
         self.position += self._train_batch_size
         return batch

@@ -3,6 +3,7 @@
 import sys
 
 from albert_hvd.data.batches.dynamic_masking import DynamicMasking
+from albert_hvd.data.batches.order import ORDER_VERSION
 from albert_hvd.data.batches.packed_rows import PackedTrainingBatches
 from albert_hvd.data.batches.rows import TrainingBatches
 from albert_hvd.data.records.dataset import open_records
@@ -16,7 +17,8 @@ def open_training_records(options, config):
 
     What `skip_corrupt` leaves out at once has been said then; what is found while reading is said here.
     """
-    dataset = open_records(options.input_file, "input_file", options, config.vocab_size, warn=lambda line: None)
+    dataset = open_records(options.input_file, "input_file", options, config.vocab_size, warn=lambda line: None,
+                           mixed=True)
     dataset.warn = lambda line: sys.stderr.write(f"warning: {line}\n")
     return dataset
 
@@ -58,18 +60,18 @@ def tokenizers_of(paths):
     return {sha256: str(entry.get("path") or "") for sha256, entry in vocabularies_of(paths).items()}
 
 
-def training_batches(options, dataset, tokenizer, rank, size, start_record, stage=None):
+def training_batches(options, dataset, tokenizer, rank, size, start_record, stage=None, order_version=ORDER_VERSION):
     """The iterator of a rank's part of each global batch, as the flags ask for it.
 
     Args:
       options: `PretrainingOptions`.
       tokenizer: `Tokenizer`; only `dynamic_masking` needs it.
       start_record: how many records have been read before.
-      stage: see `TrainingBatches`.
+      stage, order_version: see `TrainingBatches`.
     """
     masking = None
     if options.dynamic_masking:
         masking = DynamicMasking(tokenizer, options.seed, options.masking, options.masked_lm_prob)
     kind = PackedTrainingBatches if options.pack_sequences else TrainingBatches
     return kind(dataset, options.train_batch_size, rank, size, options.seed, start_record=start_record,
-                transform=masking, stage=stage)
+                transform=masking, stage=stage, order_version=order_version)

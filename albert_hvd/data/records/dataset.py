@@ -4,39 +4,30 @@ A training batch is a handful of reads at known offsets (see tfrecord.py) and on
 TensorFlow's (see example.py).
 """
 
-import bisect
-import contextlib
-import errno
 import functools
 import hashlib
 import os
 import struct
 import sys
 import threading
-import time
 
 import numpy as np
 
 from albert_hvd.data.records.example import LABEL_FIELD, PREDICTION_FIELDS, SEQUENCE_FIELDS, FieldError, decode_examples
+from albert_hvd.data.records.index import BLOCK, RecordIndex
 from albert_hvd.data.records.manifest import read_manifest
-from albert_hvd.data.records.tfrecord import FOOTER_BYTES, HEADER_BYTES, index_path, load_index, masked_crc
+from albert_hvd.data.records.shard_files import CHANGED, ShardFiles
+from albert_hvd.data.records.sources import make_sources, parse_sources
+from albert_hvd.data.records.tfrecord import FOOTER_BYTES, HEADER_BYTES, index_path, masked_crc
 from albert_hvd.errors import InputError, RunFailed, parameter
 from albert_hvd.runtime.files import expand_input_files
 
-MAX_OPEN_FILES = 256
-
-# A file server that is restarted fails meanwhile (EIO, ESTALE). For so long a read is tried again.
-RETRY_SEC = 60.0
-_FIRST_PAUSE_SEC, _LONGEST_PAUSE_SEC = 0.5, 10.0
-# What waiting does not change.
-_FINAL_ERRORS = (errno.ENOENT, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR, errno.ELOOP)
-
 _TWO_VALUED = ("input_mask", "segment_ids", LABEL_FIELD)
 _LARGEST_WEIGHT = 3.4e38  # what float32 holds
-_CHANGED = "changed since this run began"
+_OLD_FINGERPRINT = 16  # characters
 
 
-def open_records(pattern, option, options, vocab_size, warn=None):
+def open_records(pattern, option, options, vocab_size, warn=None, mixed=False):
     """The `RecordDataset` of an option's files.
 
     Args:
@@ -45,20 +36,26 @@ def open_records(pattern, option, options, vocab_size, warn=None):
       options: anything with `max_seq_length` and `max_predictions_per_seq`, and perhaps `skip_corrupt`.
       vocab_size: the model's.
       warn: called with a line for what `skip_corrupt` leaves out; default: writes it to stderr.
+      mixed: parts of the list may have weights, see `parse_sources`.
 
     Raises:
       InputError: a file is missing, damaged, or does not fit the flags or the vocabulary.
     """
-    return RecordDataset(expand_input_files(pattern, option), options.max_seq_length,
-                         options.max_predictions_per_seq, vocab_size, getattr(options, "skip_corrupt", False),
-                         warn or (lambda line: sys.stderr.write(f"warning: {line}\n")))
+    parsed = parse_sources(pattern, option) if mixed else []
+    paths = [path for *_, files in parsed for path in files] or expand_input_files(pattern, option)
+    dataset = RecordDataset(paths, options.max_seq_length, options.max_predictions_per_seq, vocab_size,
+                            getattr(options, "skip_corrupt", False),
+                            warn or (lambda line: sys.stderr.write(f"warning: {line}\n")))
+    dataset.mix(parsed, option)
+    return dataset
 
 
 class RecordDataset:
     """The records of a list of shards, numbered from 0 in the order of `paths`, read by number.
 
     Attributes: `paths`; `num_records`; `num_skipped`, damaged records found so far, which are given as rows
-    of weight 0 (only with `skip_corrupt`); each is counted, and warned of, once; `warn`, called with a line.
+    of weight 0 (only with `skip_corrupt`); each is counted, and warned of, once; `warn`, called with a line;
+    `sources`, a tuple of `Source` for records that are mixed, else empty.
     """
 
     def __init__(self, paths, max_seq_length, max_predictions_per_seq, vocab_size=None,
@@ -67,21 +64,29 @@ class RecordDataset:
         self.paths = list(paths)
         self.max_seq_length, self.max_predictions_per_seq = max_seq_length, max_predictions_per_seq
         self._vocab_size, self._skip_corrupt, self.warn = vocab_size, skip_corrupt, warn
-        self._versions = [_version(os.stat(path)) for path in self.paths]
-        self._indexes = [load_index(path, skip_corrupt, warn) for path in self.paths]
-        self._firsts = np.cumsum([0, *(len(rows) - 1 for rows in self._indexes)])
-        self.num_records = int(self._firsts[-1])
-        self._skipped = set()
-        self._files, self._lock = {}, threading.Lock()
-        if self.num_records == 0:
-            raise InputError("no record in it", "make it again with bin/create_pretraining_data",
-                             value=",".join(self.paths))
-        self._check_manifest()
+        self._files, self._lock = ShardFiles(self.paths, lambda line: self.warn(line)), threading.Lock()
+        self._skipped, self._reads_stretches, self.sources = set(), False, ()
         try:
+            self._index = RecordIndex(self.paths, self._files, skip_corrupt, warn)
+            self._firsts = self._index.firsts
+            self.num_records = int(self._firsts[-1])
+            if self.num_records == 0:
+                raise InputError("no record in it", "make it again with bin/create_pretraining_data",
+                                 value=",".join(self.paths))
+            self._check_manifest()
             self.read(np.zeros(1, np.int64))  # a wrong --max_seq_length shows here, before any training
         except (InputError, RunFailed):
             self.close()
             raise
+
+    def mix(self, parsed, option="input_file"):
+        """Take the files for those of the corpora that `parse_sources` gives, in that order; none: they are one corpus."""
+        self.sources = make_sources(parsed, np.diff(self._firsts).tolist(), option) if parsed else ()
+
+    @property
+    def records_per_epoch(self):
+        """Records that an epoch of training reads: each once, unless the sources of a mixture have other weights."""
+        return sum(source.per_epoch for source in self.sources) or self.num_records
 
     @property
     def num_skipped(self):
@@ -89,57 +94,120 @@ class RecordDataset:
 
     @functools.cached_property
     def fingerprint(self):
-        """Sixteen hexadecimal digits that other records, or the same in another order, do not have.
+        """Eighteen characters that other records, or the same in another order, do not have.
 
-        Of where every record lies in its shard, and of the checksums of each shard's first and last one.
+        Of few bytes, so that every rank can find it at every start: of each shard the number of records, its size, where
+        256 records at its beginning, middle and end lie, and the checksums of the first and last of each 256. So it tells
+        other shards, other text, and another order of shards. It does not tell a shard of as many records and bytes of
+        which only records between those places differ; a damaged record is found by its own checksum.
+
         Raises InputError for a shard that is not as it was when it was indexed.
         """
         digest = hashlib.sha256()
-        for shard, rows in enumerate(self._indexes):
-            digest.update(rows["offset"].tobytes())
-            for end in rows["offset"][1:][[0, -1]].tolist() if len(rows) > 1 else ():
-                with self._lock:
-                    data, has_changed = self._read_from(shard, end - FOOTER_BYTES, end)
-                    digest.update(data)
-                    if has_changed:
-                        raise InputError(_CHANGED, "put it back as it was, then run the same command again",
-                                         value=self.paths[shard])
-        return digest.hexdigest()[:16]
+        for shard, count in enumerate(np.diff(self._firsts).tolist()):
+            with self._lock:
+                digest.update(f"{count} {self._index.num_bytes(shard)}\n".encode())
+                for start in sorted({0, max(0, count // 2 - BLOCK // 2), max(0, count - BLOCK)} if count else ()):
+                    offsets = self._index.rows(shard, start, min(start + BLOCK, count) + 1)["offset"]
+                    digest.update(offsets.tobytes())
+                    self._add_checksums(digest, shard, offsets)
+        return f"2-{digest.hexdigest()[:16]}"
+
+    def is_described_by(self, fingerprint):
+        """Whether a fingerprint is that of these records; also takes those of before version 2, which need a whole index."""
+        if len(fingerprint) != _OLD_FINGERPRINT:
+            return fingerprint == self.fingerprint
+        digest = hashlib.sha256()
+        for shard, count in enumerate(np.diff(self._firsts).tolist()):
+            with self._lock:
+                for rows in self._index.pieces(shard):
+                    digest.update(rows["offset"].tobytes())
+                offsets = self._index.rows(shard, count, count + 1)["offset"]
+                digest.update(offsets.tobytes())
+                if count:
+                    self._add_checksums(digest, shard, [*self._index.rows(shard, 0, 2)["offset"], *offsets])
+        return fingerprint == digest.hexdigest()[:_OLD_FINGERPRINT]
+
+    def _add_checksums(self, digest, shard, offsets):
+        """Add the checksums of the first and last of some records; `offsets` are theirs and that of the end."""
+        for end in (int(offsets[1]), int(offsets[-1])):
+            data, has_changed = self._files.read(shard, end - FOOTER_BYTES, end)
+            digest.update(data)
+            if has_changed:
+                raise InputError(CHANGED, "put it back as it was, then run the same command again",
+                                 value=self.paths[shard])
 
     def _check_manifest(self):
         manifests = {folder: read_manifest(folder).get("shards", {})
                      for folder in {os.path.dirname(path) for path in self.paths}}
-        for path, rows in zip(self.paths, self._indexes):
+        for shard, path in enumerate(self.paths):
             entry = manifests[os.path.dirname(path)].get(os.path.basename(path))
             if not entry or self._skip_corrupt:
                 continue
-            for key, what, found in (("num_records", "records", len(rows) - 1),
-                                     ("num_bytes", "bytes", int(rows["offset"][-1]))):
+            for key, what, found in (("num_records", "records", int(np.diff(self._firsts)[shard])),
+                                     ("num_bytes", "bytes", self._index.num_bytes(shard))):
                 if entry.get(key, found) != found:
                     raise InputError(f"{found} {what}, but manifest.json beside it says {entry[key]}",
                                      "build the records again or delete the manifest", value=path)
 
     def lengths(self):
-        """Tokens and predictions of every record: two int32 arrays (num_records,).
+        """Tokens and predictions of every record: two int32 arrays (num_records,); see `counts` for those of a few."""
+        self.count_tokens()
+        pieces = [rows for shard in range(len(self.paths)) for rows in self.counted_pieces(shard)]
+        return tuple(np.concatenate([rows[name] for rows in pieces]).astype(np.int32)
+                     for name in ("num_tokens", "num_predictions"))
 
-        From the indexes; shards without one are read through once.
+    def counts(self, record_numbers):
+        """Tokens and predictions of some records, int32 (B,) each, from the indexes; `count_tokens` first."""
+        with self._lock:
+            places = self._index.places(record_numbers)
+        for name in ("num_tokens", "num_predictions"):
+            values = getattr(places, name)
+            wrong = self._wrong_counts(name, values)
+            if wrong.any():
+                raise self._miscounted(places.shard[wrong][0], name, int(values[wrong][0]))
+        return places.num_tokens, places.num_predictions
+
+    def counted_pieces(self, shard):
+        """Yield all entries of the index of a shard, some ten thousand at a time, with their tokens and predictions."""
+        for rows in self._index.pieces(shard):
+            for name in ("num_tokens", "num_predictions"):
+                wrong = self._wrong_counts(name, rows[name])
+                if wrong.any():
+                    raise self._miscounted(shard, name, int(rows[name][wrong][0]))
+            yield rows
+
+    def count_tokens(self):
+        """Read shards through whose index does not tell how many tokens and predictions their records have.
+
+        The index keeps it, where it can be written: the next process, and the other ranks, need not.
         """
-        rows = [rows[:-1] for rows in self._indexes]
-        for shard, part in enumerate(rows):
-            for start in range(0, len(part) if len(part) and part["num_tokens"][0] < 0 else 0, 1024):
-                block = part[start:start + 1024]
-                batch = self.read(self._firsts[shard] + start + np.arange(len(block)))
+        for shard, first in enumerate(self._firsts[:-1].tolist()):
+            if self._index.knows_counts(shard):
+                continue
+            count, skipped = int(self._firsts[shard + 1]) - first, self.num_skipped
+            rows = np.array(self._index.rows(shard, 0, count + 1))
+            for start in range(0, count, 1024):
+                block = rows[start:min(start + 1024, count)]
+                batch = self.read(first + start + np.arange(len(block)))
                 block["num_tokens"] = batch["input_mask"].sum(axis=1)
                 block["num_predictions"] = (batch["masked_lm_weights"] > 0).sum(axis=1)
-            self._check_counts(self.paths[shard], part)
-        rows = np.concatenate(rows)
-        return rows["num_tokens"].astype(np.int32), rows["num_predictions"].astype(np.int32)
+            # A damaged record may be whole again tomorrow.
+            self._index.set_rows(shard, rows, keep=self.num_skipped == skipped and rows["offset"][-1] == os.path.getsize(
+                self.paths[shard]))
 
-    def _check_counts(self, path, rows):
-        for name, most in (("num_tokens", self.max_seq_length), ("num_predictions", self.max_predictions_per_seq)):
-            if len(rows) and rows[name].max() > most:
-                raise InputError(f"says {name} = {rows[name].max()} of a record that has room for {most}",
-                                 "delete this file, which then is made again", value=index_path(path))
+    def _wrong_counts(self, name, values):
+        most = self.max_seq_length if name == "num_tokens" else self.max_predictions_per_seq
+        return (values < 0) | (values > most)
+
+    def _miscounted(self, shard, name, value):
+        most = self.max_seq_length if name == "num_tokens" else self.max_predictions_per_seq
+        return InputError(f"says {name} = {value} of a record that has room for {most}",
+                          "delete this file, which then is made again", value=index_path(self.paths[shard]))
+
+    def read_stretches(self):
+        """From now on, read what lies around a record ahead: the records after it will be asked for soon."""
+        self._reads_stretches = True
 
     def read(self, record_numbers):
         """Read a batch by random access; thread-safe.
@@ -154,7 +222,11 @@ class RecordDataset:
         """
         record_numbers = np.asarray(record_numbers, np.int64)
         with self._lock:
-            records = [self._read_bytes(number) for number in record_numbers.tolist()]
+            places = self._index.places(record_numbers)
+            if self._reads_stretches:
+                self._files.read_ahead(places.shard, places.offset)
+            records = list(map(self._read_bytes, record_numbers.tolist(), places.shard.tolist(),
+                               places.offset.tolist(), places.end.tolist()))
         intact = [i for i, record in enumerate(records) if record is not None]
         batch = self._empty_batch(len(records))
         if intact:
@@ -176,19 +248,11 @@ class RecordDataset:
         return {field: np.zeros((num_rows, length), np.float32 if "weights" in field else np.int32)
                 for field, length in lengths.items()}
 
-    def _locate(self, number):
-        """(shard, offset, end) of a record."""
-        shard = bisect.bisect_right(self._firsts, number) - 1
-        row = number - self._firsts[shard]
-        offset, end = self._indexes[shard]["offset"][row:row + 2].tolist()
-        return shard, offset, end
-
-    def _read_bytes(self, number):
-        shard, offset, end = self._locate(number)
-        data, has_changed = self._read_from(shard, offset, end)
+    def _read_bytes(self, number, shard, offset, end):
+        data, has_changed = self._files.read(shard, offset, end)
         problem, record = "truncated", data[HEADER_BYTES:-FOOTER_BYTES]
         if has_changed:  # another file may have its records at the same places
-            problem = f"{_CHANGED}, seen"
+            problem = f"{CHANGED}, seen"
         elif len(data) == end - offset:
             if (struct.unpack_from("<Q", data)[0] == len(record)
                     and struct.unpack_from("<I", data, len(data) - FOOTER_BYTES)[0] == masked_crc(record)):
@@ -204,56 +268,15 @@ class RecordDataset:
             self.warn(f"{problem}: left out ({self.num_skipped} so far)")
         return None
 
-    def _read_from(self, shard, offset, end):
-        """(bytes from `offset` to `end`, whether the file has changed), tried again when the system fails."""
-        began, pause = time.monotonic(), _FIRST_PAUSE_SEC
-        while True:
-            try:
-                file = self._open(shard)
-                return os.pread(file, end - offset, offset), self._has_changed(shard, file)
-            except OSError as error:
-                problem = f"{self.paths[shard]}: {error.strerror} when reading at byte {offset}"
-            if time.monotonic() - began >= RETRY_SEC:
-                raise RunFailed(f"{problem}, for {RETRY_SEC:g} seconds: see to the disk or the file server, then run "
-                                "the same command again")
-            if pause == _FIRST_PAUSE_SEC:
-                self.warn(f"{problem}: trying again for {RETRY_SEC:g} seconds")
-            self._forget(shard)  # as a file server does that was restarted
-            time.sleep(pause)
-            pause = min(2 * pause, _LONGEST_PAUSE_SEC)
-
-    def _forget(self, shard):
-        """Close a shard if it is open; what fails then has failed before."""
-        if shard in self._files:
-            with contextlib.suppress(OSError):
-                os.close(self._files.pop(shard))
-
-    def _open(self, shard):
-        """The descriptor of a shard. Raises InputError when it is gone, OSError when trying again may help."""
-        if shard not in self._files:
-            if len(self._files) >= MAX_OPEN_FILES:
-                os.close(self._files.pop(next(iter(self._files))))
-            try:
-                self._files[shard] = os.open(self.paths[shard], os.O_RDONLY)
-            except OSError as error:
-                if error.errno not in _FINAL_ERRORS:
-                    raise
-                raise InputError(f"cannot be opened any more ({error.strerror})",
-                                 "put it back, then run the same command again", value=self.paths[shard]) from None
-        return self._files[shard]
-
-    def _has_changed(self, shard, file):
-        return _version(os.fstat(file)) != self._versions[shard]
-
     def close(self):
         """Close the files."""
         with self._lock:
-            while self._files:
-                os.close(self._files.popitem()[1])
+            self._files.close()
 
     def _place(self, number):
-        shard, offset, _ = self._locate(int(number))
-        return f"{self.paths[shard]} (record at byte {offset})"
+        with self._lock:
+            place = self._index.places([number])
+        return f"{self.paths[place.shard[0]]} (record at byte {place.offset[0]})"
 
     def _misfit(self, error, numbers):
         place = self._place(numbers[error.index])
@@ -280,8 +303,3 @@ class RecordDataset:
                 raise InputError(f"{self._place(numbers[row])} has {values[row, column]} in {field}, but {what} is "
                                  f"{limit}",
                                  "give the config or the records that belong together", name=option)
-
-
-def _version(status):
-    """What differs once a file has been written to or replaced."""
-    return status.st_size, status.st_mtime_ns

@@ -3,11 +3,12 @@
 A shard is an ordinary TFRecord file. Beside `train.tfrecord` lies `.train.tfrecord.index`: the byte
 offset, the number of tokens and the number of predictions of every record (`INDEX_DTYPE`, one after the
 other), and a last entry whose offset is the size of the shard. So any record is found at once, and packing
-can be planned without reading the text. The index is made again in memory when it is missing (files of
-the old project have none) or does not fit the shard. The dot keeps it out of the user's globs.
+can be planned without reading the text. The dot keeps it out of the user's globs. See index.py for how it is
+read, and for shards without one.
 What all shards of a folder are, says its manifest: see manifest.py.
 """
 
+import array
 import contextlib
 import functools
 import hashlib
@@ -118,20 +119,24 @@ class RecordWriter:
         self.num_bytes += len(data)
 
 
-def load_index(path, skip_corrupt=False, warn=None):
-    """The index of a shard, (n + 1,) of INDEX_DTYPE: from the file beside it, else by scanning it.
-
-    After a scan `num_tokens` and `num_predictions` are -1: unknown.
-    """
+def load_index(path):
+    """The whole index of a shard, (n + 1,) of INDEX_DTYPE: from the file beside it, else by scanning it."""
     size = os.path.getsize(path)
     try:
         rows = np.fromfile(index_path(path), INDEX_DTYPE)
-        offsets = rows["offset"]
-        if len(rows) and offsets[0] == 0 and offsets[-1] == size and _fits(rows, size):
+        if len(rows) and rows["offset"][0] == 0 and rows["offset"][-1] == size and could_fit(rows, size):
             return rows
     except OSError:
         pass
-    offsets, problem = _scan(path, size)
+    return scan_shard(path)
+
+
+def scan_shard(path, skip_corrupt=False, warn=None):
+    """The index of a shard, (n + 1,) of INDEX_DTYPE, by going through its frames; tokens and predictions are -1.
+
+    Raises InputError for damage; with `skip_corrupt`, `warn` is called with a line and the index ends there.
+    """
+    offsets, problem = _scan(path, os.path.getsize(path))
     if problem and not skip_corrupt:
         raise InputError(problem,
                          f"make the file again, or pass {parameter('skip_corrupt')} to leave such records out",
@@ -143,20 +148,23 @@ def load_index(path, skip_corrupt=False, warn=None):
     return rows
 
 
-def _fits(rows, size):
-    """Whether records can lie where the index says: what is there instead is found by the records' checksums."""
+def could_fit(rows, size):
+    """Whether records of a shard of `size` bytes can lie where entries of its index say, which follow one another.
+
+    What is there instead is found by the records' checksums. Tokens and predictions of -1 are not known.
+    """
     offsets = rows["offset"]
     # Offsets within the shard first: differences of others could overflow.
     if not np.all((offsets >= 0) & (offsets <= size)):
         return False
     num_bytes = np.diff(offsets)
     counts = np.stack([rows["num_tokens"][:-1], rows["num_predictions"][:-1]])
-    return bool(np.all(num_bytes >= HEADER_BYTES + FOOTER_BYTES) and np.all((counts >= 0) & (counts <= num_bytes)))
+    return bool(np.all(num_bytes >= HEADER_BYTES + FOOTER_BYTES) and np.all((counts >= -1) & (counts <= num_bytes)))
 
 
 def _scan(path, size):
     """Offsets of all records and of the end, following the frames; and what is wrong, or None."""
-    offsets, position = [0], 0
+    offsets, position = array.array("q", [0]), 0
     if size == 0:
         return offsets, None
     with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:

@@ -8,7 +8,7 @@ from conftest import SHARED
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from albert_hvd.data.batches import packed_rows
+from albert_hvd.data.batches import order, packed_rows
 from albert_hvd.data.records.build import ExampleOptions, build
 from albert_hvd.data.records.dataset import RecordDataset
 from albert_hvd.errors import InputError
@@ -19,15 +19,26 @@ SEQ = 32
 class Examples:
     """Stands in for a RecordDataset: example n holds the ids 1000 n + 1, 1000 n + 2, ..."""
 
-    max_seq_length, max_predictions_per_seq = SEQ, 5
+    max_seq_length, max_predictions_per_seq, paths, sources = SEQ, 5, ["a"], ()
 
     def __init__(self, lengths, seed=0):
         self._lengths = np.array(lengths)
         self._predictions = np.minimum(np.maximum(self._lengths // 6, 1), 5)
         self.num_records = len(lengths)
 
-    def lengths(self):
-        return self._lengths, self._predictions
+    def count_tokens(self):
+        """The lengths are known."""
+
+    def counts(self, numbers):
+        return self._lengths[numbers], self._predictions[numbers]
+
+    def counted_pieces(self, shard):
+        for start in range(0, self.num_records, 7):
+            tokens, predictions = self.counts(np.arange(start, min(start + 7, self.num_records)))
+            yield {"num_tokens": tokens, "num_predictions": predictions}
+
+    def read_stretches(self):
+        self.stretches = True
 
     def read(self, numbers):
         mask = np.arange(SEQ) < self._lengths[numbers][:, None]
@@ -118,6 +129,43 @@ def test_windows_join_and_resume(monkeypatch):
     ids = np.concatenate([batch["input_ids"][batch["position_ids"] == 0] for batch, _ in whole])
     assert sorted(ids[ids > 0][:50] // 1000) == list(range(50))
     resumed = take(dataset, 5, 3, start_record=whole[11][1])
+    assert all((a["input_ids"] == b["input_ids"]).all() for (a, _), (b, _) in zip(whole[12:], resumed))
+
+
+@settings(derandomize=True, max_examples=60, deadline=None)
+@given(st.lists(st.integers(1, SEQ), min_size=1, max_size=200))
+def test_row_limits_are_those_of_all_records(lengths):
+    dataset = Examples(lengths)
+    tokens, predictions = dataset.counts(np.arange(len(lengths)))
+    share = predictions.sum() / tokens.sum()
+    wanted = max(int(np.ceil(1.25 * share * SEQ)), int(predictions.max()))
+    assert packed_rows.row_limits(dataset, sampled=False) == (
+        -(-SEQ // max(int(np.percentile(tokens, 10)), 8)), -(-wanted // 8) * 8)
+
+
+def test_row_limits_of_a_sample_have_room_for_any_record():
+    lengths = np.tile(np.arange(8, SEQ), 4000)
+    lengths[70_001] = SEQ
+    dataset = Examples(lengths)
+    sampled, of_all = (packed_rows.row_limits(dataset, sampled) for sampled in (True, False))
+    assert sampled == of_all and dataset.max_predictions_per_seq <= sampled[1]
+
+
+def test_packing_in_lanes_reads_each_record_once(monkeypatch):
+    for name, value in (("TABLE", 20), ("LANES", 4), ("CHUNK", 3)):
+        monkeypatch.setattr(order, name, value)
+    monkeypatch.setattr(packed_rows, "WINDOW", 16)
+    monkeypatch.setattr(packed_rows, "SAMPLE", 20)
+    monkeypatch.setattr(packed_rows, "_STRETCH", 5)
+    dataset = Examples(np.random.default_rng(0).integers(3, SEQ, 50).tolist())
+    whole = take(dataset, 30, 2)
+    ids = np.concatenate([batch["input_ids"][batch["position_ids"] == 0] for batch, _ in whole])
+    assert dataset.stretches and sorted(ids[ids > 0][:50] // 1000) == list(range(50))
+    ranks = [take(dataset, 30, 2, rank, 2) for rank in range(2)]
+    for step, (batch, position) in enumerate(whole):
+        assert ranks[0][step][1] == position
+        assert (np.concatenate([rank[step][0]["input_ids"] for rank in ranks]) == batch["input_ids"]).all()
+    resumed = take(dataset, 5, 2, start_record=whole[11][1])
     assert all((a["input_ids"] == b["input_ids"]).all() for (a, _), (b, _) in zip(whole[12:], resumed))
 
 

@@ -19,6 +19,8 @@ from albert_hvd.errors import InputError
 class NumberedRecords:
     """Stands in for a RecordDataset: record n has input_ids [n] and length 1."""
 
+    sources = ()
+
     def __init__(self, num_records):
         self.num_records = num_records
 

@@ -1,5 +1,6 @@
 """Records on disk: the old project's schema, TensorFlow's format, and clear words about damage."""
 
+import hashlib
 import os
 import subprocess
 import sys
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from albert_hvd.data.records import example, tfrecord
+from albert_hvd.data.records import example, index, tfrecord
 from albert_hvd.data.records.dataset import RecordDataset
 from albert_hvd.data.records.example import FIELDS, FieldError, decode_examples, encode_examples
 from albert_hvd.data.records.manifest import read_manifest, write_manifest
@@ -259,6 +260,98 @@ def test_an_index_that_does_not_fit_is_made_again(shard):
         rows["offset"][-1] = os.path.getsize(path)
         file.write(rows.tobytes())
     assert open_dataset(path).num_records == 20
+
+
+def test_a_missing_index_is_made_once_and_kept(shard, monkeypatch):
+    path, batch = shard
+    wanted = open(tfrecord.index_path(path), "rb").read()
+    os.remove(tfrecord.index_path(path))
+    dataset = open_dataset(path)
+    assert (tfrecord.load_index(path)["num_tokens"][:20] == -1).all()
+    dataset.count_tokens()
+    assert open(tfrecord.index_path(path), "rb").read()[:-8] == wanted[:-8]  # what stands beside the last offset is free
+    monkeypatch.setattr(index, "scan_shard", None)  # not gone through again
+    again = open_dataset(path)
+    tokens, predictions = again.counts(np.array([19, 0, 7]))
+    assert tokens.tolist() == batch["input_mask"].sum(1)[[19, 0, 7]].tolist() and predictions.tolist() == [3] * 3
+    assert again.fingerprint == dataset.fingerprint
+
+
+def test_where_no_index_can_be_kept_it_is_made_in_memory(shard):
+    path, batch = shard
+    os.remove(tfrecord.index_path(path))
+    folder = os.path.dirname(path)
+    os.chmod(folder, 0o555)
+    try:
+        dataset = open_dataset(path)
+        dataset.count_tokens()
+        assert dataset.counts(np.arange(20))[0].tolist() == batch["input_mask"].sum(1).tolist()
+        assert not os.path.exists(tfrecord.index_path(path))
+    finally:
+        os.chmod(folder, 0o755)
+
+
+def test_a_damaged_shard_keeps_no_index(shard):
+    path, _ = shard
+    offset = int(tfrecord.load_index(path)["offset"][5])
+    os.remove(tfrecord.index_path(path))
+    damage(path, offset + 30, 0x10)
+    dataset = open_dataset(path, skip_corrupt=True, warn=lambda line: None)
+    dataset.count_tokens()
+    assert dataset.counts(np.array([5]))[0].tolist() == [0]
+    assert (tfrecord.load_index(path)["num_tokens"][:20] == -1).all()  # where its records lie is known all the same
+
+
+def test_any_record_of_many_blocks_and_shards_is_found(tmp_path, monkeypatch):
+    monkeypatch.setattr(index, "BLOCK", 4)
+    monkeypatch.setattr(index, "CACHED_BLOCKS", 3)
+    paths, batches = [], [make_batch(count, count) for count in (1, 4, 5, 11)]
+    for number, batch in enumerate(batches):
+        paths.append(str(tmp_path / f"{number}.tfrecord"))
+        with RecordWriter(paths[-1]) as writer:
+            writer.write_batch(batch)
+    dataset = open_dataset(paths)
+    numbers = np.random.default_rng(0).permutation(np.repeat(np.arange(21), 3))
+    read, tokens = dataset.read(numbers), dataset.counts(numbers)[0]
+    assert (read["input_ids"] == np.concatenate([batch["input_ids"] for batch in batches])[numbers]).all()
+    assert (tokens == read["input_mask"].sum(axis=1)).all()
+
+
+def test_an_index_that_is_wrong_in_the_middle_is_named(shard, monkeypatch):
+    path, _ = shard
+    monkeypatch.setattr(index, "BLOCK", 4)
+    with open(tfrecord.index_path(path), "r+b") as file:
+        file.seek(9 * tfrecord.INDEX_DTYPE.itemsize)
+        file.write(bytes(8))
+    dataset = open_dataset(path)
+    dataset.read(np.array([3, 19]))
+    with pytest.raises(InputError, match=r"a.tfrecord: its index .*/\.a.tfrecord.index does not fit; delete the index"):
+        dataset.read(np.array([9]))
+
+
+def old_fingerprint(paths):
+    """As it was computed before it had a version."""
+    digest = hashlib.sha256()
+    for path in paths:
+        offsets = tfrecord.load_index(path)["offset"]
+        digest.update(offsets.tobytes())
+        data = open(path, "rb").read()
+        for end in offsets[1:][[0, -1]].tolist():
+            digest.update(data[end - 4:end])
+    return digest.hexdigest()[:16]
+
+
+def test_fingerprints_tell_records_apart_and_old_ones_are_known(shard, tmp_path):
+    path, _ = shard
+    other, last = str(tmp_path / "b.tfrecord"), make_batch(20)
+    last["input_ids"][19, 0] ^= 1  # as many bytes
+    with RecordWriter(other) as writer:
+        writer.write_batch(last)
+    datasets = [open_dataset(paths) for paths in (path, other, [path, other], [other, path])]
+    assert len({dataset.fingerprint for dataset in datasets}) == 4
+    for dataset in datasets:
+        assert dataset.is_described_by(old_fingerprint(dataset.paths)) and dataset.is_described_by(dataset.fingerprint)
+    assert not datasets[2].is_described_by(old_fingerprint([other, path]))
 
 
 def test_a_shard_that_the_manifest_contradicts_is_refused(shard):
