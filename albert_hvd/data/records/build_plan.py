@@ -18,9 +18,18 @@ from albert_hvd.errors import InputError
 from albert_hvd.options import bounds
 from albert_hvd.runtime.files import check_place, expand_input_files, whole_file
 
-FORMAT_VERSION = 1  # raise it when the same options give other bytes
-BUCKET_BYTES = 4 << 20  # of tokens, which stage 2 holds in memory
-FEWEST_BUCKETS = 8  # so that a small corpus, too, is shared out over the processes
+# Raise them when the same options give other bytes. Large corpora have larger buckets, of which they need fewer.
+SMALL_FORMAT, LARGE_FORMAT = 1, 2
+FORMATS = {SMALL_FORMAT: "buckets of 4 MiB of tokens",
+           LARGE_FORMAT: "buckets of 128 MiB of tokens, since the corpus has more than 256 MiB; before, they had 4 MiB "
+                         "at any size, so the same text and options made other records of the same kind"}
+MOST_SMALL_BYTES = 256 << 20  # of tokens in the corpus
+BUCKET_BYTES = {SMALL_FORMAT: 4 << 20, LARGE_FORMAT: 128 << 20}  # of tokens, which stage 2 holds in memory
+FEWEST_BUCKETS = {SMALL_FORMAT: 8, LARGE_FORMAT: 16}  # so that a small corpus, too, is shared out over the processes
+# How stage 1 spills; without effect on the result.
+SEGMENT_BYTES = 128 << 20  # of tokens, which stage 1 holds in memory
+FEWEST_SEGMENTS = 32
+MOST_RUNS = 256  # files that a process of stage 2 keeps open
 
 
 @dataclass(frozen=True)
@@ -28,12 +37,14 @@ class Plan:
     """The work: read by every process, and the same for any number of them."""
 
     blocks: list
+    runs: list  # of lists of segments, each a range of numbers of blocks
     outputs: list
     buckets_per_shard: int
     tokenizer: str
     options: ExampleOptions
     scratch: str
     fingerprint: str
+    format: int
 
     @property
     def num_buckets(self):
@@ -42,8 +53,8 @@ class Plan:
     def buckets_of(self, shard):
         return range(shard * self.buckets_per_shard, (shard + 1) * self.buckets_per_shard)
 
-    def block_path(self, number):
-        return os.path.join(self.scratch, f"block-{number:06d}")
+    def run_path(self, run):
+        return os.path.join(self.scratch, f"run-{run:06d}")
 
     def shard_note(self, shard):
         return os.path.join(self.scratch, f"shard-{shard:05d}.json")
@@ -94,13 +105,28 @@ def make_plan(input_file, tokenizer_path, output_file, options):
         raise InputError("no text in it", "give files with at least one sentence", name="input_file", value=input_file)
     # A text byte makes about a fifth of a token of two bytes, dupe_factor times.
     token_bytes = sum(block.end - block.start for block in blocks) * options.dupe_factor * 2 // 5
-    num_buckets = max(-(-token_bytes // BUCKET_BYTES), FEWEST_BUCKETS)
+    form = SMALL_FORMAT if token_bytes <= MOST_SMALL_BYTES else LARGE_FORMAT
+    num_buckets = max(-(-token_bytes // BUCKET_BYTES[form]), FEWEST_BUCKETS[form])
     files = [(path, os.path.getsize(path), os.stat(path).st_mtime_ns) for path in paths]
     text_form = [] if tokenizer.text_form.is_identity else [tokenizer.text_form.to_dict()]
-    described = json.dumps([FORMAT_VERSION, files, tokenizer.sha256, outputs, asdict(options), *text_form])
+    described = json.dumps([form, files, tokenizer.sha256, outputs, asdict(options), *text_form])
     folder, name = os.path.split(os.path.abspath(outputs[0]))
-    return Plan(blocks, outputs, -(-num_buckets // len(outputs)), tokenizer_path, options,
-                os.path.join(folder, f".{name}.building"), hashlib.sha256(described.encode()).hexdigest())
+    return Plan(blocks, _lay_out_runs(blocks, token_bytes), outputs, -(-num_buckets // len(outputs)), tokenizer_path,
+                options, os.path.join(folder, f".{name}.building"), hashlib.sha256(described.encode()).hexdigest(), form)
+
+
+def _lay_out_runs(blocks, token_bytes):
+    """Neighbouring blocks as segments of about `SEGMENT_BYTES` of tokens, these as at most `MOST_RUNS` runs."""
+    sizes = [block.end - block.start for block in blocks]
+    enough = sum(sizes) * min(SEGMENT_BYTES / max(token_bytes, 1), 1 / FEWEST_SEGMENTS)
+    segments, first, size = [], 0, 0
+    for number, of_block in enumerate(sizes):
+        size += of_block
+        if size >= enough or number == len(sizes) - 1:
+            segments.append(range(first, number + 1))
+            first, size = number + 1, 0
+    per_run = -(-len(segments) // MOST_RUNS)
+    return [segments[start:start + per_run] for start in range(0, len(segments), per_run)]
 
 
 @functools.lru_cache(maxsize=1)
