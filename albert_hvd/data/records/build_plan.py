@@ -25,10 +25,10 @@ FORMATS = {SMALL_FORMAT: "buckets of 4 MiB of tokens",
                          "at any size, so the same text and options made other records of the same kind"}
 MOST_SMALL_BYTES = 256 << 20  # of tokens in the corpus
 BUCKET_BYTES = {SMALL_FORMAT: 4 << 20, LARGE_FORMAT: 128 << 20}  # of tokens, which stage 2 holds in memory
-FEWEST_BUCKETS = {SMALL_FORMAT: 8, LARGE_FORMAT: 16}  # so that a small corpus, too, is shared out over the processes
+FEWEST_BUCKETS = 8  # so that a small corpus, too, is shared out over the processes
 # How stage 1 spills; without effect on the result.
 SEGMENT_BYTES = 128 << 20  # of tokens, which stage 1 holds in memory
-FEWEST_SEGMENTS = 32
+FEWEST_SEGMENTS = 16
 MOST_RUNS = 256  # files that a process of stage 2 keeps open
 
 
@@ -106,10 +106,13 @@ def make_plan(input_file, tokenizer_path, output_file, options):
     # A text byte makes about a fifth of a token of two bytes, dupe_factor times.
     token_bytes = sum(block.end - block.start for block in blocks) * options.dupe_factor * 2 // 5
     form = SMALL_FORMAT if token_bytes <= MOST_SMALL_BYTES else LARGE_FORMAT
-    num_buckets = max(-(-token_bytes // BUCKET_BYTES[form]), FEWEST_BUCKETS[form])
+    num_buckets = max(-(-token_bytes // BUCKET_BYTES[form]), FEWEST_BUCKETS)
     files = [(path, os.path.getsize(path), os.stat(path).st_mtime_ns) for path in paths]
     text_form = [] if tokenizer.text_form.is_identity else [tokenizer.text_form.to_dict()]
-    described = json.dumps([form, files, tokenizer.sha256, outputs, asdict(options), *text_form])
+    settings = asdict(options)
+    if options.padding:  # as before there was a choice: what was built then is still complete
+        del settings["padding"]
+    described = json.dumps([form, files, tokenizer.sha256, outputs, settings, *text_form])
     folder, name = os.path.split(os.path.abspath(outputs[0]))
     return Plan(blocks, _lay_out_runs(blocks, token_bytes), outputs, -(-num_buckets // len(outputs)), tokenizer_path,
                 options, os.path.join(folder, f".{name}.building"), hashlib.sha256(described.encode()).hexdigest(), form)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from albert_hvd.data.records import masking, segments
-from albert_hvd.data.records.example import encode_examples
+from albert_hvd.data.records.example import SEQUENCE_FIELDS, encode_examples
 from albert_hvd.data.records.spill import ROW_DTYPE
 from albert_hvd.data.records.tfrecord import frame, index_rows
 from albert_hvd.data.text.corpus import read_block
@@ -44,6 +44,8 @@ class ExampleOptions:
         "join neighbouring documents until each is this share of a record long, so that tweets do not leave most of it "
         "empty; 0: never join. Still shorter: what is left over of a longer document, and what --short_seq_prob cuts "
         "short", most=1.0)
+    padding: bool = option(True, "fill sequences up to --max_seq_length; without, records of short texts take a fraction of "
+                                 "the disk, and this program alone reads them")
 
 
 def _generator(options, stage, number):
@@ -109,13 +111,23 @@ def bucket_records(bucket, rows, tokens, tokenizer, options):
             members = chosen[group]
             pairs = segments.gather(tokens, ends[members] - lengths[members], ends[members])
             batch, num_units = _masked_batch(rows[members], pairs, tokenizer, options, generator)
-            padding = options.max_seq_length - batch["input_ids"].shape[1]
-            for place, example in zip(group.tolist(), encode_examples(batch, padding, tokenizer.pad_id)):
+            for place, example in zip(group.tolist(), _encode(batch, tokenizer, options)):
                 frames[place] = frame(example)
             num_predictions[group] = np.count_nonzero(batch["masked_lm_weights"], axis=1)
             counts.update(_count(batch, num_units, tokenizer, options.max_seq_length))
         index = index_rows(frames, lengths[chosen] + segments.NUM_SPECIAL_TOKENS, num_predictions)
         yield b"".join(frames), index, counts
+
+
+def _encode(batch, tokenizer, options):
+    """Yield the serialized rows of a batch, which are sorted by length."""
+    if options.padding:
+        yield from encode_examples(batch, options.max_seq_length - batch["input_ids"].shape[1], tokenizer.pad_id)
+        return
+    num_tokens = batch["input_mask"].sum(axis=1)
+    for part in np.split(np.arange(len(num_tokens)), np.flatnonzero(np.diff(num_tokens)) + 1):
+        yield from encode_examples({field: values[part, :num_tokens[part[0]]] if field in SEQUENCE_FIELDS else values[part]
+                                    for field, values in batch.items()})
 
 
 def _masked_batch(rows, pairs, tokenizer, options, generator):

@@ -1,6 +1,7 @@
 """Records from text: the same bytes for any number of processes, resumable, and true statistics."""
 
 import dataclasses
+import hashlib
 import itertools
 import json
 import os
@@ -284,6 +285,33 @@ def test_min_fill_joins_short_documents(files, tmp_path):
     plain = run(files, tmp_path / "a.tfrecord", options)
     joined = run(files, tmp_path / "b.tfrecord", dataclasses.replace(options, min_fill=0.8))
     assert joined["tokens"] == plain["tokens"] and joined["num_records"] < plain["num_records"] / 2
+
+
+@pytest.mark.parametrize("output", ["a.tfrecord", "a.tfrecord@3"])
+def test_records_without_padding_are_the_same_records(files, tmp_path, small_blocks, output):
+    tokenizer = files[2]
+    batches, lengths, sizes = [], [], []
+    for padding in (True, False):
+        folder = tmp_path / str(padding)
+        run(files, folder / output, dataclasses.replace(OPTIONS, padding=padding), num_workers=1)
+        paths = sorted(str(path) for path in folder.glob("a.tfrecord*"))
+        dataset = RecordDataset(paths, 64, 10, vocab_size=tokenizer.vocab_size)
+        batches.append(dataset.read(np.arange(dataset.num_records)))
+        lengths.append(np.stack(dataset.lengths()))
+        sizes.append(sum(map(os.path.getsize, paths)))
+        dataset.close()
+    assert all((batches[0][field] == batches[1][field]).all() for field in batches[0])
+    assert (lengths[0] == lengths[1]).all() and sizes[0] - sizes[1] == 3 * (batches[0]["input_mask"] == 0).sum() > 0
+
+
+def test_the_default_has_the_fingerprint_that_it_had_without_the_choice(files, tmp_path):
+    plans = [build_plan.make_plan(files[0], files[1], str(tmp_path / "a"), dataclasses.replace(OPTIONS, padding=padding))
+             for padding in (True, False)]
+    settings = dataclasses.asdict(OPTIONS)
+    del settings["padding"]
+    described = [1, [(files[0], os.path.getsize(files[0]), os.stat(files[0]).st_mtime_ns)], files[2].sha256,
+                 [str(tmp_path / "a")], settings]
+    assert plans[0].fingerprint == hashlib.sha256(json.dumps(described).encode()).hexdigest() != plans[1].fingerprint
 
 
 def test_output_names():
