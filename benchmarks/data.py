@@ -1,15 +1,14 @@
 """Speed and memory of bin/create_pretraining_data, beside SentencePiece alone on the same text.
 
     bin/benchmark data --input_file=news.txt --tokenizer=malay.model --num_workers=2
-    bin/benchmark data --input_file=news.txt --tokenizer=malay.model --sizes=10,200
+    bin/benchmark data --input_file=news.txt --tokenizer=malay.model --sizes=50,1000,8000 --repeats=1 --num_shards=2
 
 The command is run as a user runs it, on the text and on one document of it (start-up alone), and all its
-processes are measured. With --sizes the text is repeated up to that many MB, each document numbered, so
-that no two are the same: peak memory must not grow with the text.
+processes are measured. With --sizes the text is repeated up to that many MB with other words, so that no two documents
+are the same: peak memory must not grow with the text.
 """
 
 import dataclasses
-import itertools
 import os
 import tempfile
 import time
@@ -22,6 +21,7 @@ from albert_hvd.options import option
 from albert_hvd.runtime.files import expand_input_files, whole_file
 from benchmarks.command_usage import run_command
 from benchmarks.flag_checks import check_least, check_scratch_dir
+from benchmarks.repeated_text import repeat
 from benchmarks.report import Report
 
 # "ALBERT-brightmart-Bahasa"'s create-pretraining-data.py, as measured by others on 2 cores; not
@@ -69,7 +69,7 @@ def run(options, command_folder):
         rows = [start_up]
         for size in sizes:
             text = os.path.join(folder, "text.txt")
-            _write_documents(text, _repeated(documents, size * 1_000_000))
+            _write_texts(text, repeat(documents, size * 1_000_000))
             rows.append(command.measure(f"text repeated to {size:g} MB", [text]))
         if not sizes:
             rows.append(command.measure("the text", paths))
@@ -158,19 +158,11 @@ def _notes(all_rows, rows, options):
     return notes
 
 
-def _repeated(documents, num_bytes):
-    """Documents over and over, a running number before each one's first line, until they have `num_bytes`."""
-    written = 0
-    for number in itertools.count():
-        document = documents[number % len(documents)]
-        document = [f"{number} {document[0]}", *document[1:]]
-        written += sum(len(line.encode("utf-8")) + 1 for line in document) + 1
-        yield document
-        if written >= num_bytes:
-            return
+def _write_texts(path, texts):
+    with whole_file(path, "scratch_dir", sync=False) as file:
+        for text in texts:
+            file.write(text.encode("utf-8") + b"\n")
 
 
 def _write_documents(path, documents):
-    with whole_file(path, "scratch_dir") as file:
-        for document in documents:
-            file.write("\n".join(document).encode("utf-8") + b"\n\n")
+    _write_texts(path, ("\n".join(document) + "\n" for document in documents))

@@ -1,5 +1,6 @@
 """Who shares the work of a data command: this process, a pool of processes, or the ranks of an MPI job."""
 
+import collections
 import concurrent.futures
 import dataclasses
 import functools
@@ -70,6 +71,10 @@ class OneProcess:
         """Yield `function(shared, item)` for this rank's share of the items, in their order."""
         return (function(self._shared, item) for item in items)
 
+    def stream(self, function, items):
+        """Yield `function(shared, item)` for all items, however many, which this process alone reads."""
+        return (function(self._shared, item) for item in items)
+
     def on_rank_0(self, function):
         """What `function()` returns on rank 0, on every rank; an InputError of it is raised on every rank too."""
         return function()
@@ -96,6 +101,15 @@ class PoolTeam(OneProcess):
 
     def map(self, function, items):
         return self._executor.map(functools.partial(call_with_shared, function), items)
+
+    def stream(self, function, items):
+        pending = collections.deque()
+        for item in items:
+            pending.append(self._executor.submit(call_with_shared, function, item))
+            if len(pending) > 4 * self.width:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
 
 
 class RankTeam(OneProcess):

@@ -15,7 +15,7 @@ import os
 import shutil
 from dataclasses import asdict
 
-from albert_hvd.data.records.build_plan import FORMATS, load_note, load_tokenizer, make_plan, save_note
+from albert_hvd.data.records.build_plan import FORMATS, load_tokenizer, make_plan
 from albert_hvd.data.records.build_report import statistics_table
 from albert_hvd.data.records.build_stages import (ExampleOptions, bucket_records, sort_block,  # noqa: F401 - for callers
                                                   token_dtype)
@@ -24,7 +24,7 @@ from albert_hvd.data.records.spill import RunReader, RunWriter
 from albert_hvd.data.records.tfrecord import RecordWriter, index_path
 from albert_hvd.data.records.vocabulary import store_vocabulary
 from albert_hvd.errors import InputError
-from albert_hvd.runtime.files import make_folder, remove_partial_files, whole_file
+from albert_hvd.runtime.files import load_note, make_folder, remove_partial_files, save_note, whole_file
 from albert_hvd.runtime.lock import RunLock
 from albert_hvd.runtime.worker_pool import make_team
 

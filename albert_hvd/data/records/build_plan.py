@@ -7,7 +7,6 @@ import functools
 import hashlib
 import json
 import os
-import re
 from dataclasses import asdict, dataclass, fields
 
 from albert_hvd.data.records import masking, segments
@@ -16,7 +15,7 @@ from albert_hvd.data.text import corpus
 from albert_hvd.data.text.tokenizer import Tokenizer
 from albert_hvd.errors import InputError
 from albert_hvd.options import bounds
-from albert_hvd.runtime.files import check_place, expand_input_files, whole_file
+from albert_hvd.runtime.files import check_place, expand_input_files, expand_outputs
 
 # Raise them when the same options give other bytes. Large corpora have larger buckets, of which they need fewer.
 SMALL_FORMAT, LARGE_FORMAT = 1, 2
@@ -61,22 +60,6 @@ class Plan:
 
     def part_path(self, bucket):
         return os.path.join(self.scratch, f"part-{bucket:06d}")
-
-
-def expand_outputs(output_file):
-    """`a,b` -> [a, b]; `name@4` -> name-00000-of-00004 ... name-00003-of-00004."""
-    outputs = []
-    for part in filter(None, (part.strip() for part in output_file.split(","))):
-        sharded = re.fullmatch(r"(.+)@(\d+)", part)
-        # The length first: Python refuses to convert thousands of digits.
-        number = 1 if not sharded else int(sharded.group(2)) if len(sharded.group(2)) <= 5 else 0
-        if not number:
-            raise InputError("the number of shards after @ must be 1 to 99999", name="output_file", value=part[:100])
-        outputs += ([f"{sharded.group(1)}-{i:05d}-of-{number:05d}" for i in range(number)] if sharded else [part])
-    if not outputs or len(set(map(os.path.abspath, outputs))) < len(outputs):
-        raise InputError("give one or more different names, or name@16 for 16 shards", name="output_file",
-                         value=output_file)
-    return outputs
 
 
 def check_options(options):
@@ -136,18 +119,3 @@ def _lay_out_runs(blocks, token_bytes):
 def load_tokenizer(path):
     """The `Tokenizer` of a file, which a process reads once."""
     return Tokenizer.from_file(path)
-
-
-def load_note(path):
-    """What `save_note` left in the scratch folder, or None."""
-    try:
-        with open(path, encoding="utf-8") as file:
-            return json.load(file)
-    except FileNotFoundError:
-        return None
-
-
-def save_note(path, note):
-    """Leave a JSON-able value for the next stage or the next run."""
-    with whole_file(path) as file:
-        file.write(json.dumps(note).encode())

@@ -18,11 +18,11 @@ from small_corpus import make_documents, make_tokenizer, write_documents
 from albert_hvd.data.records import build as building
 from albert_hvd.data.records import build_plan
 from albert_hvd.data.records.build import ExampleOptions, build
-from albert_hvd.data.records.build_plan import expand_outputs
 from albert_hvd.data.records.dataset import RecordDataset
 from albert_hvd.data.text import corpus
 from albert_hvd.errors import InputError
 from albert_hvd.runtime import lock
+from albert_hvd.runtime.files import expand_outputs
 from albert_hvd.runtime.worker_pool import RankTeam
 
 OPTIONS = ExampleOptions(max_seq_length=64, max_predictions_per_seq=10, dupe_factor=2)
