@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import multiprocessing
 import os
+import threading
 
 from albert_hvd.errors import InputError, parameter, spelling, use_spelling
 from albert_hvd.options import option
@@ -43,6 +44,13 @@ def _begin(prefix, shared):
     global _shared
     use_spelling(prefix)
     _shared = shared
+    threading.Thread(target=_end_with_parent, name="parent watch", daemon=True).start()
+
+
+def _end_with_parent():
+    """A killed command's processes must not go on writing to where its next start works."""
+    multiprocessing.parent_process().join()
+    os._exit(1)
 
 
 def call_with_shared(function, *arguments):
