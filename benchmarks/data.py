@@ -1,16 +1,17 @@
-"""Speed and memory of bin/create_pretraining_data, beside SentencePiece alone on the same text.
+"""Speed and memory of bin/create_pretraining_data, beside SentencePiece alone on the same text; or of bin/preprocess.
 
     bin/benchmark data --input_file=news.txt --tokenizer=malay.model --num_workers=2
-    bin/benchmark data --input_file=news.txt --tokenizer=malay.model --sizes=10,200
+    bin/benchmark data --input_file=news.txt --tokenizer=malay.model --sizes=50,1000,8000 --repeats=1 --num_shards=2
+    bin/benchmark data --command=preprocess --input_file=news.txt --sizes=50,1000,8000 --repeats=1
 
 The command is run as a user runs it, on the text and on one document of it (start-up alone), and all its
-processes are measured. With --sizes the text is repeated up to that many MB, each document numbered, so
-that no two are the same: peak memory must not grow with the text.
+processes are measured. With --sizes the text is repeated up to that many MB with other words, so that no two documents
+are the same: peak memory must not grow with the text.
 """
 
 import dataclasses
-import itertools
 import os
+import shutil
 import tempfile
 import time
 
@@ -22,6 +23,7 @@ from albert_hvd.options import option
 from albert_hvd.runtime.files import expand_input_files, whole_file
 from benchmarks.command_usage import run_command
 from benchmarks.flag_checks import check_least, check_scratch_dir
+from benchmarks.repeated_text import repeat
 from benchmarks.report import Report
 
 # "ALBERT-brightmart-Bahasa"'s create-pretraining-data.py, as measured by others on 2 cores; not
@@ -34,6 +36,8 @@ PUBLISHED_MB_PER_SEC = {"news, 512/51, dupe_factor 5": "0.42 to 0.45 (549 MB of 
 class Options:
     """Flags of the benchmark."""
 
+    command: str = option("create_pretraining_data", "the command to measure",
+                          choices=("create_pretraining_data", "preprocess"))
     input_file: str = option(None, "text files, as bin/create_pretraining_data")
     tokenizer: str = option(None, "the SentencePiece .model file")
     max_seq_length: int = option(512, "positions of a record")
@@ -50,12 +54,13 @@ class Options:
 
 def run(options, command_folder):
     """Measure; `command_folder` holds the commands. Returns a `Report`; raises InputError for bad flags."""
-    for name in ("input_file", "tokenizer"):
+    makes_records = options.command == "create_pretraining_data"
+    for name in ("input_file", "tokenizer") if makes_records else ("input_file",):
         if not getattr(options, name):
             raise InputError(f"--{name} is missing; see bin/benchmark data --help")
     check_least(options, 1, "num_workers", "num_shards", "repeats")
     paths, sizes = expand_input_files(options.input_file), _parse_sizes(options.sizes)
-    tokenizer = Tokenizer.from_file(options.tokenizer)
+    tokenizer = Tokenizer.from_file(options.tokenizer) if makes_records else None
     documents = [document for block in plan_blocks(paths) for document in read_block(block)[0]]
     if not documents:
         raise InputError(f"--input_file={options.input_file}: no text in it; give files with at least one sentence")
@@ -69,7 +74,7 @@ def run(options, command_folder):
         rows = [start_up]
         for size in sizes:
             text = os.path.join(folder, "text.txt")
-            _write_documents(text, _repeated(documents, size * 1_000_000))
+            _write_texts(text, repeat(documents, size * 1_000_000))
             rows.append(command.measure(f"text repeated to {size:g} MB", [text]))
         if not sizes:
             rows.append(command.measure("the text", paths))
@@ -77,10 +82,12 @@ def run(options, command_folder):
         row["MB/s"] = row["MB"] / row["wall s"]
         row["MB/s net"] = (row["MB"] - start_up["MB"]) / max(row["wall s"] - start_up["wall s"], 1e-9)
         row["MB/CPU-s net"] = (row["MB"] - start_up["MB"]) / max(row["CPU s"] - start_up["CPU s"], 1e-9)
-        row["tokens/s"] = row.pop("tokens") / row["wall s"]
-    start_up.pop("tokens")
-    report.rows = rows + [_encode_alone(tokenizer, documents, threads, options.repeats)
-                          for threads in sorted({1, options.num_workers})]
+        if makes_records:
+            row["tokens/s"] = row["tokens"] / row["wall s"]
+    for row in rows:
+        row.pop("tokens", None)
+    threads = sorted({1, options.num_workers}) if makes_records else []
+    report.rows = rows + [_encode_alone(tokenizer, documents, number, options.repeats) for number in threads]
     report.notes = _notes(report.rows, rows, options)
     return report
 
@@ -96,33 +103,34 @@ def _parse_sizes(text):
 
 
 class _Command:
-    """bin/create_pretraining_data with the benchmark's settings."""
+    """The command with the benchmark's settings."""
 
     def __init__(self, options, command_folder, folder):
         self._options, self._folder = options, folder
-        self._program = os.path.join(command_folder, "create_pretraining_data")
+        self._program = os.path.join(command_folder, options.command)
 
     def measure(self, what, paths):
         """A row of the table: the run of least CPU time."""
         usages = []
         for number in range(self._options.repeats):
-            output = os.path.join(self._folder, "records", str(number))
+            output = os.path.join(self._folder, "made", str(number))
             usages.append(run_command([self._program, *self._flags(paths, output)]))
-            build, = read_manifest(output)["builds"].values()
-            for name in os.listdir(output):
-                os.remove(os.path.join(output, name))
+            made = sum(os.path.getsize(os.path.join(output, name)) for name in os.listdir(output))
+            builds = read_manifest(output).get("builds", {})
+            shutil.rmtree(output)
         usage = min(usages, key=lambda usage: usage.cpu_sec)
         return {"what": what, "MB": sum(map(os.path.getsize, paths)) / 1e6, "wall s": usage.wall_sec,
                 "CPU s": usage.cpu_sec, "RSS sum MiB": usage.sum_mib, "RSS largest MiB": usage.largest_mib,
-                "tokens": build["statistics"]["num_real_tokens"]}
+                "MB out": made / 1e6,
+                **{"tokens": build["statistics"]["num_real_tokens"] for build in builds.values()}}
 
     def _flags(self, paths, output):
-        options = self._options
+        options, names = self._options, ["num_workers"]
+        if options.command == "create_pretraining_data":
+            names += ["tokenizer", "max_seq_length", "max_predictions_per_seq", "dupe_factor"]
         shards = f"@{options.num_shards}" if options.num_shards > 1 else ""
-        flags = {"input_file": ",".join(paths), "tokenizer": options.tokenizer,
-                 "output_file": f"{output}/records.tfrecord{shards}",
-                 **{name: getattr(options, name) for name in (
-                     "max_seq_length", "max_predictions_per_seq", "dupe_factor", "num_workers")}}
+        flags = {"input_file": ",".join(paths), "output_file": f"{output}/made{shards}",
+                 **{name: getattr(options, name) for name in names}}
         return [f"--{name}={value}" for name, value in flags.items()]
 
 
@@ -141,36 +149,31 @@ def _encode_alone(tokenizer, documents, threads, repeats):
 
 
 def _notes(all_rows, rows, options):
-    last, floor = rows[-1], all_rows[len(rows)]
-    share = (floor["CPU s"] / floor["MB"]) / (last["CPU s"] / last["MB"])
-    net_ratio = floor["MB/CPU-s net"] / last["MB/CPU-s net"]
-    notes = ["net: without the time of one document (start-up). RSS sum counts shared pages in every process.",
-             f"SentencePiece takes {100 * share:.0f} % of the command's CPU time; net, the command takes "
-             f"{net_ratio:.2f} times SentencePiece's CPU time."]
+    last = rows[-1]
+    notes = ["net: without the time of one document (start-up). RSS sum counts shared pages in every process."]
+    if len(all_rows) > len(rows):
+        floor = all_rows[len(rows)]
+        share = (floor["CPU s"] / floor["MB"]) / (last["CPU s"] / last["MB"])
+        net_ratio = floor["MB/CPU-s net"] / last["MB/CPU-s net"]
+        notes.append(f"SentencePiece takes {100 * share:.0f} % of the command's CPU time; net, the command takes "
+                     f"{net_ratio:.2f} times SentencePiece's CPU time.")
     free = options.num_workers * last["MB/CPU-s net"]
     notes.append(f"Calculated: {options.num_workers} cores with nothing else to do give {free:.2f} MB/s net.")
     if len(rows) > 2:
         notes.append(f"Peak RSS of all processes, {rows[-1]['what']} against {rows[1]['what']}: "
-                     f"{rows[-1]['RSS sum MiB'] / rows[1]['RSS sum MiB']:.2f} times.")
+                     f"{rows[-1]['RSS sum MiB'] / rows[1]['RSS sum MiB']:.2f} times; MB per CPU second, net: "
+                     f"{rows[-1]['MB/CPU-s net'] / rows[1]['MB/CPU-s net']:.2f} times.")
     if options.compare_published:
         notes += [f"Published, not measured here: the old script, {what}: {speed} MB/s."
                   for what, speed in PUBLISHED_MB_PER_SEC.items()]
     return notes
 
 
-def _repeated(documents, num_bytes):
-    """Documents over and over, a running number before each one's first line, until they have `num_bytes`."""
-    written = 0
-    for number in itertools.count():
-        document = documents[number % len(documents)]
-        document = [f"{number} {document[0]}", *document[1:]]
-        written += sum(len(line.encode("utf-8")) + 1 for line in document) + 1
-        yield document
-        if written >= num_bytes:
-            return
+def _write_texts(path, texts):
+    with whole_file(path, "scratch_dir", sync=False) as file:
+        for text in texts:
+            file.write(text.encode("utf-8") + b"\n")
 
 
 def _write_documents(path, documents):
-    with whole_file(path, "scratch_dir") as file:
-        for document in documents:
-            file.write("\n".join(document).encode("utf-8") + b"\n\n")
+    _write_texts(path, ("\n".join(document) + "\n" for document in documents))

@@ -6,6 +6,7 @@ import fnmatch
 import glob
 import json
 import os
+import re
 import secrets
 import shutil
 import stat
@@ -50,6 +51,22 @@ def expand_input_files(pattern, option="input_file", pipes=False):
     for path in paths:
         check_readable(path, option)
     return paths
+
+
+def expand_outputs(output_file):
+    """`a,b` -> [a, b]; `name@4` -> name-00000-of-00004 ... name-00003-of-00004."""
+    outputs = []
+    for part in filter(None, (part.strip() for part in output_file.split(","))):
+        sharded = re.fullmatch(r"(.+)@(\d+)", part)
+        # The length first: Python refuses to convert thousands of digits.
+        number = 1 if not sharded else int(sharded.group(2)) if len(sharded.group(2)) <= 5 else 0
+        if not number:
+            raise InputError("the number of shards after @ must be 1 to 99999", name="output_file", value=part[:100])
+        outputs += ([f"{sharded.group(1)}-{i:05d}-of-{number:05d}" for i in range(number)] if sharded else [part])
+    if not outputs or len(set(map(os.path.abspath, outputs))) < len(outputs):
+        raise InputError("give one or more different names, or name@16 for 16 shards", name="output_file",
+                         value=output_file)
+    return outputs
 
 
 def split_patterns(pattern):
@@ -181,6 +198,21 @@ def whole_file(path, option="output_file", sync=True):
     finally:
         if os.path.exists(partial):
             os.remove(partial)
+
+
+def load_note(path):
+    """What `save_note` left, or None."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            return json.load(file)
+    except FileNotFoundError:
+        return None
+
+
+def save_note(path, note):
+    """Leave a JSON-able value for the next stage or the next run."""
+    with whole_file(path) as file:
+        file.write(json.dumps(note).encode())
 
 
 def _partial_name(name):

@@ -52,6 +52,17 @@ def test_data(files, tmp_path):
 
 
 @pytest.mark.tier("all")
+def test_data_of_preprocess(files, tmp_path):
+    result = run_benchmark("data", command="preprocess", input_file=files / "a.txt", sizes="0.05,0.2", repeats=1,
+                           num_shards=2, scratch_dir=tmp_path, json=tmp_path / "figures.json")
+    assert result.returncode == 0, result.stderr
+    _, small, large = json.loads((tmp_path / "figures.json").read_text())["rows"]
+    assert 0.97 * large["MB"] < large["MB out"] <= large["MB"] and small["MB/CPU-s net"] > 0
+    assert "Peak RSS" in result.stdout and "SentencePiece" not in result.stdout
+    assert [path.name for path in tmp_path.iterdir()] == ["figures.json"]
+
+
+@pytest.mark.tier("all")
 def test_input(files, tmp_path):
     build(str(files / "a.txt"), str(files / "small.model"), str(tmp_path / "a.tfrecord"), ExampleOptions(64, 10),
           report=lambda line: None)

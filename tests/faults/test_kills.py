@@ -11,7 +11,7 @@ import time
 import pytest
 
 from albert_hvd.run_folder.checkpoints import CheckpointFolder
-from albert_hvd.run_folder.lock import LOCK
+from albert_hvd.runtime.lock import LOCK
 from albert_hvd.runtime.files import read_json_object
 from background_run import BackgroundRun
 from conftest import command_server, run_command

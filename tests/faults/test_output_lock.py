@@ -13,9 +13,9 @@ import time
 import pytest
 
 from albert_hvd.errors import InputError
-from albert_hvd.run_folder import lock
 from albert_hvd.run_folder.checkpoints import CheckpointFolder
-from albert_hvd.run_folder.lock import LOCK, RunLock
+from albert_hvd.runtime import lock
+from albert_hvd.runtime.lock import LOCK, RunLock
 from background_run import BackgroundRun
 from conftest import own_lines, run_command
 from pretraining_runs import flags, logged_lines

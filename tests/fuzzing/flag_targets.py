@@ -10,11 +10,11 @@ from absl import app, flags
 from fuzz_target import Target
 from json_targets import write_file
 
-from albert_hvd.data.records.build_plan import check_options, expand_outputs
+from albert_hvd.data.records.build_plan import check_options
 from albert_hvd.data.records.build_stages import ExampleOptions
 from albert_hvd.errors import InputError
 from albert_hvd.finetuning.options import parse_seeds
-from albert_hvd.runtime.files import expand_input_files
+from albert_hvd.runtime.files import expand_input_files, expand_outputs
 
 _BIN = os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir, os.pardir, "bin")
 _COMMANDS = ("create_pretraining_data", "doctor", "export", "finetune", "import_checkpoint", "plot", "predict",

@@ -1,53 +1,93 @@
 """The job of bin/create_pretraining_data: text in, shards of records with a manifest out.
 
-The work is laid out once (blocks of text, buckets, shards) from the input and the options, then done by
+The work is laid out once (blocks of text, runs of them, buckets, shards) from the input and the options, then done by
 one process, by `num_workers` processes or by the ranks of an MPI job, with the same bytes as result
 (see build_stages.py). What is finished stays in a scratch folder beside the output, so that the same
 command continues where it was interrupted; it is deleted when all is done.
 """
 
 import collections
+import contextlib
 import functools
 import glob
+import itertools
 import os
 import shutil
 from dataclasses import asdict
 
-from albert_hvd.data.records.build_plan import load_note, load_tokenizer, make_plan, save_note
+from albert_hvd.data.records.build_plan import FORMATS, load_tokenizer, make_plan
 from albert_hvd.data.records.build_report import statistics_table
-from albert_hvd.data.records.build_stages import ExampleOptions, bucket_records, sort_block  # noqa: F401 - for callers
+from albert_hvd.data.records.build_stages import (ExampleOptions, bucket_records, sort_block,  # noqa: F401 - for callers
+                                                  token_dtype)
 from albert_hvd.data.records.manifest import read_manifest, write_manifest
+from albert_hvd.data.records.spill import RunReader, RunWriter
 from albert_hvd.data.records.tfrecord import RecordWriter, index_path
 from albert_hvd.data.records.vocabulary import store_vocabulary
 from albert_hvd.errors import InputError
-from albert_hvd.runtime.files import make_folder, remove_partial_files
-from albert_hvd.runtime.worker_pool import worker_pool
+from albert_hvd.runtime.files import load_note, make_folder, remove_partial_files, save_note, whole_file
+from albert_hvd.runtime.lock import RunLock
+from albert_hvd.runtime.worker_pool import make_team
+
+# Shares of a stage that differ by less than this over the processes are not worth copying every record once more.
+_MOST_IDLE = 0.1
 
 
-def _do_block(plan, number):
-    """Stage 1 of a block, unless an earlier run has done it; returns its counts."""
-    path = plan.block_path(number)
-    counts = load_note(path + ".json")
-    if counts is None:
-        counts = sort_block(number, plan.blocks[number], plan.num_buckets, load_tokenizer(plan.tokenizer),
-                            plan.options, path)
-        save_note(path + ".json", counts)
-    return counts
+class _Work:
+    """What each process of a build needs: the plan, the vocabulary, and the runs once stage 1 is done."""
+
+    def __init__(self, plan):
+        self.plan = plan
+
+    @property
+    def tokenizer(self):
+        return load_tokenizer(self.plan.tokenizer)
+
+    @functools.cached_property
+    def runs(self):
+        paths = [self.plan.run_path(run) for run in range(len(self.plan.runs))]
+        return RunReader(paths, token_dtype(self.tokenizer))
+
+    def close(self):
+        if "runs" in self.__dict__:
+            self.runs.close()
 
 
-def _bucket(plan, bucket):
-    paths = [plan.block_path(number) for number in range(len(plan.blocks))]
-    return bucket_records(bucket, plan.num_buckets, paths, load_tokenizer(plan.tokenizer), plan.options)
-
-
-def _do_part(plan, bucket):
-    """Stage 2 of a bucket into a file of its own; returns its counts."""
+def _do_run(work, run):
+    """Stage 1 of a run, unless an earlier build has done it; returns its counts."""
+    plan, path = work.plan, work.plan.run_path(run)
+    note = load_note(path + ".json")
+    if note is not None:
+        return note
     counts = collections.Counter()
-    with RecordWriter(plan.part_path(bucket)) as writer:
-        for data, rows, numbers in _bucket(plan, bucket):
-            writer.append(data, rows)
-            counts.update(numbers)
+    with whole_file(path) as file:
+        writer = RunWriter(file)
+        for segment in plan.runs[run]:
+            blocks = []
+            for number in segment:
+                *block, numbers = sort_block(number, plan.blocks[number], plan.num_buckets, work.tokenizer, plan.options)
+                blocks.append(block)
+                counts.update(numbers)
+            writer.write_segment(blocks)
+        writer.finish()
+    save_note(path + ".json", dict(counts))
     return dict(counts)
+
+
+def _append_bucket(work, bucket, writer, counts):
+    """Stage 2 of a bucket."""
+    plan = work.plan
+    for data, rows, numbers in bucket_records(bucket, *work.runs.read(bucket), work.tokenizer, plan.options):
+        writer.append(data, rows)
+        counts.update(numbers)
+
+
+def _do_part(work, bucket):
+    """Stage 2 of a bucket into a file of its own, unless an earlier build has done it."""
+    path, counts = work.plan.part_path(bucket), collections.Counter()
+    if load_note(path + ".json") is None:
+        with RecordWriter(path) as writer:
+            _append_bucket(work, bucket, writer, counts)
+        save_note(path + ".json", dict(counts))
 
 
 def _finished_shard(plan, shard):
@@ -55,95 +95,50 @@ def _finished_shard(plan, shard):
     return note if note and os.path.exists(plan.outputs[shard]) else None
 
 
-def _do_shard(plan, shard):
-    """Stage 2 of all buckets of a shard, unless an earlier run has finished it; returns its note."""
-    note = _finished_shard(plan, shard)
-    if note:
-        return note
+def _do_shard(work, shard):
+    """Stage 2 of all buckets of a shard."""
+    plan, counts = work.plan, collections.Counter()
+    with RecordWriter(plan.outputs[shard]) as writer:
+        for bucket in plan.buckets_of(shard):
+            _append_bucket(work, bucket, writer, counts)
+    _note_shard(plan, shard, writer, counts)
+
+
+def _join_shard(plan, shard):
+    """Make a shard of the parts of its buckets."""
     counts = collections.Counter()
     with RecordWriter(plan.outputs[shard]) as writer:
         for bucket in plan.buckets_of(shard):
-            for data, rows, numbers in _bucket(plan, bucket):
-                writer.append(data, rows)
-                counts.update(numbers)
-    return _note_shard(plan, shard, writer, counts)
+            counts.update(load_note(plan.part_path(bucket) + ".json"))
+            writer.append_shard(plan.part_path(bucket))
+    _note_shard(plan, shard, writer, counts)
+    for path in map(plan.part_path, plan.buckets_of(shard)):
+        for name in (path + ".json", path, index_path(path)):
+            os.remove(name)
 
 
 def _note_shard(plan, shard, writer, counts):
-    note = {"num_bytes": writer.num_bytes, "sha256": writer.sha256, **counts}
-    save_note(plan.shard_note(shard), note)
-    return note
+    save_note(plan.shard_note(shard), {"num_bytes": writer.num_bytes, "sha256": writer.sha256, **counts})
 
 
-class _Serial:
-    """One process: this one."""
-
-    rank, size = 0, 1
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *error):
-        pass
-
-    def map(self, function, plan, numbers):
-        return (function(plan, number) for number in numbers)
-
-    def write_shards(self, plan):
-        return self.map(_do_shard, plan, range(len(plan.outputs)))
-
-    def barrier(self):
-        pass
+def _write_shards(plan, team):
+    """Stage 2 of all shards that are not finished: (number of its steps, an iterator over this rank's)."""
+    missing = team.on_rank_0(lambda: [shard for shard in range(len(plan.outputs)) if not _finished_shard(plan, shard)])
+    rounds = -(-len(missing) // team.width)
+    if rounds * team.width <= (1 + _MOST_IDLE) * len(missing):
+        return len(missing), team.map(_do_shard, missing)
+    # Too few shards to go round: each process does its share of the buckets.
+    buckets = [bucket for shard in missing for bucket in plan.buckets_of(shard)]
+    return len(buckets), _write_by_parts(plan, team, missing, team.map(_do_part, buckets))
 
 
-class _Pool(_Serial):
-    """A pool of processes. With fewer shards than processes the buckets are shared out instead."""
-
-    def __init__(self, num_workers):
-        self._num_workers = num_workers
-        self._executor = worker_pool(num_workers)
-
-    def __exit__(self, *error):
-        self._executor.shutdown(cancel_futures=True)
-
-    def map(self, function, plan, numbers):
-        return self._executor.map(functools.partial(function, plan), numbers)
-
-    def write_shards(self, plan):
-        if len(plan.outputs) >= self._num_workers:
-            yield from self.map(_do_shard, plan, range(len(plan.outputs)))
-            return
-        missing = [shard for shard in range(len(plan.outputs)) if not _finished_shard(plan, shard)]
-        parts = self.map(_do_part, plan, [bucket for shard in missing for bucket in plan.buckets_of(shard)])
-        for shard in range(len(plan.outputs)):
-            if shard not in missing:
-                yield _finished_shard(plan, shard)
-                continue
-            counts = collections.Counter()
-            with RecordWriter(plan.outputs[shard]) as writer:
-                for bucket in plan.buckets_of(shard):
-                    counts.update(next(parts))
-                    writer.append_shard(plan.part_path(bucket))
-                    os.remove(plan.part_path(bucket))
-            yield _note_shard(plan, shard, writer, counts)
-
-
-class _Ranks(_Serial):
-    """The ranks of an MPI job: each does every size-th block, and owns every size-th shard."""
-
-    def __init__(self):
-        from mpi4py import MPI
-
-        self._world = MPI.COMM_WORLD
-        self.rank, self.size = self._world.rank, self._world.size
-
-    def map(self, function, plan, numbers):
-        numbers = list(numbers)
-        for number in numbers[self.rank::self.size]:
-            yield function(plan, number)
-
-    def barrier(self):
-        self._world.Barrier()
+def _write_by_parts(plan, team, missing, parts):
+    if team.size > 1:  # any of them may have made the parts of a shard
+        yield from parts
+        team.barrier()
+    for shard in missing[team.rank::team.size]:
+        yield from itertools.islice(parts, plan.buckets_per_shard)
+        _join_shard(plan, shard)
 
 
 def build(input_file, tokenizer, output_file, options, num_workers=1, use_mpi=False, report=print):
@@ -157,46 +152,54 @@ def build(input_file, tokenizer, output_file, options, num_workers=1, use_mpi=Fa
         each rank is one process.
       report: called with each line of the closing table, on rank 0 only.
     Returns: dict of the totals (rank 0), as in `manifest.json`.
-    Raises: InputError for a setting or a file that is not as it must be, or when there is no text.
+    Raises: InputError for a setting or a file that is not as it must be, when there is no text, or when another
+      process builds the same output.
     """
     plan = make_plan(input_file, tokenizer, output_file, options)
-    num_workers = num_workers or len(os.sched_getaffinity(0))
-    with _Ranks() if use_mpi else _Pool(num_workers) if num_workers > 1 else _Serial() as team:
+    work = _Work(plan)
+    folder, name = os.path.split(os.path.abspath(plan.outputs[0]))
+    with contextlib.ExitStack() as held, make_team(work, num_workers, use_mpi) as team:
         report = report if team.rank == 0 else lambda line: None
-        totals = _already_built(plan)
+        lock = RunLock(folder, name=f".{name}.lock", option="output_file", value=output_file)
+        totals = team.on_rank_0(lambda: _open(plan, held, lock))
         if totals:
             report(f"{output_file}: already complete, nothing to do (delete it to build it again)")
             return totals
-        return _build(plan, team, input_file, output_file, report)
-
-
-def _build(plan, team, input_file, output_file, report):
-    """Both stages by `team`, then the manifest and the table by rank 0; returns the totals there."""
-    if team.rank == 0:
-        _open_scratch(plan)
-    team.barrier()
-    text_mb = sum(block.end - block.start for block in plan.blocks) / 1e6
-    for _ in _progress(team.map(_do_block, plan, range(len(plan.blocks))), len(plan.blocks), "encode",
-                       text_mb, team):
-        pass
-    team.barrier()
-    if team.rank == 0:
-        _check_text(plan, input_file)
-    for _ in _progress(team.write_shards(plan), len(plan.outputs), "write", text_mb, team):
-        pass
-    team.barrier()
-    totals = None
-    if team.rank == 0:
-        totals = _finish(plan, output_file)
+        with contextlib.closing(work):
+            _do_stages(plan, team, input_file)
+        team.end_workers()
+        team.barrier()  # a network file system does not forget files that a process still has open
+        totals = team.on_rank_0(lambda: _finish(plan, output_file))
         for line in statistics_table(totals, plan.options):
             report(line)
-    team.barrier()
+        return totals
+
+
+def _open(plan, held, lock):
+    """Rank 0 keeps other builds out and makes the scratch folder; the totals where all is done already."""
+    held.enter_context(lock)
+    totals = _already_built(plan)
+    if not totals:
+        _open_scratch(plan)
     return totals
+
+
+def _do_stages(plan, team, input_file):
+    """Both stages by `team`."""
+    text_mb = sum(block.end - block.start for block in plan.blocks) / 1e6
+    runs = range(len(plan.runs))
+    for _ in _progress(team.map(_do_run, runs), len(runs), "encode", text_mb, team):
+        pass
+    team.barrier()
+    team.on_rank_0(lambda: _check_text(plan, input_file))
+    steps, results = _write_shards(plan, team)
+    for _ in _progress(results, steps, "write", text_mb, team):
+        pass
 
 
 def _check_text(plan, input_file):
     """InputError when stage 1 found no token in the whole input."""
-    if not any(load_note(plan.block_path(number) + ".json")["tokens"] for number in range(len(plan.blocks))):
+    if not any(load_note(plan.run_path(run) + ".json")["tokens"] for run in range(len(plan.runs))):
         shutil.rmtree(plan.scratch)
         raise InputError("no text in it", "give files with at least one sentence", name="input_file", value=input_file)
 
@@ -212,6 +215,7 @@ def _open_scratch(plan):
         shutil.rmtree(plan.scratch, ignore_errors=True)
         make_folder(plan.scratch, "output_file")
         save_note(path, plan.fingerprint)
+    remove_partial_files(plan.scratch)
 
 
 def _progress(results, total, what, text_mb, team):
@@ -247,13 +251,13 @@ def _finish(plan, output_file):
     """Write manifest and vocabulary into each output folder, delete the scratch folder; returns the totals."""
     notes = [load_note(plan.shard_note(shard)) for shard in range(len(plan.outputs))]
     totals = collections.Counter()
-    for number in range(len(plan.blocks)):
-        totals.update(load_note(plan.block_path(number) + ".json"))
+    for run in range(len(plan.runs)):
+        totals.update(load_note(plan.run_path(run) + ".json"))
     for note in notes:
         totals.update({name: value for name, value in note.items() if name not in ("sha256", "num_bytes")})
     totals = dict(totals)
     tokenizer = load_tokenizer(plan.tokenizer)
-    build = {"fingerprint": plan.fingerprint, "options": asdict(plan.options), "statistics": totals,
+    build = {"fingerprint": plan.fingerprint, "format": f"{plan.format}: {FORMATS[plan.format]}", "options": asdict(plan.options), "statistics": totals,
              "input_files": sorted({block.path for block in plan.blocks}), "num_shards": len(plan.outputs),
              "tokenizer": {"path": os.path.abspath(plan.tokenizer), **_text_form(tokenizer),
                            "sha256": tokenizer.sha256, "vocab_size": tokenizer.vocab_size,

@@ -7,7 +7,6 @@ import functools
 import hashlib
 import json
 import os
-import re
 from dataclasses import asdict, dataclass, fields
 
 from albert_hvd.data.records import masking, segments
@@ -16,11 +15,20 @@ from albert_hvd.data.text import corpus
 from albert_hvd.data.text.tokenizer import Tokenizer
 from albert_hvd.errors import InputError
 from albert_hvd.options import bounds
-from albert_hvd.runtime.files import check_place, expand_input_files, whole_file
+from albert_hvd.runtime.files import check_place, expand_input_files, expand_outputs
 
-FORMAT_VERSION = 1  # raise it when the same options give other bytes
-BUCKET_BYTES = 4 << 20  # of tokens, which stage 2 holds in memory
+# Raise them when the same options give other bytes. Large corpora have larger buckets, of which they need fewer.
+SMALL_FORMAT, LARGE_FORMAT = 1, 2
+FORMATS = {SMALL_FORMAT: "buckets of 4 MiB of tokens",
+           LARGE_FORMAT: "buckets of 128 MiB of tokens, since the corpus has more than 256 MiB; before, they had 4 MiB "
+                         "at any size, so the same text and options made other records of the same kind"}
+MOST_SMALL_BYTES = 256 << 20  # of tokens in the corpus
+BUCKET_BYTES = {SMALL_FORMAT: 4 << 20, LARGE_FORMAT: 128 << 20}  # of tokens, which stage 2 holds in memory
 FEWEST_BUCKETS = 8  # so that a small corpus, too, is shared out over the processes
+# How stage 1 spills; without effect on the result.
+SEGMENT_BYTES = 128 << 20  # of tokens, which stage 1 holds in memory
+FEWEST_SEGMENTS = 16
+MOST_RUNS = 256  # files that a process of stage 2 keeps open
 
 
 @dataclass(frozen=True)
@@ -28,12 +36,14 @@ class Plan:
     """The work: read by every process, and the same for any number of them."""
 
     blocks: list
+    runs: list  # of lists of segments, each a range of numbers of blocks
     outputs: list
     buckets_per_shard: int
     tokenizer: str
     options: ExampleOptions
     scratch: str
     fingerprint: str
+    format: int
 
     @property
     def num_buckets(self):
@@ -42,30 +52,14 @@ class Plan:
     def buckets_of(self, shard):
         return range(shard * self.buckets_per_shard, (shard + 1) * self.buckets_per_shard)
 
-    def block_path(self, number):
-        return os.path.join(self.scratch, f"block-{number:06d}")
+    def run_path(self, run):
+        return os.path.join(self.scratch, f"run-{run:06d}")
 
     def shard_note(self, shard):
         return os.path.join(self.scratch, f"shard-{shard:05d}.json")
 
     def part_path(self, bucket):
         return os.path.join(self.scratch, f"part-{bucket:06d}")
-
-
-def expand_outputs(output_file):
-    """`a,b` -> [a, b]; `name@4` -> name-00000-of-00004 ... name-00003-of-00004."""
-    outputs = []
-    for part in filter(None, (part.strip() for part in output_file.split(","))):
-        sharded = re.fullmatch(r"(.+)@(\d+)", part)
-        # The length first: Python refuses to convert thousands of digits.
-        number = 1 if not sharded else int(sharded.group(2)) if len(sharded.group(2)) <= 5 else 0
-        if not number:
-            raise InputError("the number of shards after @ must be 1 to 99999", name="output_file", value=part[:100])
-        outputs += ([f"{sharded.group(1)}-{i:05d}-of-{number:05d}" for i in range(number)] if sharded else [part])
-    if not outputs or len(set(map(os.path.abspath, outputs))) < len(outputs):
-        raise InputError("give one or more different names, or name@16 for 16 shards", name="output_file",
-                         value=output_file)
-    return outputs
 
 
 def check_options(options):
@@ -94,31 +88,34 @@ def make_plan(input_file, tokenizer_path, output_file, options):
         raise InputError("no text in it", "give files with at least one sentence", name="input_file", value=input_file)
     # A text byte makes about a fifth of a token of two bytes, dupe_factor times.
     token_bytes = sum(block.end - block.start for block in blocks) * options.dupe_factor * 2 // 5
-    num_buckets = max(-(-token_bytes // BUCKET_BYTES), FEWEST_BUCKETS)
+    form = SMALL_FORMAT if token_bytes <= MOST_SMALL_BYTES else LARGE_FORMAT
+    num_buckets = max(-(-token_bytes // BUCKET_BYTES[form]), FEWEST_BUCKETS)
     files = [(path, os.path.getsize(path), os.stat(path).st_mtime_ns) for path in paths]
     text_form = [] if tokenizer.text_form.is_identity else [tokenizer.text_form.to_dict()]
-    described = json.dumps([FORMAT_VERSION, files, tokenizer.sha256, outputs, asdict(options), *text_form])
+    settings = asdict(options)
+    if options.padding:  # as before there was a choice: what was built then is still complete
+        del settings["padding"]
+    described = json.dumps([form, files, tokenizer.sha256, outputs, settings, *text_form])
     folder, name = os.path.split(os.path.abspath(outputs[0]))
-    return Plan(blocks, outputs, -(-num_buckets // len(outputs)), tokenizer_path, options,
-                os.path.join(folder, f".{name}.building"), hashlib.sha256(described.encode()).hexdigest())
+    return Plan(blocks, _lay_out_runs(blocks, token_bytes), outputs, -(-num_buckets // len(outputs)), tokenizer_path,
+                options, os.path.join(folder, f".{name}.building"), hashlib.sha256(described.encode()).hexdigest(), form)
+
+
+def _lay_out_runs(blocks, token_bytes):
+    """Neighbouring blocks as segments of about `SEGMENT_BYTES` of tokens, these as at most `MOST_RUNS` runs."""
+    sizes = [block.end - block.start for block in blocks]
+    enough = sum(sizes) * min(SEGMENT_BYTES / max(token_bytes, 1), 1 / FEWEST_SEGMENTS)
+    segments, first, size = [], 0, 0
+    for number, of_block in enumerate(sizes):
+        size += of_block
+        if size >= enough or number == len(sizes) - 1:
+            segments.append(range(first, number + 1))
+            first, size = number + 1, 0
+    per_run = -(-len(segments) // MOST_RUNS)
+    return [segments[start:start + per_run] for start in range(0, len(segments), per_run)]
 
 
 @functools.lru_cache(maxsize=1)
 def load_tokenizer(path):
     """The `Tokenizer` of a file, which a process reads once."""
     return Tokenizer.from_file(path)
-
-
-def load_note(path):
-    """What `save_note` left in the scratch folder, or None."""
-    try:
-        with open(path, encoding="utf-8") as file:
-            return json.load(file)
-    except FileNotFoundError:
-        return None
-
-
-def save_note(path, note):
-    """Leave a JSON-able value for the next stage or the next run."""
-    with whole_file(path) as file:
-        file.write(json.dumps(note).encode())

@@ -1,8 +1,8 @@
 """The two stages that make pre-training records, each bounded in memory.
 
 Stage 1, per block of text: encode, cut into instances (`dupe_factor` times), and send each instance to
-a random bucket: one file per block with its instances sorted by bucket. Stage 2, per bucket: collect its
-instances from all blocks, shuffle, lay out, mask, serialize. A shard is the records of its buckets in
+a random bucket; many blocks together are a run, sorted by bucket (see spill.py). Stage 2, per bucket: collect its
+instances from all runs, shuffle, lay out, mask, serialize. A shard is the records of its buckets in
 order. Random bucket and shuffle within it together are a uniform shuffle of everything.
 
 What a stage makes depends on the options, the seed and the number of its block or bucket, and on
@@ -10,19 +10,17 @@ nothing else: not on which process runs it, nor on when.
 """
 
 import collections
-import os
 from dataclasses import dataclass
 
 import numpy as np
 
 from albert_hvd.data.records import masking, segments
-from albert_hvd.data.records.example import encode_examples
+from albert_hvd.data.records.example import SEQUENCE_FIELDS, encode_examples
+from albert_hvd.data.records.spill import ROW_DTYPE
 from albert_hvd.data.records.tfrecord import frame, index_rows
 from albert_hvd.data.text.corpus import read_block
 from albert_hvd.options import option
-from albert_hvd.runtime.files import whole_file
 
-ROW_DTYPE = np.dtype([("first_length", "<u2"), ("second_length", "<u2"), ("label", "<u2")])
 ROWS_AT_ONCE = 8192  # records that stage 2 holds in memory
 SIMILAR_ROWS = 256  # of these, records of about the same length are made together, in the processor's cache
 HISTOGRAM_BINS = 10
@@ -46,22 +44,24 @@ class ExampleOptions:
         "join neighbouring documents until each is this share of a record long, so that tweets do not leave most of it "
         "empty; 0: never join. Still shorter: what is left over of a longer document, and what --short_seq_prob cuts "
         "short", most=1.0)
+    padding: bool = option(True, "fill sequences up to --max_seq_length; without, records of short texts take a fraction of "
+                                 "the disk, and this program alone reads them")
 
 
 def _generator(options, stage, number):
     return np.random.Generator(np.random.PCG64([options.random_seed, stage, number]))
 
 
-def _token_dtype(tokenizer):
+def token_dtype(tokenizer):
+    """How runs hold tokens."""
     return np.dtype("<u2" if tokenizer.vocab_size <= 1 << 16 else "<i4")
 
 
-def sort_block(number, block, num_buckets, tokenizer, options, path):
-    """Stage 1: write the instances of one block to `path`, sorted by bucket.
+def sort_block(number, block, num_buckets, tokenizer, options):
+    """Stage 1: the instances of one block, sorted by bucket.
 
-    The file: int64 (num_buckets + 1, 2), where each bucket's rows and tokens begin; the rows
-    (`ROW_DTYPE`); the tokens.
-    Returns: dict of counts.
+    Returns: their rows (`ROW_DTYPE`), their tokens, int64 (num_buckets + 1, 2), where each bucket's rows and tokens
+      begin; and a dict of counts.
     """
     texts, num_invalid = read_block(block)
     lines = [line for document in texts for line in document]
@@ -83,39 +83,20 @@ def sort_block(number, block, num_buckets, tokenizer, options, path):
     rows["second_length"] = spans.second_end - spans.second_start
     rows["label"] = spans.labels
     tokens = segments.gather(
-        documents.tokens.astype(_token_dtype(tokenizer)),
+        documents.tokens.astype(token_dtype(tokenizer)),
         np.stack([spans.first_start, spans.second_start], axis=1).ravel(),
         np.stack([spans.first_end, spans.second_end], axis=1).ravel())
     row_starts = np.searchsorted(buckets[order], np.arange(num_buckets + 1))
     token_starts = np.concatenate([[0], np.cumsum(rows["first_length"].astype(np.int64) + rows["second_length"])])
-    with whole_file(path) as file:
-        file.write(np.stack([row_starts, token_starts[row_starts]], axis=1).astype("<i8").tobytes())
-        file.write(rows.tobytes())
-        file.write(tokens.tobytes())
-    return counts
+    return rows, tokens, np.stack([row_starts, token_starts[row_starts]], axis=1), counts
 
 
-def _read_bucket(path, bucket, num_buckets, dtype):
-    """The rows and tokens of one bucket in a stage 1 file."""
-    with open(path, "rb") as file:
-        starts = np.frombuffer(file.read(16 * (num_buckets + 1)), "<i8").reshape(-1, 2)
-        (row, token), (row_end, token_end) = starts[bucket:bucket + 2].tolist()
-        rows_at = starts.nbytes
-        tokens_at = rows_at + int(starts[-1, 0]) * ROW_DTYPE.itemsize
-        rows = os.pread(file.fileno(), (row_end - row) * ROW_DTYPE.itemsize, rows_at + row * ROW_DTYPE.itemsize)
-        tokens = os.pread(file.fileno(), (token_end - token) * dtype.itemsize, tokens_at + token * dtype.itemsize)
-    return np.frombuffer(rows, ROW_DTYPE), np.frombuffer(tokens, dtype)
-
-
-def bucket_records(bucket, num_buckets, block_paths, tokenizer, options):
+def bucket_records(bucket, rows, tokens, tokenizer, options):
     """Stage 2: yield a bucket's records in their final order, `ROWS_AT_ONCE` at a time.
 
+    Args: `rows`, `tokens`, the bucket's, as `RunReader.read` gives them.
     Yields: (bytes of framed records, their index entries with offsets from 0, dict of counts).
     """
-    parts = [_read_bucket(path, bucket, num_buckets, _token_dtype(tokenizer)) for path in block_paths]
-    rows = np.concatenate([rows for rows, _ in parts])
-    tokens = np.concatenate([tokens for _, tokens in parts])
-    del parts
     lengths = rows["first_length"].astype(np.int64) + rows["second_length"]
     ends = np.cumsum(lengths)
     generator = _generator(options, 2, bucket)
@@ -130,13 +111,23 @@ def bucket_records(bucket, num_buckets, block_paths, tokenizer, options):
             members = chosen[group]
             pairs = segments.gather(tokens, ends[members] - lengths[members], ends[members])
             batch, num_units = _masked_batch(rows[members], pairs, tokenizer, options, generator)
-            padding = options.max_seq_length - batch["input_ids"].shape[1]
-            for place, example in zip(group.tolist(), encode_examples(batch, padding, tokenizer.pad_id)):
+            for place, example in zip(group.tolist(), _encode(batch, tokenizer, options)):
                 frames[place] = frame(example)
             num_predictions[group] = np.count_nonzero(batch["masked_lm_weights"], axis=1)
             counts.update(_count(batch, num_units, tokenizer, options.max_seq_length))
         index = index_rows(frames, lengths[chosen] + segments.NUM_SPECIAL_TOKENS, num_predictions)
         yield b"".join(frames), index, counts
+
+
+def _encode(batch, tokenizer, options):
+    """Yield the serialized rows of a batch, which are sorted by length."""
+    if options.padding:
+        yield from encode_examples(batch, options.max_seq_length - batch["input_ids"].shape[1], tokenizer.pad_id)
+        return
+    num_tokens = batch["input_mask"].sum(axis=1)
+    for part in np.split(np.arange(len(num_tokens)), np.flatnonzero(np.diff(num_tokens)) + 1):
+        yield from encode_examples({field: values[part, :num_tokens[part[0]]] if field in SEQUENCE_FIELDS else values[part]
+                                    for field, values in batch.items()})
 
 
 def _masked_batch(rows, pairs, tokenizer, options, generator):

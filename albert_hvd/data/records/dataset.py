@@ -15,7 +15,7 @@ import numpy as np
 
 from albert_hvd.data.records.example import LABEL_FIELD, PREDICTION_FIELDS, SEQUENCE_FIELDS, FieldError, decode_examples
 from albert_hvd.data.records.index import BLOCK, RecordIndex
-from albert_hvd.data.records.manifest import read_manifest
+from albert_hvd.data.records.manifest import builds_of, read_manifest
 from albert_hvd.data.records.shard_files import CHANGED, ShardFiles
 from albert_hvd.data.records.sources import make_sources, parse_sources
 from albert_hvd.data.records.tfrecord import FOOTER_BYTES, HEADER_BYTES, index_path, masked_crc
@@ -74,7 +74,10 @@ class RecordDataset:
                 raise InputError("no record in it", "make it again with bin/create_pretraining_data",
                                  value=",".join(self.paths))
             self._check_manifest()
+            self._builds = builds_of(self.paths)
+            self._pad_id = self._find_pad_id()
             self.read(np.zeros(1, np.int64))  # a wrong --max_seq_length shows here, before any training
+            self._check_lengths()  # and here, where the first record has no padding
         except (InputError, RunFailed):
             self.close()
             raise
@@ -149,6 +152,23 @@ class RecordDataset:
                 if entry.get(key, found) != found:
                     raise InputError(f"{found} {what}, but manifest.json beside it says {entry[key]}",
                                      "build the records again or delete the manifest", value=path)
+
+    def _find_pad_id(self):
+        """What fills up records without padding: what their vocabulary pads with, as far as a manifest says so."""
+        entries = [build.get("tokenizer") for build in self._builds]
+        found = [entry.get("pad_id") for entry in entries if isinstance(entry, dict)]
+        return next((pad_id for pad_id in found if isinstance(pad_id, int) and 0 <= pad_id < 2**31), 0)
+
+    def _check_lengths(self):
+        """InputError when a manifest says that records have, or may have, more or fewer positions."""
+        for options in (build.get("options") for build in self._builds):
+            built = options.get("max_seq_length", self.max_seq_length) if isinstance(options, dict) else None
+            if not isinstance(built, int):
+                continue
+            if built > self.max_seq_length or built < self.max_seq_length and options.get("padding", True):
+                raise InputError(f"the records have {built} positions, says manifest.json beside them",
+                                 f"set {parameter('max_seq_length')}={built} or make the records again",
+                                 name="max_seq_length", value=self.max_seq_length)
 
     def lengths(self):
         """Tokens and predictions of every record: two int32 arrays (num_records,); see `counts` for those of a few."""
@@ -232,7 +252,7 @@ class RecordDataset:
         if intact:
             try:
                 decoded = decode_examples([records[i] for i in intact], self.max_seq_length,
-                                          self.max_predictions_per_seq)
+                                          self.max_predictions_per_seq, self._pad_id)
             except FieldError as error:
                 raise self._misfit(error, record_numbers[intact]) from None
             self._check_ranges(decoded, record_numbers[intact])

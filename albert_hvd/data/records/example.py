@@ -3,6 +3,9 @@
 The schema is the old project's (see `FIELDS`). Encoding needs no TensorFlow: one vectorised pass per field,
 and per record only the joining of bytes. The bytes are an ordinary serialized Example, its map entries sorted
 by name. Decoding is TensorFlow's.
+
+A record may also be stored without padding: its three sequence fields then have one value a token, all of input_mask 1.
+Read, it is padded like any other.
 """
 
 import functools
@@ -104,77 +107,124 @@ def _varint(value):
     return bytes(out)
 
 
-def decode_examples(records, max_seq_length, max_predictions_per_seq):
+def decode_examples(records, max_seq_length, max_predictions_per_seq, pad_id=0):
     """Parse a batch of serialized Examples, of one record or more.
 
+    Args:
+      pad_id: what fills up `input_ids` of records that are stored without padding.
     Returns: dict of the seven fields: int64 arrays (N, length) and float32 `masked_lm_weights`.
     Raises: FieldError naming the first record that lacks a field or has another number of values.
     """
-    import tensorflow as tf  # whoever reads records has it; they are built without it
-
     lengths = {**dict.fromkeys(SEQUENCE_FIELDS, max_seq_length),
                **dict.fromkeys(PREDICTION_FIELDS, max_predictions_per_seq), LABEL_FIELD: 1}
+    # A field of zeros and ones of this length begins so, and nothing of another length does.
+    padded = _field_head("input_mask", _INT64_LIST, max_seq_length)
+    short = np.array([padded not in record for record in records])
+    if not short.any():
+        return _decode(records, lengths, pad_id, False)
+    batch = {field: np.zeros((len(records), length), np.float32 if field == _FLOAT_FIELD else np.int64)
+             for field, length in lengths.items()}
+    for is_short in (False, True):
+        rows = np.flatnonzero(short == is_short)
+        if len(rows):
+            try:
+                part = _decode([records[row] for row in rows.tolist()], lengths, pad_id, is_short)
+            except FieldError as error:
+                error.index = int(rows[error.index])
+                raise
+            for field, values in part.items():
+                batch[field][rows] = values
+    return batch
+
+
+def _decode(records, lengths, pad_id, is_short):
+    """`decode_examples` of records that all fill the sequence fields, or of any."""
+    import tensorflow as tf  # whoever reads records has it; they are built without it
+
     try:
-        batch = _parse(records, lengths)
+        batch = _parse(records, lengths, is_short)
     except (tf.errors.InvalidArgumentError, UnicodeDecodeError):  # its message quotes the record, which is no text
         if len(records) > 1:
             for index, record in enumerate(records):
                 try:
-                    decode_examples([record], max_seq_length, max_predictions_per_seq)
+                    _decode([record], lengths, pad_id, is_short)
                 except FieldError as error:
                     error.index = index
                     raise
         _check_fields(0, records[0], lengths)
         raise FieldError(0, "", 0, "is not a tf.train.Example (the values of a field are not in one list)") from None
+    num_tokens = np.full(len(records), lengths["input_mask"])
+    if is_short:
+        num_tokens = np.count_nonzero(batch["input_mask"] == 1, axis=1)
     # TensorFlow stops at a field's last value and does not see what may follow it.
-    for index, (record, size) in enumerate(zip(records, _plain_sizes(batch), strict=True)):
-        if len(record) != size:
-            _check_fields(index, record, lengths)
+    for index, (record, size) in enumerate(zip(records, _plain_sizes(batch, num_tokens), strict=True)):
+        if len(record) != size or not 0 < num_tokens[index] <= lengths["input_mask"]:
+            num_tokens[index] = _check_fields(index, record, lengths)
+    if is_short:
+        _widen(batch, lengths["input_ids"], num_tokens, pad_id)
     return batch
 
 
-def _parse(records, lengths):
-    """`tf.io.parse_example` without its preparations, which take longer than a small batch."""
+def _widen(batch, max_seq_length, num_tokens, pad_id):
+    """Pad the sequence fields of a batch, of which each row has `num_tokens` values."""
+    for field in SEQUENCE_FIELDS:
+        missing = max_seq_length - batch[field].shape[1]
+        batch[field] = np.pad(batch[field], ((0, 0), (0, missing)))
+    batch["input_ids"][np.arange(max_seq_length) >= num_tokens[:, None]] = pad_id
+
+
+def _parse(records, lengths, is_short):
+    """`tf.io.parse_example` without its preparations, which take longer than a small batch.
+
+    With `is_short` the sequence fields are as long as the longest row's, filled up with zeros.
+    """
     import tensorflow as tf
 
-    names, defaults = _constants()
+    names, defaults, zero = _constants()
+    open_ended = SEQUENCE_FIELDS if is_short else ()
     parsed = tf.raw_ops.ParseExampleV2(
         serialized=tf.constant(records), names=names, sparse_keys=names, dense_keys=list(FIELDS), ragged_keys=names,
-        dense_defaults=defaults, num_sparse=0, sparse_types=[], ragged_value_types=[], ragged_split_types=[],
-        dense_shapes=[[lengths[field]] for field in FIELDS])
+        dense_defaults=[zero if field in open_ended else default for field, default in zip(FIELDS, defaults)],
+        num_sparse=0, sparse_types=[], ragged_value_types=[], ragged_split_types=[],
+        dense_shapes=[[None if field in open_ended else lengths[field]] for field in FIELDS])
     return {field: values.numpy() for field, values in zip(FIELDS, parsed.dense_values, strict=True)}
 
 
 @functools.cache
 def _constants():
-    """No name at all, and for each field that it has no default."""
+    """No name at all, for each field that it has no default, and what fills up fields of any length."""
     import tensorflow as tf
 
     with tf.device("CPU"):  # where they are wanted, GPU or not
-        return tf.constant([], tf.string), [tf.zeros([0], tf.float32 if field == _FLOAT_FIELD else tf.int64)
-                                            for field in FIELDS]
+        defaults = [tf.zeros([0], tf.float32 if field == _FLOAT_FIELD else tf.int64) for field in FIELDS]
+        return tf.constant([], tf.string), defaults, tf.zeros([1], tf.int64)
 
 
-def _plain_sizes(batch):
+def _plain_sizes(batch, num_tokens):
     """How many bytes the Example of each row has when nothing else is in it: list of N.
 
     Of integers that `encode_examples` does not write, it is too low.
+
+    Args:
+      num_tokens: int (N,), values in each sequence field; those behind them are 0.
     """
-    bodies = 0
+    bodies = np.zeros(len(num_tokens), np.int64)
     for field, values in batch.items():
-        size, tag = values.shape[1], _INT64_LIST
+        tag, sizes = _INT64_LIST, num_tokens if field in SEQUENCE_FIELDS else np.full(len(values), values.shape[1])
         if field == _FLOAT_FIELD:
-            size, tag = 4 * size, _FLOAT_LIST
+            sizes, tag = 4 * sizes, _FLOAT_LIST
         elif values.max(initial=0) >= 1 << 7:
-            sizes = size + sum(np.count_nonzero(values >= 1 << bits, axis=1) for bits in (7, 14))
-            bodies += np.array([size + len(_field_head(field, tag, size)) for size in sizes.tolist()])
-            continue
-        bodies += size + len(_field_head(field, tag, size))
-    return [1 + len(_varint(size)) + size for size in np.broadcast_to(bodies, len(values)).tolist()]
+            sizes = sizes + sum(np.count_nonzero(values >= 1 << bits, axis=1) for bits in (7, 14))
+        different, of_row = np.unique(sizes, return_inverse=True)
+        bodies += np.array([size + len(_field_head(field, tag, size)) for size in different.tolist()])[of_row]
+    return [1 + len(_varint(size)) + size for size in bodies.tolist()]
 
 
 def _check_fields(index, record, lengths):
-    """Raise the FieldError of a record that does not fit the schema as protobuf, which takes longer, reads it."""
+    """Raise the FieldError of a record that does not fit the schema as protobuf, which takes longer, reads it.
+
+    Returns: how many values its sequence fields have.
+    """
     from google.protobuf.message import DecodeError
     from tensorflow.train import Example
 
@@ -182,6 +232,7 @@ def _check_fields(index, record, lengths):
         features = Example.FromString(record).features.feature
     except DecodeError:
         raise FieldError(index, "", 0, "is not a tf.train.Example") from None
+    lengths = {**lengths, **_without_padding(features, lengths["input_mask"])}
     for field in FIELDS:
         if field not in features:
             raise FieldError(index, field, 0, f"has no field {field}")
@@ -191,3 +242,11 @@ def _check_fields(index, record, lengths):
         found = len(getattr(features[field], kind).value) if kind else 0
         if found != lengths[field]:
             raise FieldError(index, field, found, f"has {found} values in {field}")
+    return lengths["input_mask"]
+
+
+def _without_padding(features, max_seq_length):
+    """{field: its length} of the sequence fields of a record that is stored without padding, {} for others."""
+    mask = features["input_mask"].int64_list.value if "input_mask" in features else ()
+    is_short = 0 < len(mask) < max_seq_length and set(mask) == {1}
+    return dict.fromkeys(SEQUENCE_FIELDS, len(mask)) if is_short else {}

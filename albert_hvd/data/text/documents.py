@@ -51,7 +51,7 @@ def _is_taken(name):
     return ending in FOLDER_FORMATS or not ending or ending[1:].isdigit()
 
 
-def read_documents(path, text_field="text", encoding="utf-8", bad_lines=None):
+def read_documents(path, text_field="text", encoding="utf-8", bad_lines=None, span=None):
     """Yield the documents of a file: lists of raw lines (str), none of them empty.
 
     A text file has blank lines between documents. In JSON (one array, one object, or a value a line), Parquet and
@@ -62,10 +62,15 @@ def read_documents(path, text_field="text", encoding="utf-8", bad_lines=None):
     Args:
       encoding: of files without a byte order mark.
       bad_lines: a Counter that counts the lines of JSON Lines that are no JSON; None: such a line is an error.
+      span: (start, end), the bytes to read of a plain text file in UTF-8; None: all.
     Raises: InputError for a damaged file, for one that is no text, or when nothing has `text_field`.
     """
     for source in streams.open_sources(path):
         with streams.damage(source.name):
+            if span:
+                streams.text_of(source, encoding)  # refuses what is no text
+                yield from _read_text(streams.text_between(path, *span), False)
+                continue
             yield from _documents(source, text_field, encoding, bad_lines)
 
 

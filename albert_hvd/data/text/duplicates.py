@@ -2,18 +2,23 @@
 
 Exact: letters and digits only, case folded. Near: the estimated Jaccard similarity of the documents'
 word triples (MinHash, datasketch; A. Broder, "On the resemblance and containment of documents", 1997). The
-first of several equal documents is kept. Memory: about 100 bytes per document for exact ones, and about
-220 bytes more for each of the longer ones that near-duplicate search looks at.
+first of several equal documents is kept. Memory: a byte a document, `BYTES_OF_A_KEY` bytes while exact ones are looked
+for, then `BYTES_OF_A_SIGNATURE` for each of the longer ones; beyond the memory allowed the first search takes several
+rounds, and the second has its tables on disk.
 """
 
-import array
 import functools
 import hashlib
+import os
 import re
 import zlib
 
 import numpy as np
 
+KEPT, EXACT, NEAR = range(3)  # verdicts
+
+BYTES_OF_A_KEY = 64  # 16 of the key, 8 of its place, and as much again and more while they are sorted
+BYTES_OF_A_SIGNATURE = 224  # at most; 320 from 268 million signatures on, whose links have eight bytes
 NUM_PERMUTATIONS = 64
 # 8 bands of 8 hashes: finds 77 % of the pairs at a similarity of 0.8, 99 % at 0.9; the estimate from
 # all 64 hashes then decides.
@@ -57,78 +62,102 @@ class SignatureIndex:
     """Signatures, found again by any band that they have in common (locality-sensitive hashing).
 
     A hash table in three flat arrays: `_heads` has the newest entry of each bucket, `_next` the one before
-    it in the same bucket, -1 for none; entry 8 n + b is band b of signature n.
+    it in the same bucket, 0 for none; entry 8 n + b + 1 is band b of signature n.
+
+    Args:
+      capacity: the most signatures that will be added.
+      folder: where the arrays lie as files instead of in memory; they are `num_bytes` large.
     """
 
-    def __init__(self):
-        self._signatures, self._next = array.array("H"), array.array("i")
-        self._heads = np.full(1 << 10, -1, np.int32)
+    def __init__(self, capacity, folder=None):
+        self._count, entries = 0, NUM_BANDS * capacity
+        links = np.dtype(np.int32 if entries < 2**31 else np.int64)
+        shapes = [((capacity, NUM_PERMUTATIONS), np.dtype(np.uint16)), ((entries + 1,), links),
+                  ((1 << max(entries - 1, 1 << 9).bit_length(),), links)]
+        self.num_bytes = sum(int(np.prod(shape)) * dtype.itemsize for shape, dtype in shapes)
+        # Zeros take no memory before they are written to.
+        self._signatures, self._next, self._heads = (
+            _on_disk(os.path.join(folder, f"index-{number}"), *kind) if folder else np.zeros(*kind)
+            for number, kind in enumerate(shapes))
 
     def __len__(self):
-        return len(self._next) // NUM_BANDS
-
-    @property
-    def num_bytes(self):
-        """Bytes that the arrays take."""
-        arrays = (self._signatures, self._next)
-        return sum(len(part) * part.itemsize for part in arrays) + self._heads.nbytes
+        return self._count
 
     def similarities(self, values):
         """The estimated similarity to `values` of every signature that may be near: float64 (n,)."""
         found, following = set(), self._next
         for entry in self._heads[self._buckets(values)].tolist():
-            while entry >= 0:
-                found.add(entry // NUM_BANDS)
-                entry = following[entry]
-        rows = np.frombuffer(self._signatures, np.uint16).reshape(-1, NUM_PERMUTATIONS)[sorted(found)]
-        return (rows == values).mean(axis=1)
+            while entry > 0:
+                found.add((entry - 1) // NUM_BANDS)
+                entry = int(following[entry])
+        return (self._signatures[sorted(found)] == values).mean(axis=1)
 
     def add(self, values):
         """Remember a signature, uint16 (64,)."""
-        if len(self._next) >= len(self._heads):
-            self._grow()
-        for entry, bucket in enumerate(self._buckets(values).tolist(), len(self._next)):
-            self._next.append(int(self._heads[bucket]))
+        for entry, bucket in enumerate(self._buckets(values).tolist(), NUM_BANDS * self._count + 1):
+            self._next[entry] = self._heads[bucket]
             self._heads[bucket] = entry
-        self._signatures.frombytes(values.tobytes())
+        self._signatures[self._count] = values
+        self._count += 1
 
-    def _buckets(self, signatures):
-        """The bucket of each band: (..., 64) uint16 -> (..., 8)."""
-        words = np.ascontiguousarray(signatures).view(np.uint64).reshape(*signatures.shape[:-1], NUM_BANDS, 2)
+    def _buckets(self, signature):
+        """The bucket of each band: (64,) uint16 -> (8,)."""
+        words = np.ascontiguousarray(signature).view(np.uint64).reshape(NUM_BANDS, 2)
         # The high bits of the products are the well mixed ones.
         return (words * MIX).sum(axis=-1, dtype=np.uint64) >> np.uint64(65 - len(self._heads).bit_length())
 
-    def _grow(self):
-        """Twice as many buckets; the entries are linked anew in their order."""
-        self._heads = np.full(2 * len(self._heads), -1, np.int32)
-        buckets = self._buckets(np.frombuffer(self._signatures, np.uint16).reshape(-1, NUM_PERMUTATIONS)).ravel()
-        order = np.argsort(buckets, kind="stable").astype(np.int32)
-        ordered = buckets[order]
-        new_bucket = np.ones(len(order), bool)
-        new_bucket[1:] = ordered[1:] != ordered[:-1]
-        previous = np.where(new_bucket, -1, np.concatenate([order[:1], order[:-1]]))
-        following = np.empty(len(order), np.int32)
-        following[order] = previous
-        self._next = array.array("i", following.tobytes())
-        self._heads[ordered] = order  # of several, the last one stays: the newest
+
+def _on_disk(path, shape, dtype):
+    """An array of zeros in a file of that size."""
+    with open(path, "wb") as file:
+        if np.prod(shape):
+            # Room for all of it at once: a disk that is full when a page is written ends the process without a word.
+            os.posix_fallocate(file.fileno(), 0, int(np.prod(shape)) * dtype.itemsize)
+    return np.asarray(np.memmap(path, dtype, "r+", shape=shape)) if np.prod(shape) else np.zeros(shape, dtype)
 
 
-class DuplicateFilter:
-    """Decides document by document whether an equal one came before."""
+def mark_exact(parts, verdicts, memory_bytes):
+    """Mark documents whose key an earlier one has.
 
-    def __init__(self, exact=True, near=True, threshold=0.8):
-        self._seen = set() if exact else None
-        self._index = SignatureIndex() if near else None
-        self._threshold = threshold
+    Args:
+      parts: function without arguments that yields the keys, uint64 (n, 2), of the documents in their order.
+      verdicts: uint8, one for each document, which gets `EXACT`.
+      memory_bytes: what it may take; beyond, the keys are read several times, each time another part of them.
+    """
+    rounds = max(-(-len(verdicts) * BYTES_OF_A_KEY // max(memory_bytes, 1)), 1)
+    for number in range(rounds):
+        keys, places, begin = [], [], 0
+        for part in parts():
+            chosen = np.flatnonzero(part[:, 0] % np.uint64(rounds) == number)
+            keys.append(part[chosen])
+            places.append(begin + chosen)
+            begin += len(part)
+        keys, places = np.concatenate(keys), np.concatenate(places)
+        order = np.lexsort((keys[:, 1], keys[:, 0]))  # stable: equal ones stay in the order of the documents
+        equal = (keys[order[1:]] == keys[order[:-1]]).all(axis=1)
+        verdicts[places[order[1:][equal]]] = EXACT
 
-    def check(self, key, values):
-        """`exact_duplicate`, `near_duplicate`, or None for a document to keep (and remember)."""
-        if self._seen is not None:
-            if key in self._seen:
-                return "exact_duplicate"
-            self._seen.add(key)
-        if self._index is not None and values is not None:
-            if (self._index.similarities(values) >= self._threshold).any():
-                return "near_duplicate"
-            self._index.add(values)
-        return None
+
+def mark_near(parts, verdicts, num_signatures, threshold, memory_bytes, folder):
+    """Mark documents that are nearly the same as an earlier one that is kept.
+
+    Args:
+      parts: function without arguments that yields (bool (n,), uint16 (m, 64)): which documents have a signature, and
+        those, in the order of the documents.
+      verdicts: uint8, one for each document; those that are not 0 are left out, others may get `NEAR`.
+      num_signatures: of all parts together.
+      memory_bytes: what the index may take; a larger one lies in files in `folder`.
+    """
+    index = SignatureIndex(0)
+    if index.num_bytes + num_signatures * BYTES_OF_A_SIGNATURE <= memory_bytes:
+        folder = None
+    index, begin = SignatureIndex(num_signatures, folder), 0
+    for has_signature, signatures in parts():
+        for place, values in zip((begin + np.flatnonzero(has_signature)).tolist(), signatures):
+            if verdicts[place]:
+                continue
+            if (index.similarities(values) >= threshold).any():
+                verdicts[place] = NEAR
+            else:
+                index.add(values)
+        begin += len(has_signature)

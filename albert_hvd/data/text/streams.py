@@ -282,3 +282,29 @@ def text_of(source, encoding="utf-8"):
         raise no_text(source.name, *refused)
     source.stream.read(length)
     return io.TextIOWrapper(source.stream, encoding=encoding, errors="replace", newline=""), head
+
+
+def text_between(path, start, end):
+    """The bytes [start, end) of a file in UTF-8 as a text stream."""
+    return io.TextIOWrapper(io.BufferedReader(_Span(path, start, end), 1 << 16), encoding="utf-8", errors="replace",
+                            newline="")
+
+
+class _Span(io.RawIOBase):
+    """A part of a file."""
+
+    def __init__(self, path, start, end):
+        self._file, self._left = open(path, "rb", buffering=0), end - start
+        self._file.seek(start)
+
+    def readable(self):
+        return True
+
+    def readinto(self, buffer):
+        size = self._file.readinto(memoryview(buffer)[:min(len(buffer), self._left)])
+        self._left -= size
+        return size
+
+    def close(self):
+        self._file.close()
+        super().close()

@@ -1,10 +1,13 @@
 """Records from text: the same bytes for any number of processes, resumable, and true statistics."""
 
 import dataclasses
+import hashlib
+import itertools
 import json
 import os
 import signal
 import subprocess
+import sys
 import time
 
 import numpy as np
@@ -13,11 +16,14 @@ from conftest import SHARED, command_environment, command_words
 from small_corpus import make_documents, make_tokenizer, write_documents
 
 from albert_hvd.data.records import build as building
+from albert_hvd.data.records import build_plan
 from albert_hvd.data.records.build import ExampleOptions, build
-from albert_hvd.data.records.build_plan import expand_outputs
 from albert_hvd.data.records.dataset import RecordDataset
 from albert_hvd.data.text import corpus
 from albert_hvd.errors import InputError
+from albert_hvd.runtime import lock
+from albert_hvd.runtime.files import expand_outputs
+from albert_hvd.runtime.worker_pool import RankTeam
 
 OPTIONS = ExampleOptions(max_seq_length=64, max_predictions_per_seq=10, dupe_factor=2)
 
@@ -52,6 +58,125 @@ def test_the_bytes_do_not_depend_on_the_number_of_workers(files, tmp_path, small
     assert contents(tmp_path / "1") == contents(tmp_path / "2")
     # The vocabulary, shards and indexes, no leftovers.
     assert len(contents(tmp_path / "1")) == (3 if "@" not in output else 7)
+
+
+def test_the_bytes_do_not_depend_on_how_runs_are_spilled(files, tmp_path, small_blocks, monkeypatch):
+    plan = build_plan.make_plan(files[0], files[1], str(tmp_path / "a.tfrecord"), OPTIONS)
+    assert len(plan.runs) == len(plan.blocks) > 5
+    run(files, tmp_path / "1" / "a.tfrecord")
+    monkeypatch.setattr(build_plan, "FEWEST_SEGMENTS", 4)
+    monkeypatch.setattr(build_plan, "MOST_RUNS", 2)
+    plan = build_plan.make_plan(files[0], files[1], str(tmp_path / "a.tfrecord"), OPTIONS)
+    assert [len(segments) for segments in plan.runs] == [2, 1] and len(plan.runs[0][0]) > 1
+    assert [number for segments in plan.runs for part in segments for number in part] == list(range(len(plan.blocks)))
+    run(files, tmp_path / "2" / "a.tfrecord")
+    assert contents(tmp_path / "1") == contents(tmp_path / "2")
+
+
+@pytest.mark.parametrize("output, parts", [("a.tfrecord", True), ("a.tfrecord@2", False)])
+def test_few_shards_are_made_of_parts(files, tmp_path, monkeypatch, output, parts):
+    """So that no rank is idle; both ranks of a job, one after the other in this process."""
+    run(files, tmp_path / "one" / output)
+    plan = build_plan.make_plan(files[0], files[1], str(tmp_path / "two" / output), OPTIONS)
+    teams = [team_of_rank(building._Work(plan), rank) for rank in (0, 1)]
+    building._open_scratch(plan)
+    for team in teams:
+        for number in range(len(plan.runs)):
+            building._do_run(team._shared, number)
+    steps, results = zip(*(building._write_shards(plan, team) for team in teams))
+    assert steps == ((8, 8) if parts else (2, 2))
+    done = [len(list(itertools.islice(result, 4 if parts else None))) for result in results]
+    assert done == ([4, 4] if parts else [1, 1])
+    for result in results:
+        assert list(result) == []  # the joining of parts, once all are there
+    for team in teams:
+        team._shared.close()
+    building._finish(plan, "a.tfrecord")
+    assert contents(tmp_path / "one") == contents(tmp_path / "two")
+
+
+def team_of_rank(work, rank):
+    """A rank of two, without MPI."""
+    team = RankTeam.__new__(RankTeam)
+    team.rank, team.size, team.width, team._shared = rank, 2, 2, work
+    team.barrier, team.on_rank_0 = lambda: None, lambda function: function()
+    return team
+
+
+_opened = None  # while it is a list: what this process opens
+
+
+def _note_open(event, arguments):
+    if event == "open" and _opened is not None:
+        _opened.append(arguments[0])
+
+
+sys.addaudithook(_note_open)
+
+
+def test_files_are_opened_in_proportion_to_the_text(tmp_path, monkeypatch):
+    """Buckets and runs grow with the corpus; no bucket opens all runs again."""
+    make_tokenizer(tmp_path)
+    monkeypatch.setattr(build_plan, "BUCKET_BYTES", {1: 1000, 2: 1000})
+    monkeypatch.setattr(build_plan, "FEWEST_SEGMENTS", 1)
+    monkeypatch.setattr(build_plan, "SEGMENT_BYTES", 2000)
+    plan_blocks = corpus.plan_blocks
+    monkeypatch.setattr(corpus, "plan_blocks", lambda paths: plan_blocks(paths, 1000))
+    opens, buckets = [], []
+    for times in (1, 2, 3):
+        text = write_documents(tmp_path / f"{times}.txt", make_documents(100, 1) * times)
+        plan = build_plan.make_plan(str(text), str(tmp_path / "small.model"), str(tmp_path / "a"), OPTIONS)
+        buckets.append((plan.num_buckets, len(plan.runs)))
+        monkeypatch.setattr(sys.modules[__name__], "_opened", [])
+        run((str(text), str(tmp_path / "small.model")), tmp_path / str(times) / "a@2")
+        opens.append(len(_opened))
+        monkeypatch.setattr(sys.modules[__name__], "_opened", None)
+    assert min(buckets[0]) > 8 and all(three >= 2.5 * one for one, three in zip(buckets[0], buckets[2])), buckets
+    assert opens[1] - opens[0] > 50
+    assert opens[2] - opens[1] == pytest.approx(opens[1] - opens[0], rel=0.1)
+
+
+def test_a_large_corpus_has_large_buckets_and_the_manifest_says_why(files, tmp_path, monkeypatch):
+    small = build_plan.make_plan(files[0], files[1], str(tmp_path / "a"), OPTIONS)
+    monkeypatch.setattr(build_plan, "MOST_SMALL_BYTES", 1000)
+    monkeypatch.setattr(build_plan, "BUCKET_BYTES", {1: 500, 2: 2000})
+    large = build_plan.make_plan(files[0], files[1], str(tmp_path / "a"), OPTIONS)
+    assert (small.format, small.num_buckets) == (1, 8) and large.format == 2
+    text = sum(block.end - block.start for block in large.blocks)
+    assert large.num_buckets == -(-(text * 2 * 2 // 5) // 2000) and large.fingerprint != small.fingerprint
+    run(files, tmp_path / "a")
+    (entry,) = json.loads((tmp_path / "manifest.json").read_text())["builds"].values()
+    assert entry["format"].startswith("2: buckets of 128 MiB of tokens, since")
+
+
+def test_a_second_build_of_the_same_output_is_refused(files, tmp_path, monkeypatch):
+    monkeypatch.setattr(lock, "_ENDING_SEC", 0.0)
+    names = []
+
+    def at_work(*arguments):
+        names.append(os.listdir(tmp_path))
+        with pytest.raises(InputError, match="^output_file=.*a.tfrecord@2: another run writes there: process"):
+            run(files, tmp_path / "a.tfrecord@2", num_workers=2)
+        return sort_block(*arguments)
+
+    sort_block = building.sort_block
+    monkeypatch.setattr(building, "sort_block", at_work)
+    run(files, tmp_path / "a.tfrecord@2")
+    assert ".a.tfrecord-00000-of-00002.lock" in names[0] and len(contents(tmp_path)) == 5
+
+
+def test_a_part_that_is_cut_short_is_an_error(files, tmp_path, small_blocks):
+    plan = build_plan.make_plan(files[0], files[1], str(tmp_path / "a"), OPTIONS)
+    building._open_scratch(plan)
+    for number in range(len(plan.runs)):
+        building._do_run(building._Work(plan), number)
+    path = plan.run_path(0)
+    whole = open(path, "rb").read()
+    for size in (0, 4, len(whole) // 2):
+        with open(path, "wb") as file:
+            file.write(whole[:size])
+        with pytest.raises(InputError, match="^output_file: .*cut short; delete the folder"):
+            run(files, tmp_path / "a")
 
 
 def test_records_hold_the_text_and_the_statistics_are_theirs(files, tmp_path, small_blocks):
@@ -116,7 +241,7 @@ def test_a_killed_command_is_run_again(tmp_path):
             env=command_environment(), stdout=subprocess.DEVNULL, stdin=subprocess.DEVNULL, start_new_session=True)
 
     process = start(tmp_path / "killed")
-    while not list(tmp_path.glob("killed/.*.building/block-*.json")):
+    while not list(tmp_path.glob("killed/.*.building/run-*.json")):
         assert process.poll() is None
         time.sleep(0.01)
     os.killpg(process.pid, signal.SIGKILL)
@@ -160,6 +285,33 @@ def test_min_fill_joins_short_documents(files, tmp_path):
     plain = run(files, tmp_path / "a.tfrecord", options)
     joined = run(files, tmp_path / "b.tfrecord", dataclasses.replace(options, min_fill=0.8))
     assert joined["tokens"] == plain["tokens"] and joined["num_records"] < plain["num_records"] / 2
+
+
+@pytest.mark.parametrize("output", ["a.tfrecord", "a.tfrecord@3"])
+def test_records_without_padding_are_the_same_records(files, tmp_path, small_blocks, output):
+    tokenizer = files[2]
+    batches, lengths, sizes = [], [], []
+    for padding in (True, False):
+        folder = tmp_path / str(padding)
+        run(files, folder / output, dataclasses.replace(OPTIONS, padding=padding), num_workers=1)
+        paths = sorted(str(path) for path in folder.glob("a.tfrecord*"))
+        dataset = RecordDataset(paths, 64, 10, vocab_size=tokenizer.vocab_size)
+        batches.append(dataset.read(np.arange(dataset.num_records)))
+        lengths.append(np.stack(dataset.lengths()))
+        sizes.append(sum(map(os.path.getsize, paths)))
+        dataset.close()
+    assert all((batches[0][field] == batches[1][field]).all() for field in batches[0])
+    assert (lengths[0] == lengths[1]).all() and sizes[0] - sizes[1] == 3 * (batches[0]["input_mask"] == 0).sum() > 0
+
+
+def test_the_default_has_the_fingerprint_that_it_had_without_the_choice(files, tmp_path):
+    plans = [build_plan.make_plan(files[0], files[1], str(tmp_path / "a"), dataclasses.replace(OPTIONS, padding=padding))
+             for padding in (True, False)]
+    settings = dataclasses.asdict(OPTIONS)
+    del settings["padding"]
+    described = [1, [(files[0], os.path.getsize(files[0]), os.stat(files[0]).st_mtime_ns)], files[2].sha256,
+                 [str(tmp_path / "a")], settings]
+    assert plans[0].fingerprint == hashlib.sha256(json.dumps(described).encode()).hexdigest() != plans[1].fingerprint
 
 
 def test_output_names():

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from albert_hvd.data.records import example, index, tfrecord
 from albert_hvd.data.records.dataset import RecordDataset
-from albert_hvd.data.records.example import FIELDS, FieldError, decode_examples, encode_examples
+from albert_hvd.data.records.example import (FIELDS, SEQUENCE_FIELDS, FieldError, decode_examples,
+                                             encode_examples)
 from albert_hvd.data.records.manifest import read_manifest, write_manifest
 from albert_hvd.data.records.tfrecord import RecordWriter
 from albert_hvd.errors import InputError
@@ -70,7 +71,7 @@ def test_encoding_and_decoding_agree(num_rows, largest, padding, seed):
     examples = encode_examples(batch, padding, pad_id=min(300, largest))
     decoded = decode_examples(examples, SEQ + padding, PREDICTIONS)
     # Such records need no second look.
-    assert example._plain_sizes(decoded) == [len(serialized) for serialized in examples]
+    assert example._plain_sizes(decoded, np.full(num_rows, SEQ + padding)) == [len(serialized) for serialized in examples]
     for field in FIELDS:
         values = np.asarray(batch[field])
         assert (decoded[field][:, :values.shape[1]] == values).all()
@@ -140,6 +141,83 @@ def test_a_foreign_record_with_more_in_it_is_read():
     records = [make_example(batch, row, **more).SerializeToString() for row in range(2)]
     decoded = decode_examples(records, SEQ, PREDICTIONS)
     assert list(decoded) == sorted(FIELDS) and all((decoded[field] == batch[field]).all() for field in FIELDS)
+
+
+def without_padding(batch):
+    """The serialized rows of a batch, the sequence fields cut to the tokens that there are."""
+    return [encode_examples({field: batch[field][row:row + 1, :length if field in SEQUENCE_FIELDS else None]
+                             for field in FIELDS})[0] for row, length in enumerate(batch["input_mask"].sum(axis=1))]
+
+
+@pytest.mark.parametrize("largest", [100, 40_000])
+def test_records_without_padding_are_read_as_with_it(largest):
+    batch = make_batch(30, largest=largest)
+    full, short = encode_examples(batch), without_padding(batch)
+    expected = decode_examples(full, SEQ, PREDICTIONS)
+    mixed = [records[row] for row, records in enumerate([full, short, short] * 10)]
+    for records in (short, mixed):
+        decoded = decode_examples(records, SEQ, PREDICTIONS)
+        assert all((decoded[field] == expected[field]).all() and decoded[field].dtype == expected[field].dtype
+                   for field in FIELDS)
+    padded = decode_examples(mixed, SEQ, PREDICTIONS, pad_id=300)["input_ids"]
+    is_padding = batch["input_mask"] == 0
+    is_padding[::3] = False  # those had their own
+    assert (padded == np.where(is_padding, 300, batch["input_ids"])).all() and is_padding.any()
+    # Twice as many positions: the same tokens.
+    wide = decode_examples(short, 2 * SEQ, PREDICTIONS)
+    assert all((wide[field][:, :SEQ] == expected[field][:, :SEQ]).all() for field in FIELDS)
+    assert not wide["input_mask"][:, SEQ:].any()
+
+
+def test_short_records_that_need_no_second_look_get_none(monkeypatch):
+    monkeypatch.setattr(example, "_check_fields", None)
+    decode_examples(without_padding(make_batch(30)), SEQ, PREDICTIONS)
+
+
+def test_a_record_of_other_lengths_is_not_taken_for_one_without_padding():
+    batch = make_batch(6)
+    lengths = batch["input_mask"].sum(axis=1)
+    assert lengths[2] < SEQ and lengths[2] > 5
+    for changes, field in (({"segment_ids": lengths[2] - 1}, "input_ids"), ({"input_ids": lengths[2] - 1}, "input_ids"),
+                           ({"input_ids": SEQ + 1, "input_mask": SEQ + 1, "segment_ids": SEQ + 1}, "input_ids"),
+                           (dict.fromkeys(SEQUENCE_FIELDS, SEQ - 1), "input_ids"), ({"input_mask": 0}, "input_ids")):
+        sizes = {**dict.fromkeys(SEQUENCE_FIELDS, lengths[2]), **changes}
+        row = {field: np.resize(batch[field][2], sizes[field])[None] if field in sizes else batch[field][2:3]
+               for field in FIELDS}
+        bad, = encode_examples(row)
+        records = without_padding(batch)
+        records[2] = bad
+        with pytest.raises(FieldError, match=f"values in {field}|values in segment_ids") as error:
+            decode_examples(records, SEQ, PREDICTIONS)
+        assert error.value.index == 2
+
+
+def test_records_without_padding_take_any_larger_length_and_padded_ones_none(tmp_path):
+    """The manifest tells, where the first record, which is full, cannot."""
+    batch = make_batch(20)
+    batch["input_mask"][0] = 1
+    path = str(tmp_path / "a")
+    with RecordWriter(path) as writer:
+        writer.write_batch(batch)
+    for padding, lengths, refused in ((True, (16,), (8, 32)), (False, (16, 32), (8,))):
+        write_manifest(tmp_path, "a", {"options": {"max_seq_length": 16, "padding": padding}},
+                       {"a": {"num_records": 20}})
+        for length in lengths:
+            RecordDataset([path], length, PREDICTIONS)
+        for length in refused:
+            with pytest.raises(InputError, match=f"^max_seq_length={length}: .*set max_seq_length=16"):
+                RecordDataset([path], length, PREDICTIONS)
+
+
+def test_records_without_padding_get_the_padding_of_their_vocabulary(tmp_path):
+    batch, path = make_batch(5), str(tmp_path / "a")
+    with RecordWriter(path) as writer:
+        for row, length in enumerate(batch["input_mask"].sum(axis=1)):
+            writer.write({field: batch[field][row, :length if field in SEQUENCE_FIELDS else None] for field in FIELDS})
+    for pad_id, expected in ((7, 7), (None, 0), (-1, 0), ("7", 0)):
+        write_manifest(tmp_path, "a", {"tokenizer": {"pad_id": pad_id}}, {"a": {"num_records": 5}})
+        ids = open_dataset(path).read(np.arange(5))["input_ids"]
+        assert (ids == np.where(batch["input_mask"], batch["input_ids"], expected)).all()
 
 
 def test_values_after_the_last_one_are_noticed():

@@ -5,16 +5,22 @@ import dataclasses
 import gzip
 import json
 import lzma
+import random
 
 import numpy as np
 import pytest
 from small_corpus import make_documents, write_documents
 
+from albert_hvd.data.text import preprocess as preprocess_job
+from albert_hvd.data.text import preprocess_units
 from albert_hvd.data.text.cleaning import STEPS
 from albert_hvd.data.text.documents import expand_with_folders, read_documents
-from albert_hvd.data.text.duplicates import DuplicateFilter, SignatureIndex, exact_key, signature
-from albert_hvd.data.text.preprocess import CleaningOptions, preprocess
+from albert_hvd.data.text.duplicates import (BYTES_OF_A_SIGNATURE, EXACT, KEPT, NEAR, SignatureIndex, exact_key,
+                                             mark_exact, mark_near, signature)
+from albert_hvd.data.text.preprocess import CleaningOptions, clean_batch, preprocess
+from albert_hvd.data.text.preprocess_units import plan_units, size_of, write_unit
 from albert_hvd.errors import InputError
+from albert_hvd.runtime import lock
 
 TEXT = "Ini ayat satu. Ini ayat dua.\n\nDokumen kedua di sini.\n"
 CLEAN = "Ini ayat satu.\nIni ayat dua.\n\nDokumen kedua di sini.\n"
@@ -33,6 +39,149 @@ def test_the_number_of_workers_does_not_matter(tmp_path, monkeypatch):
     assert results[0] == results[1] and results[0][1]["exact_duplicate"] >= 10
     assert results[0][1]["documents_in"] == 110
     assert results[0][0].count("\n\n") + 1 == results[0][1]["documents_out"] <= 100
+
+
+@pytest.fixture
+def small_units(monkeypatch):
+    """Many units, as a large corpus has them (in this process)."""
+    monkeypatch.setattr(preprocess_units, "LEAST_UNIT_BYTES", 500)
+    monkeypatch.setattr(preprocess_units, "READ_BYTES", 300)
+    monkeypatch.setattr(preprocess_units, "_LONGEST_BLANK", 20)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_documents_do_not_depend_on_where_files_are_cut(tmp_path, small_units, seed):
+    luck = random.Random(seed)
+    blanks = ["\n\n", "\r\n\r\n", "\n \t\n", "\n\n\n\n", "\n" + " " * 50 + "\n", "\r\r", "\n\u2028\n"]
+    text = "\ufeff" * (seed % 2) + "".join(
+        luck.choice(["\n", "\r\n", "\r"]).join(document) + luck.choice(blanks) for document in make_documents(60, seed))
+    data = text.encode() + b"\xff\n\n" + b"x" * 2000 + luck.choice([b"", b"\n", b"\n\n"])
+    (tmp_path / "a.txt").write_bytes(data)
+    units = plan_units([str(tmp_path / "a.txt")], "utf-8")
+    assert len(units) > 20 and [part.start for unit in units for part in unit][0] == 0
+    assert all(one[-1].end == other[0].start for one, other in zip(units, units[1:])) and units[-1][-1].end == len(data)
+    parts = [document for unit in units for part in unit
+             for document in read_documents(part.path, span=(part.start, part.end))]
+    assert parts == list(read_documents(str(tmp_path / "a.txt")))
+
+
+@pytest.mark.parametrize("name, encoding, num_units", [
+    ("a.txt", "UTF8", 10), ("a.txt", "cp1252", 1), ("a.txt", "unknown", 1), ("a.jsonl", "utf-8", 1),
+    ("a.txt.gz", "utf-8", 1), ("utf16.txt", "utf-8", 1), ("many", "utf-8", 4)])
+def test_what_is_cut_into_units(tmp_path, small_units, name, encoding, num_units):
+    text = ("satu dua tiga empat lima enam\n" * 10 + "\n") * 20
+    data = {"a.jsonl": '{"text": "satu"}\n' * 300, "a.txt.gz": gzip.compress(text.encode(), 0),
+            "utf16.txt": text.encode("utf-16")}.get(name, text)
+    paths = [tmp_path / name] if name != "many" else [tmp_path / str(number) for number in range(30)]
+    for path in paths:
+        path.write_bytes((data if isinstance(data, bytes) else data.encode())[:60 if name == "many" else None])
+    units = plan_units(list(map(str, paths)), encoding)
+    assert len(units) == num_units and [part.path for part in units[0]][0] == str(paths[0])
+    assert sum(size_of(part) for unit in units for part in unit) == sum(path.stat().st_size for path in paths)
+
+
+def three_files(folder):
+    """Files of some kinds with duplicates within and between them; their names."""
+    documents = make_documents(100, 3)
+    write_documents(folder / "a.txt", documents + documents[:10])
+    (folder / "b.txt.gz").write_bytes(gzip.compress("\n\n".join(map("\n".join, documents[5:20])).encode()))
+    (folder / "c.jsonl").write_text("".join(json.dumps({"text": "\n".join(document)}) + "\n"
+                                            for document in documents[50:60] + make_documents(30, 9)))
+    return ",".join(str(folder / name) for name in ("a.txt", "b.txt.gz", "c.jsonl"))
+
+
+@pytest.mark.parametrize("settings", [{}, {"num_workers": 2}, {"memory_gb": 1e-6}])
+def test_the_output_is_what_one_reader_would_write(tmp_path, small_units, settings):
+    """Against a plain loop over the documents with a set and a list of what was kept."""
+    files = three_files(tmp_path)
+    seen, kept, expected = set(), [], []
+    for path in files.split(","):
+        for document in read_documents(path):
+            (sentences, key, values), = clean_batch([document], CleaningOptions())[0]
+            if key in seen:
+                continue
+            seen.add(key)
+            if values is not None:
+                if any((values == other).mean() >= 0.8 for other in kept):
+                    continue
+                kept.append(values)
+            expected.append("\n".join(sentences) + "\n")
+    preprocess(files, str(tmp_path / "out.txt"), CleaningOptions(), report=lambda line: None, **settings)
+    assert (tmp_path / "out.txt").read_text() == "\n".join(expected) and 100 < len(expected) < 150
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.txt", "b.txt.gz", "c.jsonl", "out.txt"]
+
+
+@pytest.mark.parametrize("number", [2, 5, 400])
+def test_shards_are_of_about_the_same_size(tmp_path, small_units, number):
+    files = three_files(tmp_path)
+    counts = preprocess(files, str(tmp_path / "one.txt"), CleaningOptions(), report=lambda line: None)
+    same = preprocess(files, f"{tmp_path}/out.txt@{number}", CleaningOptions(), report=lambda line: None)
+    whole = (tmp_path / "one.txt").read_text()
+    texts = [path.read_text() for path in sorted(tmp_path.glob("out.txt-*"))]
+    assert len(texts) == number and same == counts
+    assert "\n".join(filter(None, texts)) == whole
+    longest = max(map(len, whole.split("\n\n")))
+    assert max(abs(len(text) - len(whole) / number) for text in texts) <= longest + 2
+
+
+@pytest.mark.parametrize("name, fail_at", [("write_unit", 4), ("decide", 1), ("write_shard", 2)])
+def test_an_interrupted_run_goes_on_where_it_stopped(tmp_path, small_units, monkeypatch, name, fail_at):
+    files = three_files(tmp_path)
+    function, calls = getattr(preprocess_job, name), []
+    preprocess(files, f"{tmp_path}/whole@3", CleaningOptions(), report=lambda line: None)
+
+    def failing(*arguments):
+        calls.append(arguments)
+        if len(calls) == fail_at:
+            raise KeyboardInterrupt
+        return function(*arguments)
+
+    monkeypatch.setattr(preprocess_job, name, failing)
+    with pytest.raises(KeyboardInterrupt):
+        preprocess(files, f"{tmp_path}/again@3", CleaningOptions(), report=lambda line: None)
+    assert len(list(tmp_path.glob("again*"))) == (1 if name == "write_shard" else 0)
+    lines = []
+    preprocess(files, f"{tmp_path}/again@3", CleaningOptions(), report=lines.append)
+    for shard in range(3):
+        other = tmp_path / f"whole-0000{shard}-of-00003"
+        assert (tmp_path / f"again-0000{shard}-of-00003").read_bytes() == other.read_bytes()
+    needed = {"write_unit": len(plan_units(files.split(","), "utf-8")), "decide": 1, "write_shard": 3}[name]
+    assert len(calls) == needed + 1 and lines[0].startswith("documents in") and not list(tmp_path.glob(".*"))
+
+
+def test_a_changed_file_is_read_again(tmp_path, monkeypatch):
+    (tmp_path / "a.txt").write_text(TEXT)
+    monkeypatch.setattr(preprocess_job, "write_shard", None)
+    with pytest.raises(TypeError):
+        clean(tmp_path / "a.txt", tmp_path / "out.txt")
+    assert (tmp_path / ".out.txt.preprocessing" / "unit-000000.text").read_text() == CLEAN + "\n"
+    monkeypatch.undo()
+    (tmp_path / "a.txt").write_text("Lain.\n")
+    assert clean(tmp_path / "a.txt", tmp_path / "out.txt")[0] == "Lain.\n"
+
+
+def test_a_second_run_on_the_same_output_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(lock, "_ENDING_SEC", 0.0)
+    (tmp_path / "a.txt").write_text(TEXT)
+    refused = []
+
+    def at_work(*arguments):
+        with pytest.raises(InputError, match="^output_file=.*out.txt: another run writes there: process") as error:
+            clean(tmp_path / "a.txt", tmp_path / "out.txt")
+        refused.append(error)
+        return write_unit(*arguments)
+
+    monkeypatch.setattr(preprocess_job, "write_unit", at_work)
+    assert clean(tmp_path / "a.txt", tmp_path / "out.txt")[0] == CLEAN and len(refused) == 1
+
+
+def test_a_damaged_file_leaves_nothing_behind(tmp_path, small_units):
+    files = three_files(tmp_path)
+    (tmp_path / "b.txt.gz").write_bytes((tmp_path / "b.txt.gz").read_bytes()[:-20])
+    for workers in (1, 2):
+        with pytest.raises(InputError, match="b.txt.gz: damaged"):
+            preprocess(files, str(tmp_path / "out.txt"), CleaningOptions(), workers, report=lambda line: None)
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["a.txt", "b.txt.gz", "c.jsonl"]
 
 
 @pytest.mark.parametrize("name, compress", [("a.txt", bytes), ("a.txt.gz", gzip.compress), ("a.txt.xz", lzma.compress),
@@ -202,26 +351,55 @@ def test_switches(tmp_path):
     assert counts["not_malay"] == 1 and counts["empty_after_cleaning"] == 1 and counts["lines_links"] == 1
 
 
-def test_near_duplicates():
+def verdicts_on(documents, tmp_path, memory_bytes=10**9, exact=True):
+    """What the two searches say of documents, given in two parts."""
+    keys = np.frombuffer(b"".join(map(exact_key, documents)), "<u8").reshape(-1, 2)
+    values = [signature(document, 20) for document in documents]
+    cut, verdicts = len(documents) // 2, np.zeros(len(documents), np.uint8)
+    if exact:
+        mark_exact(lambda: (keys[:cut], keys[cut:]), verdicts, memory_bytes)
+    mark_near(lambda: ((np.array([one is not None for one in part]),
+                        np.array([one for one in part if one is not None], np.uint16).reshape(-1, 64))
+                       for part in (values[:cut], values[cut:])), verdicts, len(documents), 0.8, memory_bytes, str(tmp_path))
+    return verdicts.tolist()
+
+
+@pytest.mark.parametrize("memory_bytes", [10**9, 1])
+def test_duplicates(tmp_path, memory_bytes):
     document = [line for lines in make_documents(8, 5) for line in lines]
     edited = [*document[:-1], document[-1] + " Baca juga: berita lain."]
     other = [line for lines in make_documents(8, 6) for line in lines]
-    duplicates = DuplicateFilter()
-    verdicts = [duplicates.check(exact_key(lines), signature(lines, 20))
-                for lines in (document, [line.upper() for line in document], edited, other, ["pendek"], ["Pendek!"])]
-    assert verdicts == [None, "exact_duplicate", "near_duplicate", None, None, "exact_duplicate"]
+    documents = [document, [line.upper() for line in document], edited, other, ["pendek"], ["Pendek!"]]
+    assert verdicts_on(documents, tmp_path, memory_bytes) == [KEPT, EXACT, NEAR, KEPT, KEPT, EXACT]
+    assert verdicts_on(documents, tmp_path, memory_bytes, exact=False) == [KEPT, NEAR, NEAR, KEPT, KEPT, KEPT]
     assert signature(["pendek sahaja"], 20) is None and exact_key(["😀"]) != exact_key(["😂"])
-    lenient = DuplicateFilter(exact=False, near=False)
-    assert [lenient.check(exact_key(document), None) for _ in range(2)] == [None, None]
+    assert bool(list(tmp_path.iterdir())) == (memory_bytes == 1)  # the tables
 
 
-def test_the_index_finds_what_shares_a_band():
-    """Against a plain reading of the definition, over several growths of its table, in bounded memory."""
+def test_the_first_of_many_equal_documents_is_kept(tmp_path):
+    """Against a set of what was seen, with memory for all and for a tenth of the keys."""
+    numbers = np.random.default_rng(1).integers(0, 300, 1000).tolist()
+    expected = [EXACT if number in numbers[:place] else KEPT for place, number in enumerate(numbers)]
+    keys = np.frombuffer(b"".join(exact_key([str(number)]) for number in numbers), "<u8").reshape(-1, 2)
+    for memory_bytes, most_reads in ((10**9, 1), (6400, 10)):
+        verdicts, reads = np.zeros(1000, np.uint8), []
+
+        def parts():
+            reads.append(1)
+            yield from (keys[:100], keys[100:100], keys[100:])
+
+        mark_exact(parts, verdicts, memory_bytes)
+        assert verdicts.tolist() == expected and len(reads) == most_reads
+
+
+@pytest.mark.parametrize("on_disk", [False, True])
+def test_the_index_finds_what_shares_a_band(tmp_path, on_disk):
+    """Against a plain reading of the definition, in the memory that is stated."""
     random = np.random.default_rng(0)
     signatures = random.integers(0, 1 << 16, (2000, 64)).astype(np.uint16)
     signatures[1::2, :24] = signatures[::2, :24]  # neighbours share three bands
     signatures[::100, :8] = 7  # and some share one with many
-    index = SignatureIndex()
+    index = SignatureIndex(2000, str(tmp_path) if on_disk else None)
     for number, values in enumerate(signatures):
         bands = signatures[:number].reshape(-1, 8, 8)
         near = (bands == values.reshape(8, 8)).all(axis=2).any(axis=1)
@@ -230,7 +408,15 @@ def test_the_index_finds_what_shares_a_band():
         # Bands that only fall into the same bucket may be found as well; their similarity is low.
         assert np.sort(found[found >= 0.1]).tolist() == np.sort(expected).tolist()
         index.add(values)
-    assert len(index) == 2000 and index.num_bytes < 400 * 2000
+    assert len(index) == 2000
+    assert sum(path.stat().st_size for path in tmp_path.iterdir()) == (index.num_bytes if on_disk else 0)
+
+
+def test_the_memory_of_the_index_is_as_stated(monkeypatch):
+    monkeypatch.setattr(np, "zeros", lambda shape, dtype: np.empty(0))
+    for capacity in (2**10, 2**20 + 1, 2**27, 2**28 - 1):
+        assert SignatureIndex(capacity).num_bytes <= BYTES_OF_A_SIGNATURE * capacity + 8
+    assert 224 * 2**29 < SignatureIndex(2**29).num_bytes <= 320 * 2**29 + 8
 
 
 def test_endless_lines_are_cut_between_words(tmp_path, monkeypatch):
