@@ -6,6 +6,7 @@ vocabularies beside the shards go with them: a run that began with the originals
 way round.
 """
 
+import contextlib
 import fcntl
 import glob
 import hashlib
