@@ -43,6 +43,7 @@ class Options:
     max_seq_length: int = option(512, "positions of a record")
     max_predictions_per_seq: int = option(51, "most masked tokens of a record")
     dupe_factor: int = option(5, "how often each document is used")
+    padding: bool = option(True, "with padding in the records, which texts of a line need much room for")
     num_workers: int = option(2, "processes")
     num_shards: int = option(1, "output files")
     sizes: str = option(None, "comma list of MB: repeat the text up to each size instead of taking it as it is")
@@ -127,7 +128,7 @@ class _Command:
     def _flags(self, paths, output):
         options, names = self._options, ["num_workers"]
         if options.command == "create_pretraining_data":
-            names += ["tokenizer", "max_seq_length", "max_predictions_per_seq", "dupe_factor"]
+            names += ["tokenizer", "max_seq_length", "max_predictions_per_seq", "dupe_factor", "padding"]
         shards = f"@{options.num_shards}" if options.num_shards > 1 else ""
         flags = {"input_file": ",".join(paths), "output_file": f"{output}/made{shards}",
                  **{name: getattr(options, name) for name in names}}

@@ -200,6 +200,16 @@ def whole_file(path, option="output_file", sync=True):
             os.remove(partial)
 
 
+def keep_work(folder, fingerprint):
+    """A folder for what is finished of some work: kept when it is of the work of that fingerprint, else emptied."""
+    path = os.path.join(folder, "plan.json")
+    if load_note(path) != fingerprint:
+        shutil.rmtree(folder, ignore_errors=True)
+        make_folder(folder, "output_file")
+        save_note(path, fingerprint)
+    remove_partial_files(folder)
+
+
 def load_note(path):
     """What `save_note` left, or None."""
     try:

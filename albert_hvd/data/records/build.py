@@ -24,7 +24,7 @@ from albert_hvd.data.records.spill import RunReader, RunWriter
 from albert_hvd.data.records.tfrecord import RecordWriter, index_path
 from albert_hvd.data.records.vocabulary import store_vocabulary
 from albert_hvd.errors import InputError
-from albert_hvd.runtime.files import load_note, make_folder, remove_partial_files, save_note, whole_file
+from albert_hvd.runtime.files import keep_work, load_note, remove_partial_files, save_note, whole_file
 from albert_hvd.runtime.lock import RunLock
 from albert_hvd.runtime.worker_pool import make_team
 
@@ -210,12 +210,7 @@ def _open_scratch(plan):
         for path in (output, index_path(output)):
             folder, name = os.path.split(os.path.abspath(path))
             remove_partial_files(folder, glob.escape(name))
-    path = os.path.join(plan.scratch, "plan.json")
-    if load_note(path) != plan.fingerprint:
-        shutil.rmtree(plan.scratch, ignore_errors=True)
-        make_folder(plan.scratch, "output_file")
-        save_note(path, plan.fingerprint)
-    remove_partial_files(plan.scratch)
+    keep_work(plan.scratch, plan.fingerprint)
 
 
 def _progress(results, total, what, text_mb, team):

@@ -22,8 +22,7 @@ from albert_hvd.data.text.preprocess_units import plan_units, size_of, unit_coun
 from albert_hvd.data.text.sentences import split_sentences
 from albert_hvd.errors import InputError
 from albert_hvd.options import option
-from albert_hvd.runtime.files import (check_place, expand_outputs, is_pipe, load_note, make_folder, remove_partial_files,
-                                      save_note)
+from albert_hvd.runtime.files import check_place, expand_outputs, is_pipe, keep_work, load_note, save_note
 from albert_hvd.runtime.lock import RunLock
 from albert_hvd.runtime.worker_pool import make_team
 
@@ -183,12 +182,7 @@ def make_plan(paths, output_file, options):
 def _open(plan, held, lock):
     """Rank 0 keeps others out and makes the scratch folder, or finds the one of an interrupted run."""
     held.enter_context(lock)
-    path = os.path.join(plan.scratch, "plan.json")
-    if load_note(path) != plan.fingerprint:
-        shutil.rmtree(plan.scratch, ignore_errors=True)
-        make_folder(plan.scratch, "output_file")
-        save_note(path, plan.fingerprint)
-    remove_partial_files(plan.scratch)
+    keep_work(plan.scratch, plan.fingerprint)
 
 
 def _do_steps(plan, team, input_file, memory_gb):
