@@ -91,20 +91,18 @@ class Training:
           RunFailed: not even one row fits.
         """
         if self.options.accumulation_steps or not self.options.xla or not tf.config.get_visible_devices("GPU"):
-            return self._new_step()
+            return TrainingStep(self._model, self._optimizer, self.plan.accumulation_steps, self.options.xla,
+                                len(self._dataset.sources))
         batches = self._open_batches()
         batch = next(batches)
         batches.close()
         return self._fitting_step(batch)
 
-    def _new_step(self):
-        return TrainingStep(self._model, self._optimizer, self.plan.accumulation_steps, self.options.xla,
-                            len(self._dataset.sources))
-
     def _fitting_step(self, batch):
         """The `TrainingStep` with the largest micro-batches, from those of the plan down, that all ranks can compute."""
         while True:
-            step = self._new_step()
+            step = TrainingStep(self._model, self._optimizer, self.plan.accumulation_steps, self.options.xla,
+                                len(self._dataset.sources))
             if not distributed.any_rank(not step.try_memory(batch)):
                 return step
             smaller = smaller_micro_batches(self.plan)

@@ -14,7 +14,8 @@ class Step:
 
     limit = 0
 
-    def __init__(self, model, optimizer, accumulation_steps, xla):
+    def __init__(self, model, optimizer, accumulation_steps, xla, num_sources):
+        assert num_sources == 2
         self.accumulation_steps = accumulation_steps
 
     def try_memory(self, batch):
@@ -25,7 +26,8 @@ def fitting_step(monkeypatch, limit, rows=12):
     monkeypatch.setattr(setup, "TrainingStep", Step)
     monkeypatch.setattr(Step, "limit", limit)
     training = types.SimpleNamespace(_model=None, _optimizer=None, plan=BatchPlan(rows, 1, 1),
-                                     options=types.SimpleNamespace(xla=True))
+                                     options=types.SimpleNamespace(xla=True),
+                                     _dataset=types.SimpleNamespace(sources=("a", "b")))
     return setup.Training._fitting_step(training, rows), training.plan
 
 
