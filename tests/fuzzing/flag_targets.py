@@ -14,6 +14,7 @@ from albert_hvd.data.records.build_plan import check_options
 from albert_hvd.data.records.build_stages import ExampleOptions
 from albert_hvd.errors import InputError
 from albert_hvd.finetuning.options import parse_seeds
+from albert_hvd.runtime import streams
 from albert_hvd.runtime.files import expand_input_files, expand_outputs
 
 _BIN = os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir, os.pardir, "bin")
@@ -63,7 +64,7 @@ def _parse(argv, values):
     """(exit code, standard error) of what `entry_point.run` does before the command's own work."""
     ended = []
     with unittest.mock.patch.object(flags, "FLAGS", values), unittest.mock.patch.object(sys, "argv", argv), \
-            unittest.mock.patch.object(app, "usage"), \
+            unittest.mock.patch.object(app, "usage"), unittest.mock.patch.object(streams, "install"), \
             unittest.mock.patch.object(app, "run", lambda main, flags_parser: ended.append(flags_parser(sys.argv))):
         try:
             _entry_point().run(lambda *arguments: None, takes_arguments=argv[0] == "plot")

@@ -27,7 +27,8 @@ def validated(training_files, checkpoint, output_dir, eval_batch_size):
 @pytest.mark.parametrize("ranks, eval_batch_size", [(2, 4), (3, 2)])
 def test_the_loop_gives_the_figures_of_validation_on_one_rank(training_files, tmp_path, ranks, eval_batch_size):
     run = tmp_path / "run"
-    result = run_command("pretrain", ranks=ranks, **run_flags(training_files, run, eval_batch_size=eval_batch_size))
+    result = run_command("pretrain", ranks=ranks,
+                         **run_flags(training_files, run, eval_batch_size=eval_batch_size, passes="auto"))
     assert result.returncode == 0, result.stderr
     last = eval_log(run)[-1]
     figures = validated(training_files, run, tmp_path / "figures", eval_batch_size=13)
@@ -42,7 +43,7 @@ def test_the_loop_gives_the_figures_of_validation_on_one_rank(training_files, tm
 
 def test_training_stops_early_and_keeps_the_best(training_files, tmp_path):
     """At a learning rate this high the held-out loss rises after the first evaluation."""
-    wild = run_flags(training_files, tmp_path, learning_rate=3.0, early_stop_evaluations=2, keep_checkpoints=1, passes="0:2")
+    wild = run_flags(training_files, tmp_path, learning_rate=3.0, early_stop_evaluations=2, keep_checkpoints=1)
     wild.update(num_train_steps=100, eval_every_steps=1, num_warmup_steps=20)
     result = run_command("pretrain", **wild)
     assert result.returncode == 0, result.stderr

@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.parallel, pytest.mark.tier("ci")]
 def run_flags(training_files, folder):
     return flags(training_files, folder, num_train_steps=STEPS, save_checkpoints_steps=4, keep_checkpoints=2,
                  eval_input_file=f"{training_files}/eval.tfrecord", eval_every_steps=10, eval_batch_size=4,
-                 optimizer="muon", learning_rate=0.005)
+                 optimizer="muon", learning_rate=0.005, passes="auto")
 
 
 @pytest.fixture(scope="module")
