@@ -15,13 +15,13 @@ import os
 import statistics
 
 from albert_hvd.data.records.dataset import open_records
-from albert_hvd.errors import InputError
+from albert_hvd.errors import InputError, as_flags
 from albert_hvd.finetuning.options import parse_seeds
 from albert_hvd.model.config import AlbertConfig
 from albert_hvd.options import option
 from albert_hvd.run_folder.layout import CONFIG, EVAL_RESULTS, TRAIN_LOG
 from albert_hvd.run_folder.logs import read_log
-from albert_hvd.runtime.files import make_folder, whole_file
+from albert_hvd.runtime.files import make_folder, read_json_object, whole_file
 from benchmarks.command_usage import run_command
 from benchmarks.report import Report
 
@@ -134,12 +134,11 @@ def _validated(options, command_folder, option_name, rows):
     run_command(_command(command_folder, "validate", {
         **rows, "input_file": getattr(options, option_name), "eval_batch_size": 100,
         "max_eval_steps": options.max_eval_steps}))
-    with open(os.path.join(rows["output_dir"], EVAL_RESULTS), encoding="utf-8") as file:
-        return json.load(file)
+    return read_json_object(os.path.join(rows["output_dir"], EVAL_RESULTS))
 
 
 def _command(folder, name, flags):
-    return [os.path.join(folder, name), *(f"--{key}={value}" for key, value in flags.items())]
+    return [os.path.join(folder, name), *as_flags(**flags)]
 
 
 def _summary(results):

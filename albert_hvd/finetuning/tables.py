@@ -9,7 +9,6 @@
 Text files are UTF-8, or UTF-16 and UTF-32 with a byte order mark.
 """
 
-import codecs
 import csv
 import dataclasses
 import io
@@ -17,11 +16,10 @@ import json
 import os
 import re
 
+from albert_hvd.data.text.content import marked_encoding
 from albert_hvd.errors import InputError
 from albert_hvd.runtime.files import check_readable
 
-_MARKS = ((codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"), (codecs.BOM_UTF8, "utf-8-sig"),
-          (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 # A cell of a quoted TSV: a quoted one, or one without any quote; then what ends it.
 _TSV_CELL = re.compile(r'(?:"((?:[^"]|"")*)"|[^"\t\n]*)(\t|\r?\n|\Z)')
 _LIST_OF_OBJECTS = re.compile(r"\s*\[\s*\{")
@@ -84,15 +82,15 @@ def read_content(path, option):
     """The text of a file, without a byte order mark; InputError naming its line when it is no text."""
     with open(path, "rb") as file:
         content = file.read()
-    encoding = next((name for mark, name in _MARKS if content.startswith(mark)), "utf-8")
+    encoding, mark_bytes = marked_encoding(content)
     try:
-        text = content.decode(encoding)
+        text = content[mark_bytes:].decode(encoding or "utf-8")
         zero = text.find("\0")
         line = text.count("\n", 0, zero) + 1
     except UnicodeDecodeError as error:
-        zero, line = 0, content.count(b"\n", 0, error.start) + 1
+        zero, line = 0, content.count(b"\n", 0, mark_bytes + error.start) + 1
     if zero >= 0:
-        named = encoding.upper().removesuffix("-SIG")
+        named = "-".join((encoding or "utf-8").upper().split("-")[:2])  # without the order of its bytes
         raise InputError(f"{path}:{line}: not {named}", "convert the file first", name=option, value=path)
     return text
 

@@ -26,19 +26,20 @@ def start_from_frequencies(variables, config, dataset):
     variables[OUTPUT_BIAS].assign(log_probs.astype("float32"))
 
 
-def facts_of(dataset, config, seed):
+def facts_of(dataset, config, seed, with_vectors):
     """Count adjacent pieces on a sample of the records.
 
     Args:
       dataset, config: see `start_from_frequencies`.
       seed: int; fixes the random directions of the word vectors.
+      with_vectors: whether word vectors are wanted, which take most of the time.
 
     Returns:
-      `CorpusFacts`, whose word vectors have as many columns as the embeddings have for words.
+      `CorpusFacts`, whose word vectors have as many columns as the embeddings have for words, or none.
     """
     pairs = count_pairs(dataset, config.vocab_size)
     return CorpusFacts(pairs.num_records, pairs.num_tokens, *(neighbour_loss(pairs) or (None, None)),
-                       word_vectors(pairs, num_word_columns(config), seed))
+                       word_vectors(pairs, num_word_columns(config) if with_vectors else 0, seed))
 
 
 def set_word_vectors(variables, config, vectors):

@@ -7,7 +7,6 @@ evaluation, a stop agreed upon), so that all ranks evaluate, save and leave toge
 import collections
 import dataclasses
 import socket
-import time
 
 from albert_hvd.errors import InputError, RunFailed, StoppedBySignal, parameter
 from albert_hvd.run_folder.corpus_facts import read_corpus_facts
@@ -41,8 +40,7 @@ class TrainingLoop:
             self._plateau = PlateauWatch(self._options, read_corpus_facts(self._options.output_dir))
         steps = parse_profile_steps(self._options.profile_steps, self._options.num_train_steps)
         self._profiler = StepProfiler(self._options.output_dir, steps, is_rank_0=distributed.rank() == 0)
-        self._began = time.monotonic() - training.elapsed_sec
-        self._cpu_sec_before = training.cpu_sec
+        training.start_clock()
 
     def run(self):
         """Train until the last step, an early stop or a signal.
@@ -113,14 +111,13 @@ class TrainingLoop:
     def _after_update(self, stopped):
         """Log, evaluate and save what is due after an update; returns whether to stop by a signal."""
         training, options = self._training, self._options
-        training.elapsed_sec = time.monotonic() - self._began
+        training.read_clock()
         saving = stopped or training.is_over() or _is_due(options.save_checkpoints_steps, training.step)
-        evaluating = not stopped and self._evaluation_is_due()
+        evaluating = not stopped and training.evaluation_is_due()
         # A line wherever a checkpoint may be: a resumed run then has the same lines as one that
         # never stopped.
         if saving or evaluating or training.step == 1 or training.step % options.log_every_steps == 0:
-            own_cpu_sec = time.process_time()  # since the process began, start-up and evaluations included
-            training.cpu_sec = self._cpu_sec_before + sum(distributed.gather_objects(own_cpu_sec, "cpu_sec"))
+            training.cpu_sec = sum(distributed.gather_objects(training.own_cpu_sec(), "cpu_sec"))
             self._write_log()
         if self._log:
             self._log.advance(training.share())
@@ -141,9 +138,6 @@ class TrainingLoop:
             line = self._plateau.line(training.step, training.real_tokens, record["masked_lm_loss"])
             if line:
                 self._log.say(f"warning: {line}")
-
-    def _evaluation_is_due(self):
-        return self._training.step > 0 and _is_due(self._options.eval_every_steps, self._training.step)
 
     def _evaluate(self):
         """Evaluate; returns whether it was the best so far, or None when a signal interrupted it."""

@@ -123,14 +123,14 @@ class Optimizer(tf.Module):
         """
         return list(zip(tape.gradient(loss, var_list), var_list))
 
-    def apply_gradients(self, grads_and_vars, loss_is_finite=True, schedule_step=None):
+    def apply_gradients(self, grads_and_vars, loss_is_finite=True, schedule_step=0.0):
         """`apply_flat_gradients` of [(gradient, variable), ...], with each of `build`'s variables once."""
         gradients = {variable.ref(): gradient for gradient, variable in grads_and_vars}
         flat = tf.concat([tf.reshape(tf.convert_to_tensor(gradients[variable.ref()]), [-1])
                           for variable in self._variables], axis=0)
         return self.apply_flat_gradients(flat, loss_is_finite, schedule_step)
 
-    def apply_flat_gradients(self, gradients, loss_is_finite=True, schedule_step=None):
+    def apply_flat_gradients(self, gradients, loss_is_finite=True, schedule_step=0.0):
         """Clip by the global norm, then update; skip the update when loss or norm is not finite.
 
         The gradients are those of the global batch already, equal on all ranks, so that all ranks
@@ -145,14 +145,14 @@ class Optimizer(tf.Module):
           gradients: float32 (N,), the gradients of all variables in `build`'s order, one behind the other; of the loss
             times `loss_scale.value`.
           loss_is_finite: bool tensor or bool.
-          schedule_step: float32 scalar, the place in the schedule of learning rates; None: the number of the update.
+          schedule_step: float32 scalar, the place in the schedule of learning rates; 0: the number of the update.
 
         Returns:
           `Update`.
         """
-        schedule_step = tf.cast(self.step + 1, tf.float32) if schedule_step is None else schedule_step
-        update, factor, mixtures = self._measure(gradients, tf.convert_to_tensor(loss_is_finite), schedule_step)
-        self._write(gradients, factor, update, tf.convert_to_tensor(loss_is_finite), self._directions(mixtures))
+        loss_is_finite, schedule_step = tf.convert_to_tensor(loss_is_finite), tf.convert_to_tensor(schedule_step)
+        update, factor, mixtures = self._measure(gradients, loss_is_finite, schedule_step)
+        self._write(gradients, factor, update, loss_is_finite, self._directions(mixtures))
         return update
 
     def _measure(self, gradients, loss_is_finite, schedule_step):
@@ -160,6 +160,7 @@ class Optimizer(tf.Module):
         c, loss_scale = self._config, self.loss_scale.value
         norm = tf.sqrt(tf.reduce_sum(tf.square(gradients))) / loss_scale
         factor = (c["clip_norm"] / tf.maximum(norm, c["clip_norm"]) if c["clip_norm"] else tf.ones([])) / loss_scale
+        schedule_step = tf.where(schedule_step > 0, schedule_step, tf.cast(self.step + 1, tf.float32))
         learning_rate = learning_rate_at(schedule_step, c["learning_rate"], c["num_train_steps"],
                                          c["num_warmup_steps"], c["power"])
         applied = tf.logical_and(tf.math.is_finite(norm), loss_is_finite)

@@ -112,7 +112,7 @@ class Start:
         start_from_frequencies(self._variables, self._config, self._dataset)
         if options.initialization == "neighbours":
             set_neighbour_heads(self._variables, self._config)
-        facts = facts_of(self._dataset, self._config, options.seed)
+        facts = facts_of(self._dataset, self._config, options.seed, options.word_vectors)
         if options.word_vectors:
             set_word_vectors(self._variables, self._config, facts.word_vectors)
         facts.write(options.output_dir)

@@ -72,8 +72,9 @@ class Training:
         state, self._origin = start.restore()
         if state is not None:
             self._take_up(state)
-        self._sec_before = self.used_sec = self.cpu_sec if options.lr_schedule == "cpu_time" else self.elapsed_sec
-        self._began = time.monotonic()
+        self._cpu_sec_before = self.cpu_sec
+        self.used_sec = self.cpu_sec if options.lr_schedule == "cpu_time" else self.elapsed_sec
+        self.start_clock()
         self._training_step = self._make_step()
         self._batches = self._open_batches(self._training_step.stage)
         self._last_end = 0.0
@@ -180,19 +181,34 @@ class Training:
         """How much of the run is behind it, from 0 to 1, the same on all ranks."""
         return self.schedule.share(self.step, self.used_sec)
 
+    def start_clock(self):
+        """Count the time spent in training from now on."""
+        self._began = time.monotonic() - self.elapsed_sec
+
+    def read_clock(self):
+        """Bring `elapsed_sec` up to now."""
+        self.elapsed_sec = time.monotonic() - self._began
+
+    def own_cpu_sec(self):
+        """This rank's part of `cpu_sec`: its process's, start-up and evaluations included; rank 0's has that of before."""
+        return time.process_time() + (self._cpu_sec_before if distributed.rank() == 0 else 0.0)
+
     def _used_sec(self):
         """This rank's part of the time that the schedule counts; the sum over ranks is agreed on in each step."""
-        before = self._sec_before if distributed.rank() == 0 else 0.0
         if self.options.lr_schedule == "cpu_time":
-            return before + time.process_time()
+            return self.own_cpu_sec()
         if self.options.lr_schedule == "time" and distributed.rank() == 0:
-            return before + time.monotonic() - self._began
+            return time.monotonic() - self._began
         return 0.0
+
+    def evaluation_is_due(self):
+        """Whether there is one to make after the last step."""
+        every = self.options.eval_every_steps
+        return self.step > 0 and every > 0 and self.step % every == 0
 
     def evaluation_is_missing(self):
         """Whether the evaluation that was due after the last step has not been made: a signal interrupted it."""
-        every = self.options.eval_every_steps
-        return self.step > 0 and every > 0 and self.step % every == 0 and self.evaluations.last_step < self.step
+        return self.evaluation_is_due() and self.evaluations.last_step < self.step
 
     def save_evaluation(self):
         """Enter an evaluation that was made up for into the checkpoint of this step (rank 0)."""

@@ -225,7 +225,6 @@ class TrainingStep:
 
     def _apply(self, gradients, sums, schedule_step):
         """Update the weights; what a step gives back, as one vector."""
-        schedule_step = tf.where(schedule_step > 0, schedule_step, tf.cast(self._optimizer.step + 1, tf.float32))
         sums, by_source = tf.split(sums, [len(LossSums._fields), self._num_sums - len(LossSums._fields)])
         update = self._optimizer.apply_flat_gradients(gradients, tf.reduce_all(tf.math.is_finite(sums)), schedule_step)
         return tf.concat([sums, tf.stack([
