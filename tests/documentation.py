@@ -59,7 +59,7 @@ def prose(page):
 
 def make_stage(folder):
     """Make in `folder` a checkout whose programs do nothing but record their words."""
-    for top in ("albert_config", "albert_hvd", "benchmarks", "bin", "docs", "requirements", "slurm", "tests"):
+    for top in ("albert_config", "albert_hvd", "benchmarks", "bin", "docs", "models", "requirements", "slurm", "tests"):
         for path in sorted((ROOT / top).rglob("*")):
             if "__pycache__" in path.parts or not path.is_file():
                 continue

@@ -7,6 +7,7 @@ import numpy as np
 from albert_hvd.model.config import AlbertConfig
 from albert_hvd.model.pretraining_model import variable_shapes
 from albert_hvd.serving.formats.huggingface.export import export_huggingface
+from albert_hvd.serving.formats.huggingface.options import FolderOptions
 
 
 def make_config(vocab_size, positions=64):
@@ -25,8 +26,8 @@ def make_source(tokenizer_path, config, folder="", missing=()):
                                  tokenizer_path=str(tokenizer_path), folder=str(folder))
 
 
-def export(tokenizer_path, output_dir, vocab_size, **changes):
+def export(tokenizer_path, output_dir, vocab_size, options=FolderOptions(), **changes):
     """Export random weights; returns the source."""
     source = make_source(tokenizer_path, make_config(vocab_size), **changes)
-    export_huggingface(source, str(output_dir))
+    export_huggingface(source, str(output_dir), options)
     return source

@@ -131,7 +131,7 @@ def test_a_page_can_be_found_from_the_readme(page):
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_files_that_are_named_exist(page):
-    named = re.findall(r"`((?:albert_config|albert_hvd|benchmarks|docs|requirements|slurm|tests)/[\w./-]+)`", prose(page))
+    named = re.findall(r"`((?:albert_config|albert_hvd|benchmarks|docs|models|requirements|slurm|tests)/[\w./-]+)`", prose(page))
     assert [name for name in named if not (ROOT / name).exists()] == []
 
 

@@ -35,7 +35,8 @@ class FineTuningOptions(TrainingOptions):
     split_seed: int = option(12345, "Draws that share, the same for all --seeds.", least=0)
     init_checkpoint: str = option(None,
         "Model to begin with: a run's folder or one of its checkpoints, a TensorFlow 1 checkpoint, a Hugging Face "
-        "folder, or a fine-tuned model, whose head is taken where the labels are the same; unset: random weights.")
+        "folder, the name of one in models/, or a fine-tuned model, whose head is taken where the labels are the same; "
+        "unset: random weights.")
     bert_config_file: str = option(None, "JSON file of the sizes of random weights or of a TensorFlow 1 checkpoint.")
     tokenizer: str = option(None, "SentencePiece .model; unset: the spiece.model in the model's folder.")
     name: str = option(None, "What tables call the model; unset: the name of the checkpoint's folder.")

@@ -5,13 +5,14 @@ import os
 
 from albert_hvd.run_folder.task_results import RESULTS
 from albert_hvd.runtime.files import read_json_object
+from albert_hvd.serving.formats.huggingface.model_card import read_data_card
 
 _SETTINGS = ("init_checkpoint", "num_train_epochs", "train_batch_size", "learning_rate", "optimizer", "dropout",
              "class_weights")
 _PIPELINES = {True: "token-classification", False: "text-classification"}
 
 
-def task_card(path, folder, config, task, tokenizer, architecture, license_name=None):
+def task_card(path, folder, config, task, tokenizer, architecture, options):
     """The text of a model card.
 
     Args:
@@ -21,11 +22,11 @@ def task_card(path, folder, config, task, tokenizer, architecture, license_name=
       task: `tasks.Task`.
       tokenizer: `tokenizer.Tokenizer`.
       architecture: name of the transformers class.
-      license_name: as Hugging Face spells it; None leaves the field out.
+      options: `serving.options.FolderOptions`.
     """
     results = _results(path, folder)
     pipeline = _PIPELINES[task.is_tagging]
-    front = ["---", "language:", "- ms", *([f"license: {json.dumps(license_name)}"] if license_name else []),
+    front = ["---", "language:", "- ms", *([f"license: {json.dumps(options.license)}"] if options.license else []),
              "library_name: transformers", f"pipeline_tag: {pipeline}", "tags:", "- albert", "- bahasa-malaysia", "---"]
     labels = "a number" if task.is_regression else ", ".join(f"`{label}`" for label in task.labels)
     what = "words of a sentence" if task.is_tagging else "pairs of texts" if task.is_pair else "texts"
@@ -39,6 +40,8 @@ def task_card(path, folder, config, task, tokenizer, architecture, license_name=
         f'pipeline("{pipeline}", "path/to/this/folder")({example})', "```", ""]
     if task.is_tagging:
         lines += ["A word is read at its first piece; words are separated by blanks.", ""]
+    if options.data_card:
+        lines += ["## Data", "", read_data_card(options)]
     return "\n".join([*lines, "## Recipe and results", "", *(_figures(results) or ["Not at hand."]), ""])
 
 

@@ -15,7 +15,7 @@ from albert_hvd.finetuning.task_import import OWN_SETTINGS
 from albert_hvd.finetuning.task_model import copy_task_model, read_task_model, task_values
 from albert_hvd.run_folder.layout import VOCABULARY, write_model_files
 from albert_hvd.runtime.files import check_free, scratch_folder, whole_file, whole_folder
-from albert_hvd.serving.export import export_date, pack, package_name, tensorflow_errors
+from albert_hvd.serving.export import check_folder_options, export_date, pack, package_name, tensorflow_errors
 from albert_hvd.serving.formats.huggingface.export import export_fine_tuned
 from albert_hvd.serving.formats.huggingface.names import check_architecture
 from albert_hvd.serving.saved_model import EXTRA
@@ -44,6 +44,7 @@ def export_task(options):
         raise InputError("it holds a pre-trained model, and this is a fine-tuned one",
                          "give huggingface, saved_model or tar", name="format", value=options.format)
     date = export_date(options.date)
+    check_folder_options(options.format, options)
     if options.format != "tar":
         check_free(options.output_dir)
     folder = find_task_folder(options.model)
@@ -74,6 +75,9 @@ def _export_tar(folder, config, task, output_dir, date):
 
 def _export_huggingface(folder, model, task, tokenizer, options):
     check_exact(model.config, task)
+    if not options.tokenizer_json:
+        raise InputError(f"{setting('model', options.model)} is a fine-tuned model, whose folder is for transformers",
+                         "leave it out", name="tokenizer_json", value=False)
     architecture = TOKENS if task.is_tagging else SEQUENCES
     arrays = {path: variable.numpy() for path, variable in model.trained_variables().items()}
     labels = {str(number): label for number, label in enumerate(task.labels)}
@@ -82,9 +86,9 @@ def _export_huggingface(folder, model, task, tokenizer, options):
                 "task_specific_params": {OWN_SETTINGS: own}}
     if not task.is_tagging:
         settings["problem_type"] = "regression" if task.is_regression else "single_label_classification"
-    card = task_card(options.model, folder, model.config, task, tokenizer, architecture, options.license)
+    card = task_card(options.model, folder, model.config, task, tokenizer, architecture, options)
     export_fine_tuned(options.output_dir, model.config, arrays, tokenizer, os.path.join(folder, VOCABULARY),
-                      task.max_seq_length, architecture, settings, card)
+                      task.max_seq_length, architecture, settings, card, options)
 
 
 def check_exact(config, task):

@@ -6,10 +6,11 @@ import gzip
 import os
 import tarfile
 
-from albert_hvd.errors import InputError, parameter
+from albert_hvd.errors import InputError, parameter, setting
 from albert_hvd.model.config import AlbertConfig
 from albert_hvd.run_folder.layout import write_model_files
 from albert_hvd.runtime.files import check_free, scratch_folder, whole_file, whole_folder
+from albert_hvd.serving.formats.huggingface.options import FolderOptions
 from albert_hvd.serving.formats.sources import read_model, say_what_is_left_out, warn_of_other_architecture
 from albert_hvd.serving.formats.vocabulary import fitting_tokenizer
 from albert_hvd.serving.options import FORMATS
@@ -18,7 +19,7 @@ from albert_hvd.serving.options import FORMATS
 _SIZES = {(336, 4): "tiny", (768, 12): "base", (1024, 24): "large", (2048, 24): "xlarge", (4096, 12): "xxlarge"}
 
 
-def export(format_name, model, output_dir, tokenizer=None, license_name=None, date=None, config=None):
+def export(format_name, model, output_dir, tokenizer=None, date=None, config=None, folder_options=FolderOptions()):
     """Read a model and write it in another format.
 
     Args:
@@ -26,9 +27,9 @@ def export(format_name, model, output_dir, tokenizer=None, license_name=None, da
       model: a run's folder, one of its checkpoints, a TF1 checkpoint or a Hugging Face folder.
       output_dir: a new or empty folder; for "tar" the folder of the archive.
       tokenizer: SentencePiece .model; None: the one in the model's folder.
-      license_name: for the model card of "huggingface".
       date: "YYYY-MM-DD" in the name of a "tar"; None: today.
       config: JSON file of a TF1 checkpoint's sizes; None: the one beside it.
+      folder_options: `FolderOptions` of "huggingface".
 
     Returns:
       The path of what was written.
@@ -40,6 +41,7 @@ def export(format_name, model, output_dir, tokenizer=None, license_name=None, da
     if format_name not in FORMATS:
         raise InputError("unknown", f"give one of {', '.join(FORMATS)}", name="format", value=format_name)
     date = export_date(date)
+    check_folder_options(format_name, folder_options)
     if format_name != "tar":
         check_free(output_dir)
     source = read_model(model, "model", config=config and AlbertConfig.from_json_file(config))
@@ -53,7 +55,7 @@ def export(format_name, model, output_dir, tokenizer=None, license_name=None, da
     if format_name == "huggingface":
         from albert_hvd.serving.formats.huggingface.export import export_huggingface
 
-        export_huggingface(source, output_dir, license_name)
+        export_huggingface(source, output_dir, folder_options)
         return output_dir
     vocabulary = fitting_tokenizer(source) if source.tokenizer_path else None
     with whole_folder(output_dir, tensorflow_errors()) as folder:
@@ -109,6 +111,15 @@ def pack(folder, name, file, date):
             info.size, info.mtime, info.mode = os.path.getsize(path), mtime, 0o644
             with open(path, "rb") as content:
                 archive.addfile(info, content)
+
+
+def check_folder_options(format_name, options):
+    """InputError when `FolderOptions` are set that another format has no place for; a licence may always be named."""
+    for field in dataclasses.fields(FolderOptions):
+        value = getattr(options, field.name)
+        if format_name != "huggingface" and value != field.default and field.name != "license":
+            raise InputError(f"{setting('format', format_name)} has no place for it", "leave it out", name=field.name,
+                             value=value)
 
 
 def export_date(text):

@@ -3,6 +3,7 @@
 import dataclasses
 
 from albert_hvd.options import option
+from albert_hvd.serving.formats.huggingface.options import FolderOptions
 
 FORMATS = ("huggingface", "saved_model", "tar", "tf1")
 
@@ -16,18 +17,18 @@ _CONFIG = "JSON file of a TF1 checkpoint's sizes; default: the one beside it"
 class ModelFiles:
     """A trained model."""
 
-    model: str = option(help="a run's folder, one of its checkpoints, a TF1 checkpoint or a Hugging Face folder")
+    model: str = option(help="a run's folder, one of its checkpoints, a TF1 checkpoint, a Hugging Face folder, or the "
+                             "name of one in models/")
     tokenizer: str = option(None, "SentencePiece .model; default: the spiece.model in the model's folder")
     bert_config_file: str = option(None, _CONFIG)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class ExportOptions(ModelFiles):
+class ExportOptions(ModelFiles, FolderOptions):
     """The flags of `bin/export`."""
 
     format: str = option(help="what to write", choices=FORMATS)
     output_dir: str = option(help="a new or empty folder; for tar the folder of the archive")
-    license: str = option(None, "licence in the model card, as Hugging Face spells it, such as apache-2.0")
     date: str = option(None, "date in the name of the tar, such as 2020-04-10; default: today")
 
 

@@ -39,7 +39,7 @@ class RecordOptions(DeviceOptions):
     bert_config_file: str = option(help="JSON file of the model's sizes; see albert_config/.")
     init_checkpoint: str = option(None,
         "Weights to start from: a run's folder or one of its checkpoints; for bin/pretrain also a TensorFlow 1 "
-        "checkpoint or a Hugging Face folder.")
+        "checkpoint, a Hugging Face folder or the name of one in models/.")
     max_seq_length: int = option(512, "Positions of a row; as the records were made.", least=8)
     max_predictions_per_seq: int = option(51, "Prediction slots of a row; as the records were made.")
     seed: int = option(12345, "Fixes the first weights, the order of the records and dropout.", least=0, most=2**31 - 1)

@@ -29,7 +29,8 @@ HUGE = 10**30
 READ = {"input_file": ".txt", "eval_input_file": ".tfrecord",
         "eval_token_input_file": ".tfrecord", "baseline_input_file": ".tfrecord", "train_file": ".tsv",
         "valid_file": ".tsv", "test_file": ".tsv", "labels_file": ".txt", "coverage_file": ".txt", "input": ".txt",
-        "tokenizer": ".model", "bert_config_file": ".json", "init_checkpoint": "", "model": "", "allreduce": ".json"}
+        "tokenizer": ".model", "bert_config_file": ".json", "init_checkpoint": "", "model": "", "allreduce": ".json",
+        "data_card": ".txt"}
 WRITTEN_FILES = ("output_file", "model_prefix", "json", "plot")
 WRITTEN_FOLDERS = ("output", "output_dir", "scratch_dir", "runs_dir")
 # Text flags of a form of their own, with values that are none.

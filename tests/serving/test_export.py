@@ -15,6 +15,7 @@ from trained_models import make_config, write_run
 from albert_hvd.errors import InputError
 from albert_hvd.model.config import AlbertConfig
 from albert_hvd.serving.export import export, package_name
+from albert_hvd.serving.formats.huggingface.options import FolderOptions
 from albert_hvd.serving.formats.sources import read_model
 from albert_hvd.serving.saved_model import ServingModel
 
@@ -103,7 +104,7 @@ def test_a_saved_model_needs_tensorflow_alone(run, tmp_path):
 
 
 def test_the_way_there_and_back_keeps_every_bit(albert_run, tmp_path):
-    there = export("huggingface", albert_run, str(tmp_path / "there"), license_name="apache-2.0")
+    there = export("huggingface", albert_run, str(tmp_path / "there"), folder_options=FolderOptions(license="apache-2.0"))
     back = export("tf1", there, str(tmp_path / "back"))
     again = export("huggingface", back, str(tmp_path / "again"))
     assert_same_model(back, albert_run)

@@ -19,6 +19,7 @@ from albert_hvd.run_folder.layout import CONFIG, VOCABULARY
 from albert_hvd.runtime.files import read_json_object
 from albert_hvd.serving.formats.huggingface.names import config_from_huggingface
 from albert_hvd.serving.formats.huggingface.weights import PICKLE, SAFETENSORS, SHARDS, other_heads, read_weights
+from albert_hvd.serving.formats.shipped import located, shipped_names
 
 ACCEPTED = ("a run's folder or one of its checkpoints/step_* folders, a TensorFlow 1 checkpoint (its prefix, or the "
             f"folder with its .index file), or a Hugging Face folder ({SAFETENSORS} or {PICKLE})")
@@ -63,7 +64,7 @@ def read_model(path, option, config=None, allow_pickle=False):
     """Read a model of any of the three kinds.
 
     Args:
-      path: see `ACCEPTED`; of a run, the newest checkpoint that is whole.
+      path: see `ACCEPTED`; of a run, the newest checkpoint that is whole; or the name of a shipped model.
       option: the name of the option that it comes from, for messages.
       config: `AlbertConfig` of a TensorFlow 1 checkpoint; None: the JSON file beside it. The
         architecture follows from the names of its variables. The other kinds have their own config.
@@ -76,7 +77,7 @@ def read_model(path, option, config=None, allow_pickle=False):
       InputError: nothing there, an unknown kind, no config, a damaged file, or tensors that do not
         fit the config; names each of them.
     """
-    kind = kind_of(path, option)
+    kind, path = kind_of(path, option), located(path)
     if kind == "run":
         return _read_run(path, option)
     if kind == "huggingface":
@@ -86,6 +87,7 @@ def read_model(path, option, config=None, allow_pickle=False):
 
 def kind_of(path, option):
     """A `ModelSource.kind`, by the names of the files there; InputError when it is none of them."""
+    path = located(path)
     if _is_run(path):
         return "run"
     if any(os.path.isfile(os.path.join(path, name)) for name in (SAFETENSORS, SHARDS, PICKLE)):
@@ -95,7 +97,8 @@ def kind_of(path, option):
     if os.path.isfile(os.path.join(path, _TF_HUB)):
         return "tf1"
     if not os.path.exists(path):
-        raise InputError("no such file or folder", f"give {ACCEPTED}", name=option, value=path)
+        named = "".join(f", or the name {name}" for name in shipped_names())
+        raise InputError("no such file or folder", f"give {ACCEPTED}{named}", name=option, value=path)
     what = "an empty folder" if os.path.isdir(path) and not os.listdir(path) else "no model that is known here"
     raise InputError(what, f"give {ACCEPTED}", name=option, value=path)
 

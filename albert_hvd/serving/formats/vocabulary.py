@@ -12,6 +12,7 @@ from albert_hvd.run_folder.checkpoints import find_checkpoint, read_state
 from albert_hvd.run_folder.layout import VOCABULARY
 from albert_hvd.serving.formats.sources import (checkpoint_prefix, folder_of_prefix, kind_of,
                                                recorded_vocabularies, run_folder_of, tokenizer_beside)
+from albert_hvd.serving.formats.shipped import located
 
 
 def fitting_tokenizer(source, path=None, model=None):
@@ -86,7 +87,7 @@ def vocabularies_at(path, option):
     Returns:
       (`trained_with`, its `TextForm` or None when it has no vocabulary of its own).
     """
-    kind, recorded = kind_of(path, option), []
+    kind, path, recorded = kind_of(path, option), located(path), []
     if kind == "run":
         checkpoint = find_checkpoint(path, option)
         folder, recorded = run_folder_of(checkpoint), recorded_vocabularies(read_state(checkpoint))

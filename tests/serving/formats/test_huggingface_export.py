@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 from huggingface_folders import export, make_config, make_source
 from small_corpus import make_documents, make_tokenizer
@@ -12,6 +13,7 @@ from albert_hvd.errors import InputError
 from albert_hvd.model.pretraining_model import variable_shapes
 from albert_hvd.serving.formats.huggingface import names as huggingface
 from albert_hvd.serving.formats.huggingface.export import export_huggingface
+from albert_hvd.serving.formats.huggingface.options import FolderOptions
 from albert_hvd.serving.formats.huggingface.weights import read_weights
 
 FILES = ["README.md", "config.json", "model.safetensors", "special_tokens_map.json", "spiece.model",
@@ -82,3 +84,40 @@ def test_refusals_leave_nothing_behind(vocabulary, tmp_path):
         with pytest.raises(InputError, match=message):
             export_huggingface(make_source(path, make_config(size)), str(tmp_path / output))
         assert sorted(tmp_path.iterdir()) == before and (tmp_path / "full" / "mine.txt").exists()
+
+
+def test_float16_is_half_as_large_and_rounded_once(vocabulary, tmp_path):
+    source = export(vocabulary, tmp_path / "out", 110, options=FolderOptions(dtype="float16"))
+    config = json.loads((tmp_path / "out" / "config.json").read_text())
+    assert config["dtype"] == "float16"
+    back = read_weights(str(tmp_path / "out"), huggingface.config_from_huggingface(config, "x"))
+    for path, array in source.arrays.items():
+        np.testing.assert_array_equal(back[path], array.astype(np.float16).astype(np.float32))
+    num_bytes = sum(2 * array.size for array in source.arrays.values())
+    assert num_bytes < (tmp_path / "out" / "model.safetensors").stat().st_size < num_bytes + 5000
+
+
+def test_what_float16_cannot_hold_is_refused(vocabulary, tmp_path):
+    source = make_source(vocabulary, make_config(110))
+    source.arrays["masked_lm_head/output_bias"][3] = -7e4
+    with pytest.raises(InputError, match="^dtype=float16: predictions.bias has 70000, too large for it; give float32"):
+        export_huggingface(source, str(tmp_path / "out"), FolderOptions(dtype="float16"))
+    assert not list(tmp_path.iterdir())
+
+
+def test_without_tokenizer_json_the_card_names_this_program(vocabulary, tmp_path):
+    export(vocabulary, tmp_path / "out", 110, options=FolderOptions(tokenizer_json=False))
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        name for name in FILES if name != "tokenizer.json"]
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert "albert_hvd.load(" in card and "transformers import" not in card
+
+
+def test_the_card_repeats_what_the_user_says_of_the_text(vocabulary, tmp_path):
+    (tmp_path / "said.md").write_text("News of 2017, CC BY 4.0.\n\n")
+    export(vocabulary, tmp_path / "out", 110, options=FolderOptions(data_card=str(tmp_path / "said.md")))
+    assert "## Data\n\nNews of 2017, CC BY 4.0.\n" in (tmp_path / "out" / "README.md").read_text()
+    (tmp_path / "said.md").write_bytes(b"\xff\xfe")
+    with pytest.raises(InputError, match="^data_card=.*said.md: not UTF-8; convert the file first$"):
+        export(vocabulary, tmp_path / "again", 110, options=FolderOptions(data_card=str(tmp_path / "said.md")))
+    assert not (tmp_path / "again").exists()

@@ -4,30 +4,35 @@ import json
 import os
 import shutil
 
+import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import save_file
 
-from albert_hvd.run_folder.layout import CONFIG, VOCABULARY, trained_positions
+from albert_hvd.errors import InputError
+from albert_hvd.run_folder.layout import CONFIG, TOKENIZER_CONFIG, VOCABULARY, trained_positions
 from albert_hvd.runtime.files import use_umask, whole_folder
 from albert_hvd.serving.formats.huggingface.model_card import model_card
 from albert_hvd.serving.formats.huggingface.names import check_architecture, config_to_huggingface, to_huggingface
+from albert_hvd.serving.formats.huggingface.options import FolderOptions
 from albert_hvd.serving.formats.huggingface.tokenizer import (read_sentencepiece_model, special_tokens_map,
                                                               tokenizer_config, tokenizer_json)
 from albert_hvd.serving.formats.parts import MASKED_LM_HEAD, OPTIONAL_PARTS
 from albert_hvd.serving.formats.vocabulary import fitting_tokenizer
 
+TOKENIZER_JSON = "tokenizer.json"
 
-def export_huggingface(source, output_dir, license_name=None):
+
+def export_huggingface(source, output_dir, options=FolderOptions()):
     """Write a Hugging Face folder: config, weights, tokenizer and model card.
 
     Args:
       source: a `sources.ModelSource`; variables that it lists as missing are left out.
       output_dir: a new or empty folder; it appears only when everything in it is written.
-      license_name: for the model card, as Hugging Face spells it ("apache-2.0"); None: not stated.
+      options: `FolderOptions`.
 
     Raises:
-      InputError: another architecture than "albert", no vocabulary or one that does not fit, an
-        `output_dir` that holds something, or a full disk.
+      InputError: another architecture than "albert", no vocabulary or one that does not fit, weights that float16
+        cannot hold, no such `data_card`, an `output_dir` that holds something, or a full disk.
     """
     check_architecture(source.config)
     tokenizer = fitting_tokenizer(source)
@@ -38,12 +43,12 @@ def export_huggingface(source, output_dir, license_name=None):
         CONFIG: config_to_huggingface(source.config, tokenizer, architecture),
         **_tokenizer_documents(sentencepiece_model, tokenizer, trained_positions(source.folder, source.config)),
     }
-    card = model_card(source.folder, source.config, tokenizer, architecture, license_name)
-    _write_folder(output_dir, to_huggingface(arrays), documents, card, source.tokenizer_path)
+    card = model_card(source.folder, source.config, tokenizer, architecture, options)
+    _write_folder(output_dir, to_huggingface(arrays), documents, card, source.tokenizer_path, options)
 
 
 def export_fine_tuned(output_dir, config, arrays, tokenizer, tokenizer_path, max_seq_length, architecture, settings,
-                      card):
+                      card, options):
     """Write a Hugging Face folder of a fine-tuned model.
 
     Args:
@@ -56,18 +61,19 @@ def export_fine_tuned(output_dir, config, arrays, tokenizer, tokenizer_path, max
       architecture: name of the transformers class.
       settings: what config.json has beside the sizes, such as `id2label`.
       card: text of the model card.
+      options: `FolderOptions`.
 
     Raises:
       InputError: as `export_huggingface`.
     """
     documents = {CONFIG: {**config_to_huggingface(config, tokenizer, architecture), **settings},
                  **_tokenizer_documents(read_sentencepiece_model(tokenizer_path), tokenizer, max_seq_length)}
-    _write_folder(output_dir, to_huggingface(arrays), documents, card, tokenizer_path)
+    _write_folder(output_dir, to_huggingface(arrays), documents, card, tokenizer_path, options)
 
 
 def _tokenizer_documents(sentencepiece_model, tokenizer, max_length):
-    return {"tokenizer.json": tokenizer_json(sentencepiece_model, tokenizer),
-            "tokenizer_config.json": tokenizer_config(tokenizer, max_length),
+    return {TOKENIZER_JSON: tokenizer_json(sentencepiece_model, tokenizer),
+            TOKENIZER_CONFIG: tokenizer_config(tokenizer, max_length),
             "special_tokens_map.json": special_tokens_map(tokenizer)}
 
 
@@ -79,7 +85,11 @@ def transformers_class(paths):
     return "AlbertForMaskedLM" if has[MASKED_LM_HEAD] else "AlbertModel"
 
 
-def _write_folder(output_dir, tensors, documents, card, tokenizer_path):
+def _write_folder(output_dir, tensors, documents, card, tokenizer_path, options):
+    tensors = {name: _in_type(name, array, options.dtype) for name, array in tensors.items()}
+    documents[CONFIG]["dtype"] = options.dtype
+    if not options.tokenizer_json:
+        del documents[TOKENIZER_JSON]
     with whole_folder(output_dir, (SafetensorError,)) as folder:
         save_file(tensors, os.path.join(folder, "model.safetensors"), metadata={"format": "pt"})
         use_umask(os.path.join(folder, "model.safetensors"))
@@ -87,6 +97,16 @@ def _write_folder(output_dir, tensors, documents, card, tokenizer_path):
             _write_text(os.path.join(folder, file_name), json.dumps(values, indent=2, ensure_ascii=False) + "\n")
         _write_text(os.path.join(folder, "README.md"), card)
         shutil.copyfile(tokenizer_path, os.path.join(folder, VOCABULARY))
+
+
+def _in_type(name, array, dtype):
+    """An array in another type, rounded to the nearest; InputError for numbers that become infinite there."""
+    with np.errstate(over="ignore"):
+        converted = array.astype(dtype)
+    if not np.array_equal(np.isfinite(converted), np.isfinite(array)):
+        raise InputError(f"{name} has {float(np.abs(array).max()):g}, too large for it", "give float32", name="dtype",
+                         value=dtype)
+    return converted
 
 
 def _write_text(path, text):

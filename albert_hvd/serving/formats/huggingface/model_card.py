@@ -9,13 +9,15 @@ import json
 import os
 
 from albert_hvd.data.records.manifest import MANIFEST
+from albert_hvd.errors import InputError, command
 from albert_hvd.run_folder.layout import EVAL_RESULTS, FLAGS, TRAIN_LOG, trained_positions
 from albert_hvd.run_folder.logs import read_log
-from albert_hvd.runtime.files import read_json_object
+from albert_hvd.runtime.files import check_readable, read_json_object
+from albert_hvd.serving.formats.huggingface.options import FolderOptions
 
 _RECIPE_FLAGS = ("num_train_steps", "train_batch_size", "max_seq_length", "max_predictions_per_seq", "optimizer",
-                 "learning_rate", "num_warmup_steps", "precision", "pack_sequences", "accumulation_steps", "size",
-                 "seed")
+                 "learning_rate", "lr_schedule", "train_minutes", "num_warmup_steps", "initialization", "word_vectors",
+                 "passes", "sentence_loss_weight", "precision", "pack_sequences", "accumulation_steps", "size", "seed")
 _LIST_FLAGS = ("input_file", "eval_input_file")
 
 _CITATION = """@inproceedings{lan2020albert,
@@ -27,7 +29,7 @@ _CITATION = """@inproceedings{lan2020albert,
 }"""
 
 
-def model_card(folder, config, tokenizer, architecture, license_name=None):
+def model_card(folder, config, tokenizer, architecture, options=FolderOptions()):
     """The text of a model card.
 
     Args:
@@ -35,19 +37,22 @@ def model_card(folder, config, tokenizer, architecture, license_name=None):
       config: `AlbertConfig`.
       tokenizer: `tokenizer.Tokenizer`.
       architecture: name of the transformers class that the weights are complete for.
-      license_name: as Hugging Face spells it; None leaves the field out.
+      options: `FolderOptions`.
+
+    Raises:
+      InputError: no such `data_card`.
     """
     run = run_folder(folder)
-    flags, results = (read_json_object(os.path.join(run, name)) if run else {} for name in (FLAGS, EVAL_RESULTS))
+    flags = read_json_object(os.path.join(run, FLAGS)) if run else {}
     manifest = _manifest(flags)
     sections = [
-        _front_matter(architecture, license_name),
+        _front_matter(architecture, options.license),
         "# ALBERT for Bahasa Malaysia\n",
         _model_section(config, tokenizer, architecture),
-        "## How to load it\n", _loading_section(architecture, tokenizer),
-        "## Data\n", _data_section(manifest),
+        "## How to load it\n", _loading_section(architecture, tokenizer, options),
+        "## Data\n", read_data_card(options), _data_section(manifest),
         "## Recipe\n", _recipe_section(flags, _last_record(run)),
-        "## Evaluation\n", _evaluation_section(results),
+        "## Evaluation\n", _evaluation_section(run),
         "## Intended use\n", "Fine-tuning on tasks in Bahasa Malaysia, such as classification and tagging, and "
                              "filling in masked words.\n",
         "## Limits\n", _limits_section(trained_positions(run or folder, config)),
@@ -96,7 +101,27 @@ def _model_section(config, tokenizer, architecture):
             f"The weights are complete for `{architecture}`.\n")
 
 
-def _loading_section(architecture, tokenizer):
+def read_data_card(options):
+    """What the user says of the training text: the content of `FolderOptions.data_card`, "" without one."""
+    if options.data_card is None:
+        return ""
+    check_readable(options.data_card, "data_card")
+    with open(options.data_card, encoding="utf-8") as file:
+        try:
+            text = file.read().strip()
+        except UnicodeDecodeError:
+            raise InputError("not UTF-8", "convert the file first", name="data_card", value=options.data_card) from None
+    if not text:
+        raise InputError("it is empty", "write where the text is from, or leave it out", name="data_card",
+                         value=options.data_card)
+    return text + "\n"
+
+
+def _loading_section(architecture, tokenizer, options):
+    own = ["```python", "import albert_hvd", "", 'model = albert_hvd.load("path/to/this/folder")', "```", ""]
+    if not options.tokenizer_json:
+        makes = command("export", format="huggingface")
+        return "\n".join([*own, f"`{makes}` makes a folder of it that transformers loads.", ""])
     auto = {"AlbertForPreTraining": "AutoModelForPreTraining", "AlbertForMaskedLM": "AutoModelForMaskedLM"}
     name = auto.get(architecture, "AutoModel")
     lines = ["```python", f"from transformers import AutoTokenizer, {name}, pipeline", "",
@@ -130,10 +155,17 @@ def _recipe_section(flags, last):
     return _table(("setting", "value"), rows) if rows else "Unknown: the flags of the run were not at hand.\n"
 
 
-def _evaluation_section(results):
-    if not results:
-        return "Not evaluated with this program.\n"
-    return _table(("held-out records", "value"), results.items())
+def _evaluation_section(run):
+    """A table of eval_results.json, and one of each copy eval_results_NAME.json that was kept of another evaluation."""
+    stem, ending = os.path.splitext(EVAL_RESULTS)
+    paths = sorted(glob.glob(os.path.join(glob.escape(run), f"{stem}*{ending}")), key=lambda path: (len(path), path)) if run else []
+    tables = []
+    for path in paths:
+        name = os.path.basename(path).removeprefix(stem).removesuffix(ending).replace("_", " ").strip()
+        results = read_json_object(path)
+        if results:
+            tables.append(_table((f"held-out records{name and f', {name}'}", "value"), results.items()))
+    return "\n".join(tables) or "Not evaluated with this program.\n"
 
 
 def _limits_section(max_seq_length):
