@@ -64,7 +64,7 @@ def pad(rows, numbers, pad_id, gold=None, slot_weights=None, num_rows=None):
     Returns:
       dict of arrays: `input_ids`, `input_mask`, `segment_ids` int32 (B, S); `positions` int32 (B, W); `labels` of
       the type of `gold` (B, W); `weights` float32 (B, W), 0 where there is no slot. Of a pair of texts, the second
-      and its <sep> are segment 1.
+      and its <sep> are segment 1. Where the rows have features, also `features` int32 (B, W, F), 0 behind the last.
     """
     ids = [rows.input_ids[number] for number in numbers] or [rows.input_ids[0]]
     ids += [ids[0]] * ((num_rows or len(numbers)) - len(ids))
@@ -84,9 +84,19 @@ def pad(rows, numbers, pad_id, gold=None, slot_weights=None, num_rows=None):
     if slot_weights is not None:
         weights[is_slot] = slot_weights[chosen]
     is_piece = np.arange(length) < lengths[:, None]
-    return {"input_ids": input_ids, "input_mask": is_piece.astype(np.int32),
+    features = {} if rows.features is None else {"features": _features(rows, chosen, is_slot)}
+    return {**features, "input_ids": input_ids, "input_mask": is_piece.astype(np.int32),
             "segment_ids": (is_piece & _is_second(rows, numbers, is_piece.shape)).astype(np.int32),
             "positions": positions, "labels": labels, "weights": weights}
+
+
+def _features(rows, chosen, is_slot):
+    """The features of the slots `chosen`, in their places: int32 (B, W, F)."""
+    of_slots = [rows.features[slot] for slot in chosen]
+    longest = _rounded(max(map(len, of_slots), default=1))
+    features = np.zeros([*is_slot.shape, longest], np.int32)
+    features[is_slot] = _matrix(of_slots, [len(of_slots), longest], 0)[0]
+    return features
 
 
 def _is_second(rows, numbers, shape):

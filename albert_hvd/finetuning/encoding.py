@@ -27,6 +27,7 @@ class Rows:
       num_long: how many examples did not fit into one row.
       num_cut_slots: how many slots no row scores.
       second_segment: int64 (R,): the position at which the second text begins; None where each row has one text.
+      features: list of an int32 array for each slot of all examples, `word_features.hashed`; None: not wanted.
     """
 
     input_ids: list
@@ -38,6 +39,7 @@ class Rows:
     num_long: int
     num_cut_slots: int
     second_segment: np.ndarray = None
+    features: list = None
 
     @property
     def lengths(self):

@@ -54,6 +54,31 @@ def means_of_words(outputs, positions, input_mask):
     return tf.matmul(is_in, outputs) / tf.maximum(tf.reduce_sum(is_in, axis=2, keepdims=True), 1.0)
 
 
+class WideScores(tf.Module):
+    """Scores of the labels from sparse features: what is added to a head's logits; 0 at first.
+
+    The sum over a slot's F features is divided by the square root of their number, so that long texts are not the
+    loudest. It is multiplied by 10: a feature occurs in few batches, and has to come as far in them as a weight of the
+    network, which moves by the same learning rate, does in all.
+
+    Args:
+      num_features, num_labels: N and L; the number 0 stands for no feature.
+    """
+
+    _LOUDNESS = 10.0
+
+    def __init__(self, num_features, num_labels, name=None):
+        super().__init__(name=name)
+        self.kernel = tf.Variable(tf.zeros([num_features, num_labels]), name="kernel")
+
+    def __call__(self, features):
+        """int32 (B, W, F) -> float32 (B, W, L)."""
+        is_there = tf.cast(features > 0, tf.float32)
+        count = tf.maximum(tf.reduce_sum(is_there, axis=2, keepdims=True), 1.0)
+        total = tf.reduce_sum(tf.gather(self.kernel, features) * is_there[..., None], axis=2)
+        return total * (self._LOUDNESS / tf.sqrt(count))
+
+
 class LinearHead(Dense):
     """Scores of the labels of each slot by itself, with cross-entropy.
 

@@ -90,7 +90,7 @@ def prepare(options):
     examples = read_examples(kind, options)
     labels, examples = _labels_of(kind, options, examples)
     task = kind(labels, options.head, options.max_seq_length,
-                options.long_texts, options.pooling, options.layers)
+                options.long_texts, options.pooling, options.layers, options.features)
     first_weights = read_first_weights(options, task)
     if options.max_seq_length > first_weights.config.max_position_embeddings:
         raise InputError(f"the model has {first_weights.config.max_position_embeddings} positions",
@@ -128,9 +128,11 @@ def _check_folder(job):
     except (OSError, ValueError) as error:
         raise InputError(f"{path} cannot be read ({error})", "give a new folder", name="output_dir",
                          value=folder) from None
+    # A setting that the program did not have then was as its default is.
+    before = {**{field.name: field.default for field in dataclasses.fields(job.options)}, **before}
     for key, value in settings.items():
-        if before.get(key) != value:
-            raise InputError(f"{value} now and {before.get(key)} in the run that {parameter('output_dir')}={folder} "
+        if before[key] != value:
+            raise InputError(f"{value} now and {before[key]} in the run that {parameter('output_dir')}={folder} "
                              "holds",
                              "set it back, or give a new folder", name=key)
     for name, part in job.parts():
@@ -206,7 +208,7 @@ def _weights_of_task_model(options, task):
                              "leave it out", name=name, value=getattr(options, name))
     model, before, tokenizer = read_task_model(find_task_folder(path), "init_checkpoint")
     fits = task is not None and all(getattr(task, name) == getattr(before, name) for name in (
-        "labels", "head", "layers", "is_tagging", "is_pair", "is_regression"))
+        "labels", "head", "layers", "features", "is_tagging", "is_pair", "is_regression"))
     arrays = {name: variable.numpy() for name, variable in named_variables(model).items()
               if fits or name.startswith(_ENCODER)}
     head = "with its head" if fits else f"the head, for {len(before.labels)} labels of {before.name}, is left out"

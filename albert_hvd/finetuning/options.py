@@ -4,6 +4,7 @@ import dataclasses
 
 from albert_hvd.errors import InputError
 from albert_hvd.finetuning.columns import HEADERS, Columns
+from albert_hvd.finetuning.word_features import FEATURES
 from albert_hvd.options import option
 from albert_hvd.training.options import TrainingOptions
 
@@ -49,6 +50,9 @@ class FineTuningOptions(TrainingOptions):
     layers: str = option("last",
         "The last layer's output, or a sum of the embeddings and of all layers' outputs with trained weights.",
         choices=["last", "sum"])
+    features: str = option("none",
+        "words: add the scores of a linear layer over words and pairs of them, for tagging over a word's form, endings, "
+        "case and neighbours.", choices=FEATURES)
     max_seq_length: int = option(128, "Pieces of a row at most, <cls> and <sep> included.", least=8)
     long_texts: str = option(None,
         "Longer texts are cut off at the end, or split into several rows; unset: truncate for classification, "

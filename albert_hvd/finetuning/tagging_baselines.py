@@ -2,6 +2,8 @@
 
 import collections
 
+from albert_hvd.finetuning.word_features import crf_features, word_shape
+
 _SUFFIX_LENGTH = 3
 
 
@@ -32,12 +34,7 @@ class MostFrequentTag:
 
 def _keys_of(word):
     """What is looked up for a word, one after the other."""
-    return word, (word[-_SUFFIX_LENGTH:].lower(), _shape(word)), (_shape(word),), ()
-
-
-def _shape(word):
-    return ("upper" if word.isupper() else "title" if word[:1].isupper()
-            else "digit" if word[:1].isdigit() else "lower")
+    return word, (word[-_SUFFIX_LENGTH:].lower(), word_shape(word)), (word_shape(word),), ()
 
 
 class WordFeatureCrf:
@@ -51,24 +48,8 @@ class WordFeatureCrf:
 
         self._model = sklearn_crfsuite.CRF(algorithm="lbfgs", c1=0.1, c2=0.1, max_iterations=100,
                                            all_possible_transitions=True)
-        self._model.fit([_features(words) for words in inputs], [list(row) for row in labels])
+        self._model.fit([crf_features(words) for words in inputs], [list(row) for row in labels])
         self.num_parameters = len(self._model.state_features_) + len(self._model.transition_features_)
 
     def predict(self, inputs):
-        return [tuple(map(str, row)) for row in self._model.predict([_features(words) for words in inputs])]
-
-
-def _features(words):
-    """CRFsuite's features of each word: a list of dicts."""
-    own = [{"word": word.lower(), "form": word, "shape": _shape(word), "hyphen": "-" in word,
-            **{f"suffix-{n}": word[-n:].lower() for n in (2, 3, 4)},
-            **{f"prefix-{n}": word[:n].lower() for n in (2, 3)}} for word in words]
-    rows = []
-    for place, features in enumerate(own):
-        row = dict(features)
-        for offset in (-1, 1):
-            inside = 0 <= place + offset < len(own)
-            row.update({f"{offset:+}:{name}": own[place + offset][name] for name in ("word", "shape", "suffix-3")}
-                       if inside else {f"{offset:+}:none": True})
-        rows.append(row)
-    return rows
+        return [tuple(map(str, row)) for row in self._model.predict([crf_features(words) for words in inputs])]

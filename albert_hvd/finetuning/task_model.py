@@ -1,7 +1,8 @@
 """The encoder with the head of a task, in memory and on disk.
 
 On disk it is a folder with config.json, spiece.model, task.json and model.safetensors. The arrays have the names of
-`encoder.named_variables`: "encoder/...", "head/...", and "layers/weights" where the layers are summed.
+`encoder.named_variables`: "encoder/...", "head/...", "layers/weights" where the layers are summed, and "wide/kernel"
+of a model that reads words as such too.
 """
 
 import json
@@ -14,9 +15,10 @@ from safetensors.numpy import save
 from albert_hvd.data.text.text_form import TOKENIZER_CONFIG
 from albert_hvd.data.text.tokenizer import Tokenizer
 from albert_hvd.errors import InputError, setting
-from albert_hvd.finetuning.heads import HEADS, WeightedSum, mean_of_rows, means_of_words
+from albert_hvd.finetuning.heads import HEADS, WeightedSum, WideScores, mean_of_rows, means_of_words
 from albert_hvd.finetuning.task_folder import TASK, WEIGHTS, is_task_folder
 from albert_hvd.finetuning.tasks import TASK_NAMES, task_class
+from albert_hvd.finetuning.word_features import NUM_BUCKETS
 from albert_hvd.model.config import AlbertConfig
 from albert_hvd.model.encoder import AlbertEncoder, Dropout, named_variables
 from albert_hvd.run_folder.checkpoints import restore_variables
@@ -27,7 +29,7 @@ FORMAT = "albert_hvd task 2"
 _SHA256 = "tokenizer_sha256"  # of the vocabulary, in task.json
 _POOLER = "encoder/pooler/"
 # ALBERT's layers share their weights, so that the stack of them has one depth, whatever their number.
-_DEPTHS = {"head": 0, "layers": 0, "encoder/pooler": 0, "encoder/layer": 1, "encoder/embeddings": 2}
+_DEPTHS = {"head": 0, "wide": 0, "layers": 0, "encoder/pooler": 0, "encoder/layer": 1, "encoder/embeddings": 2}
 
 
 def _matrix(name, dtype=tf.int32):
@@ -45,7 +47,7 @@ class TaskModel(tf.Module):
       head_dropout: rate of the dropout before the head while training.
 
     Attributes:
-      encoder: `AlbertEncoder`; layers: `WeightedSum` or None; head: one of `heads`.
+      encoder: `AlbertEncoder`; layers: `WeightedSum` or None; head: one of `heads`; wide: `WideScores` or None.
     """
 
     def __init__(self, config, task, seed=0, compute_dtype=tf.float32, head_dropout=0.0, name=None):
@@ -58,11 +60,13 @@ class TaskModel(tf.Module):
         self._is_regression = task.is_regression
         head = HEADS["regression" if task.is_regression else task.head]
         self.head = head(config.hidden_size, len(task.labels), self.encoder.initializer, name="head")
+        self.wide = WideScores(NUM_BUCKETS, len(task.labels), name="wide") if task.features == "words" else None
 
     @property
     def batch_signature(self):
         """A batch as `batches.pad` makes it. Any number of rows, positions and slots: one trace serves them all."""
-        return {**{name: _matrix(name) for name in ("input_ids", "input_mask", "segment_ids", "positions")},
+        features = {"features": tf.TensorSpec([None, None, None], tf.int32, name="features")} if self.wide else {}
+        return {**features, **{name: _matrix(name) for name in ("input_ids", "input_mask", "segment_ids", "positions")},
                 "labels": _matrix("labels", tf.float32 if self._is_regression else tf.int32),
                 "weights": _matrix("weights", tf.float32)}
 
@@ -71,7 +75,7 @@ class TaskModel(tf.Module):
         return {path: variable for path, variable in named_variables(self).items()
                 if self._uses_pooler or not path.startswith(_POOLER)}
 
-    def __call__(self, input_ids, input_mask, segment_ids, positions, dropout_seed=None):
+    def __call__(self, input_ids, input_mask, segment_ids, positions, dropout_seed=None, features=None):
         """The scores of the labels of each slot.
 
         Args:
@@ -79,6 +83,7 @@ class TaskModel(tf.Module):
           positions: int32 (B, W), the position that each slot begins at, 0 where there is none; a task that uses the
             pooler has one slot, the row itself.
           dropout_seed: int32 (2,) while training; None switches dropout off.
+          features: int32 (B, W, F), those of each slot, 0 where there is none; of a model that has a wide part.
 
         Returns:
           float32 logits (B, W, L); what stands in slots of padding means nothing.
@@ -93,11 +98,13 @@ class TaskModel(tf.Module):
             x = tf.gather(outputs, positions, batch_dims=1)
         # The encoder's own dropout draws from this seed and from the next one.
         dropout = Dropout(self._head_dropout, None if dropout_seed is None else dropout_seed + 2)
-        return self.head(dropout(tf.cast(x, tf.float32)))
+        logits = self.head(dropout(tf.cast(x, tf.float32)))
+        return logits + self.wide(features) if self.wide else logits
 
     def logits(self, batch, dropout_seed=None):
         """`__call__` with a dict as `batches.pad` gives it."""
-        return self(batch["input_ids"], batch["input_mask"], batch["segment_ids"], batch["positions"], dropout_seed)
+        return self(batch["input_ids"], batch["input_mask"], batch["segment_ids"], batch["positions"], dropout_seed,
+                    batch.get("features"))
 
 
 def depth_of(path):
@@ -174,7 +181,7 @@ def task_values(task):
     """What `task_of_values` makes the task from; a JSON-able dict."""
     return {"format": FORMAT, "kind": task.kind, "task": task.name, "labels": list(task.labels), "head": task.head,
             "pooling": task.pooling, "layers": task.layers, "max_seq_length": task.max_seq_length,
-            "long_texts": task.long_texts}
+            "long_texts": task.long_texts, "features": task.features}
 
 
 def task_of_values(values, source):
@@ -186,7 +193,8 @@ def task_of_values(values, source):
     name = values["task"] if values.get("task") in TASK_NAMES else values.get("kind")
     try:
         return task_class(name, source)(values["labels"], values["head"], values["max_seq_length"],
-                                        values["long_texts"], values["pooling"], values["layers"])
+                                        values["long_texts"], values["pooling"], values["layers"],
+                                        values.get("features", "none"))
     except (KeyError, TypeError) as error:
         raise InputError(f"{TASK} lacks or spoils {error}", "copy the folder again", value=source) from None
 

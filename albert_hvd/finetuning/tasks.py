@@ -1,13 +1,16 @@
 """The tasks, by name in `TASKS`. A further task is one more class here; everything else in fine-tuning asks it."""
 
 import abc
+import dataclasses
 
 import numpy as np
 
 from albert_hvd.errors import InputError, parameter
+from albert_hvd.finetuning import word_features
 from albert_hvd.finetuning.encoding import LONG_TEXTS, encode_pairs, encode_sentences, encode_texts
 from albert_hvd.finetuning.entities import entity_types, spans_of
 from albert_hvd.finetuning.labelled_data import number_of, read_pairs, read_sentences, read_texts
+from albert_hvd.finetuning.word_features import FEATURES, hashed
 
 POOLINGS = ("first", "mean")
 LAYERS = ("last", "sum")
@@ -28,6 +31,7 @@ class Task(abc.ABC):
       pooling: what a slot is read from: "first", <cls> or the word's first piece, or "mean", all pieces; None: the
         task's own default.
       layers: "last", or "sum" of all and of the embeddings, with trained weights.
+      features: "words" for a linear layer over them beside the network, or "none"; see `word_features`.
 
     Raises:
       InputError: fewer than two labels, a label twice, or a head, pooling, choice of layers or of long texts that there
@@ -45,17 +49,19 @@ class Task(abc.ABC):
     default_long_texts = "truncate"
     default_pooling = "first"
 
-    def __init__(self, labels, head="linear", max_seq_length=128, long_texts=None, pooling=None, layers="last"):
+    def __init__(self, labels, head="linear", max_seq_length=128, long_texts=None, pooling=None, layers="last",
+                 features="none"):
         pooling = pooling or self.default_pooling
         long_texts = long_texts or self.default_long_texts
         for option, value, values in (("head", head, self.heads), ("pooling", pooling, POOLINGS),
-                                      ("layers", layers, LAYERS), ("long_texts", long_texts, self.ways_of_long_texts)):
+                                      ("layers", layers, LAYERS), ("long_texts", long_texts, self.ways_of_long_texts),
+                                      ("features", features, FEATURES)):
             if value not in values:
                 raise InputError(f"{parameter('task')}={self.name} has none such", f"give {' or '.join(values)}",
                                  name=option, value=value)
         self._check_labels(labels)
         self.labels, self.head, self.pooling, self.layers = tuple(labels), head, pooling, layers
-        self.max_seq_length, self.long_texts = max_seq_length, long_texts
+        self.max_seq_length, self.long_texts, self.features = max_seq_length, long_texts, features
 
     @staticmethod
     def _check_labels(labels):
@@ -79,9 +85,21 @@ class Task(abc.ABC):
     def read_examples(path, option, columns):
         """The `labelled_data.Example`s of a file; see `labelled_data.read_texts`."""
 
-    @abc.abstractmethod
     def encode(self, inputs, tokenizer):
         """`encoding.Rows` of the `inputs` of examples, a list."""
+        rows = self._encode(inputs, tokenizer)
+        if self.features == "none":
+            return rows
+        return dataclasses.replace(rows, features=[hashed(names) for one in inputs for names in self._features(one)])
+
+    @abc.abstractmethod
+    def _encode(self, inputs, tokenizer):
+        """The rows without features."""
+
+    @staticmethod
+    @abc.abstractmethod
+    def _features(inputs):
+        """The features of each slot of one example, lists of str."""
 
     @abc.abstractmethod
     def record(self, inputs, labels, probabilities, gold=None):
@@ -103,8 +121,13 @@ class Classification(Task):
     uses_pooler = True
     read_examples = staticmethod(read_texts)
 
-    def encode(self, inputs, tokenizer):
+    def _encode(self, inputs, tokenizer):
         return encode_texts(inputs, tokenizer, self.max_seq_length, self.long_texts)
+
+    @staticmethod
+    def _features(inputs):
+        texts = [inputs] if isinstance(inputs, str) else inputs
+        return [[name for mark, text in zip(("", "2:"), texts) for name in word_features.of_text(text, mark)]]
 
     def record(self, inputs, labels, probabilities, gold=None):
         """{"text", "label", "gold" when known, "probabilities": {label: p}}; a pair is "text_a" and "text_b"."""
@@ -128,7 +151,7 @@ class PairClassification(Classification):
     ways_of_long_texts = ("truncate",)
     read_examples = staticmethod(read_pairs)
 
-    def encode(self, inputs, tokenizer):
+    def _encode(self, inputs, tokenizer):
         return encode_pairs(inputs, tokenizer, self.max_seq_length)
 
 
@@ -170,7 +193,7 @@ class PairRegression(Regression):
     def read_examples(path, option, columns):
         return read_pairs(path, option, columns, number_of)
 
-    def encode(self, inputs, tokenizer):
+    def _encode(self, inputs, tokenizer):
         return encode_pairs(inputs, tokenizer, self.max_seq_length)
 
 
@@ -199,8 +222,10 @@ class Tagging(Task):
         if self.entity_types:
             self.metric_names, self.select_by = ("accuracy", "macro_f1", "entity_f1"), "entity_f1"
 
-    def encode(self, inputs, tokenizer):
+    def _encode(self, inputs, tokenizer):
         return encode_sentences(inputs, tokenizer, self.max_seq_length, self.long_texts)
+
+    _features = staticmethod(word_features.of_words)
 
     def record(self, inputs, labels, probabilities, gold=None):
         """{"words", "tags", "gold" when known}; probabilities are left out."""
