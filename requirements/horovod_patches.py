@@ -49,6 +49,30 @@ def gloo_built(verbose=False):
 """
 
 
+START_OF_MPIRUN = "        os.execve('/bin/sh', ['/bin/sh', '-c', mpirun_command], env)\n"
+
+
+def patched_start_of_mpirun(text):
+    """horovod/runner/mpi_run.py that hands over to albert_hvd/runtime/launcher.py instead of turning into mpirun.
+
+    Where albert_hvd is not installed, mpirun starts as it did.
+
+    Raises:
+      Failed: the line is not there exactly once, so this is not the file we know.
+    """
+    if text.count(START_OF_MPIRUN) != 1:
+        raise Failed(f"Horovod's runner/mpi_run.py starts mpirun on {text.count(START_OF_MPIRUN)} lines, not on 1: "
+                     f"requirements/horovod.txt and patched_start_of_mpirun() must be brought together")
+    return text.replace(START_OF_MPIRUN, f"""\
+        # Set by albert_hvd's bin/setup: Ctrl-C and SIGTERM let the ranks save.
+        try:
+            from albert_hvd.runtime.launcher import run_mpirun
+        except ImportError:
+    {START_OF_MPIRUN}\
+        run_mpirun(mpirun_command, env)
+""")
+
+
 OLD_STREAM = """// Forward declaration of AsGpuStreamValue
 namespace stream_executor {
 namespace gpu {

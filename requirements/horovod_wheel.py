@@ -144,6 +144,8 @@ def _build(stages, venv, work, compute, mpi, compiler):
     operations.write_text(horovod_patches.patched_gpu_stream(operations.read_text()))
     launcher_checks = source / "horovod/common/util.py"
     launcher_checks.write_text(horovod_patches.patched_launcher_checks(launcher_checks.read_text()))
+    start_of_mpirun = source / "horovod/runner/mpi_run.py"
+    start_of_mpirun.write_text(horovod_patches.patched_start_of_mpirun(start_of_mpirun.read_text()))
     with open(source / "setup.cfg", "a", encoding="utf-8") as configuration:
         # Else setup.py passes VERBOSE=1 on to the build tool, which make understands and ninja refuses.
         configuration.write("\n[global]\nverbose = 0\n")
