@@ -9,6 +9,7 @@ would not respect.
 horovodrun, as bin/setup builds it, calls `run_mpirun`. It must not wait for slow imports.
 """
 
+import contextlib
 import ctypes
 import os
 import select
@@ -42,8 +43,9 @@ def run_mpirun(command, environment):
       command: "mpirun ...", as for a shell.
       environment: dict.
     """
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, AttributeError):  # it may lead nowhere, or be none
+            stream.flush()
     # As after an exec, whatever else this process may still have to do is not done.
     os._exit(_Launcher(command, environment).wait())
 
@@ -100,8 +102,8 @@ class _Launcher:
         now = time.monotonic()
         if not self._stopped_by:
             self._stopped_by = number
-            _say(f"{_NAMES[number]}: training stops after this step, with a checkpoint; once more ends at once, "
-                 f"without one")
+            say(f"{_NAMES[number]}: training stops after this step, with a checkpoint; once more ends at once, "
+                f"without one")
             self._save()
         elif now - self._last_stop > SAME_PRESS_SEC:
             self._end(number, now)
@@ -115,7 +117,7 @@ class _Launcher:
     def _end(self, number, now):
         self._save_again_at = None
         if self._ended_at is None:
-            _say(f"{_NAMES[number]} again: ended at once, without a checkpoint")
+            say(f"{_NAMES[number]} again: ended at once, without a checkpoint")
             self._mpirun.send_signal(self._end_signal)
             self._ended_at = now
         elif now - self._ended_at > _ENDING_SEC:
@@ -126,9 +128,9 @@ def _written_to_the_pipe(*_):
     """A signal's handler."""
 
 
-def _say(line):
-    """Write a line to standard error, which may be closed."""
+def say(line):
+    """Write a line to standard error past all buffers and locks: another thread may hold them."""
     try:
         os.write(2, f"{line}\n".encode())
     except OSError:
-        pass
+        pass  # it is closed or full

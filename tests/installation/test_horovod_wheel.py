@@ -1,7 +1,11 @@
 """The Horovod wheel: the key it is cached under, and how its sources are patched."""
 
+import contextlib
+import importlib.util
+import pathlib
 import subprocess
 import sys
+import types
 
 import pytest
 
@@ -76,6 +80,47 @@ def test_the_mended_launcher_knows_what_the_wheel_is_built_with():
 def test_mending_an_unknown_launcher_fails(text):
     with pytest.raises(Failed, match="built.verbose=False. exactly once"):
         horovod_patches.patched_launcher_checks(text)
+
+
+START = "if ranks:\n    if local:\n" + horovod_patches.START_OF_MPIRUN
+
+
+@pytest.mark.parametrize("installed", [True, False])
+def test_mpirun_starts_behind_this_projects_launcher_where_it_is_installed(monkeypatch, installed):
+    started = []
+    launcher = types.SimpleNamespace(run_mpirun=lambda *arguments: started.append(("launcher", *arguments)))
+    monkeypatch.setitem(sys.modules, "albert_hvd.runtime.launcher", launcher if installed else None)
+
+    def execve(*arguments):
+        started.append(("exec", *arguments))
+        raise SystemExit  # it does not come back
+
+    names = {"ranks": 2, "local": True, "mpirun_command": "mpirun -np 2", "env": {"A": "b"},
+             "os": types.SimpleNamespace(execve=execve)}
+    with contextlib.suppress(SystemExit):
+        exec(horovod_patches.patched_start_of_mpirun(START), names)
+    assert started == [("launcher", "mpirun -np 2", {"A": "b"}) if installed else
+                       ("exec", "/bin/sh", ["/bin/sh", "-c", "mpirun -np 2"], {"A": "b"})]
+
+
+@pytest.mark.parametrize("text, times", [("", 0), (START * 2, 2)])
+def test_mending_an_unknown_start_of_mpirun_fails(text, times):
+    with pytest.raises(Failed, match=f"starts mpirun on {times} lines, not on 1"):
+        horovod_patches.patched_start_of_mpirun(text)
+
+
+def test_the_installed_horovodrun_starts_mpirun_behind_the_launcher():
+    installed = pathlib.Path(importlib.util.find_spec("horovod").origin).parent / "runner/mpi_run.py"
+    assert horovod_patches.patched_start_of_mpirun(START).removeprefix(START[:START.index("        os.")]) in (
+        installed.read_text())
+
+
+def test_the_wheel_is_built_again_when_a_patch_changes(tmp_path, monkeypatch):
+    key = horovod_wheel.cache_key(horovod_wheel.wheel_facts(PLAN.lock.read_text(), "cpu", "wheel"))
+    changed = tmp_path / "horovod_patches.py"
+    changed.write_text("# other patches\n")
+    monkeypatch.setattr(horovod_patches, "__file__", str(changed))
+    assert horovod_wheel.cache_key(horovod_wheel.wheel_facts(PLAN.lock.read_text(), "cpu", "wheel")) != key
 
 
 def test_mending_the_gpu_stream_leaves_one_definition_and_no_declaration():
