@@ -3,8 +3,8 @@
 mpirun itself answers both with SIGTERM to the ranks, and with SIGKILL a second later: too soon for a step and a
 checkpoint. Here it runs with both blocked, and the process in front of it has it pass SIGUSR1 on to the ranks instead.
 It stays in the process group of the terminal, so that it reads standard input and obeys Ctrl-Z as before. One signal
-must be left that ends it at once: SIGHUP, which a closed terminal sends as well; SIGTERM after nohup, which mpirun alone
-would not respect.
+must be left that ends it at once: SIGHUP, which a closed terminal sends as well; after nohup, which mpirun alone would
+not heed, SIGTERM.
 
 horovodrun, as bin/setup builds it, calls `run_mpirun`. It must not wait for slow imports.
 """

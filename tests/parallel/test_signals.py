@@ -8,6 +8,7 @@ import psutil
 import pytest
 
 from albert_hvd.run_folder.checkpoints import CheckpointFolder, find_checkpoint
+from background_run import PATIENT
 from conftest import command_environment, run_command
 from pretraining_runs import (eval_log, flags, ranks_of, start, start_and_wait_for_step, status, train_log,
                               wait_until)
@@ -69,7 +70,7 @@ os.fsync = fsync
 def environment_with_a_slow_disk(folder, seconds):
     (folder / "slow").mkdir()
     (folder / "slow" / "sitecustomize.py").write_text(SLOW_DISK.format(seconds=seconds))
-    return {**command_environment(), "PYTHONPATH": str(folder / "slow")}
+    return {**command_environment(), **PATIENT, "PYTHONPATH": str(folder / "slow")}
 
 
 @pytest.mark.parametrize("way", ["Ctrl-C", "SIGTERM"])
