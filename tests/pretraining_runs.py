@@ -57,11 +57,11 @@ def status(output_dir):
         return json.load(file)
 
 
-def start(ranks, run_flags, command="pretrain"):
-    """Start a run in its own session, without waiting."""
-    return subprocess.Popen(command_words(command, ranks, **run_flags), env=command_environment(),
-                            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                            text=True, start_new_session=True)
+def start(ranks, run_flags, command="pretrain", **options):
+    """Start a run in its own session, without waiting; `options` are those of `subprocess.Popen`."""
+    options = {"env": command_environment(), "stdin": subprocess.DEVNULL, "start_new_session": True, **options}
+    return subprocess.Popen(command_words(command, ranks, **run_flags), stdout=subprocess.PIPE,
+                            stderr=subprocess.PIPE, text=True, **options)
 
 
 def wait_until(condition, process, what, timeout=300):
@@ -85,9 +85,9 @@ def logged_lines(output_dir):
     return open(path, "rb").read().count(b"\n") if os.path.exists(path) else 0
 
 
-def start_and_wait_for_step(step, ranks, run_flags):
+def start_and_wait_for_step(step, ranks, run_flags, **options):
     """Start a run that logs every step and return it once its log has reached `step`."""
-    process = start(ranks, run_flags)
+    process = start(ranks, run_flags, **options)
     wait_until(lambda: logged_lines(run_flags["output_dir"]) >= step, process, f"step {step}")
     return process
 

@@ -20,3 +20,25 @@ def shown_on_a_terminal(action, columns=120):
         while part := terminal.read(1 << 16):
             parts.append(part)
     return b"".join(parts).decode("utf-8")
+
+
+class TerminalOfItsOwn:
+    """A terminal that a process can be started in front of, so that Ctrl-C typed there reaches it.
+
+    Attributes:
+      options: for `subprocess.Popen`: the terminal is its standard input, and that of its session.
+    """
+
+    def __enter__(self):
+        self._keyboard, self._terminal = pty.openpty()
+        self.options = {"stdin": self._terminal, "start_new_session": True,
+                        "preexec_fn": lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0)}
+        return self
+
+    def __exit__(self, *_):
+        os.close(self._terminal)
+        os.close(self._keyboard)
+
+    def type(self, keys):
+        """Press keys, bytes."""
+        os.write(self._keyboard, keys)

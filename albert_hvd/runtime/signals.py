@@ -7,11 +7,9 @@ import time
 
 from albert_hvd.errors import StoppedBySignal
 from albert_hvd.runtime import distributed
+from albert_hvd.runtime.launcher import SAME_PRESS_SEC, say
 
 _SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
-
-# A terminal signals the whole process group, and a launcher may pass the signal on as well: that is one Ctrl-C.
-_SAME_PRESS_SEC = 0.2
 
 _INTERRUPTED = 128 + signal.SIGINT  # a shell's exit code for it
 
@@ -70,9 +68,9 @@ class _Interrupts:
             if signal.SIGINT in numbers:
                 now = time.monotonic()
                 if last is None and distributed.rank() == 0:
-                    _say("Ctrl-C: stopping after this step, with a checkpoint; once more ends at once, without one")
-                elif last is not None and now - last > _SAME_PRESS_SEC:
-                    _say("Ctrl-C again: ended at once, without a checkpoint")
+                    say("Ctrl-C: stopping after this step, with a checkpoint; once more ends at once, without one")
+                elif last is not None and now - last > SAME_PRESS_SEC:
+                    say("Ctrl-C again: ended at once, without a checkpoint")
                     os._exit(_INTERRUPTED)
                 last = now
 
@@ -82,11 +80,3 @@ class _Interrupts:
         os.close(self._writer)
         self._thread.join()
         os.close(self._reader)
-
-
-def _say(line):
-    """Write a line to standard error past all buffers and locks: another thread may hold them."""
-    try:
-        os.write(2, f"{line}\n".encode())
-    except OSError:
-        pass  # it is closed or full

@@ -1,7 +1,11 @@
 """The Horovod wheel: the key it is cached under, and how its sources are patched."""
 
+import contextlib
+import importlib.util
+import pathlib
 import subprocess
 import sys
+import types
 
 import pytest
 
@@ -11,6 +15,7 @@ sys.path.append(str(ROOT / "requirements"))
 
 import build_environment  # noqa: E402
 import cuda_compiler  # noqa: E402
+import horovod_patches  # noqa: E402
 import horovod_wheel  # noqa: E402
 from stages import Failed  # noqa: E402
 
@@ -51,7 +56,7 @@ def test_cache_key_tells_cpu_from_gpu_and_one_mpi_from_another():
 
 
 def test_mending_takes_out_one_source_and_adds_the_properties():
-    mended = horovod_wheel.patched_cmakelists(CMAKELISTS, 'INSTALL_RPATH "$ORIGIN/.."')
+    mended = horovod_patches.patched_cmakelists(CMAKELISTS, 'INSTALL_RPATH "$ORIGIN/.."')
     before, after = CMAKELISTS.splitlines(), mended.splitlines()
     assert after[:-1] == [before[0], before[2]]
     assert after[-1] == 'set_target_properties(${TF_TARGET_LIB} PROPERTIES INSTALL_RPATH "$ORIGIN/..")'
@@ -60,11 +65,11 @@ def test_mending_takes_out_one_source_and_adds_the_properties():
 @pytest.mark.parametrize("text", [CMAKELISTS.replace("xla_mpi_ops", "other"), CMAKELISTS * 2, ""])
 def test_mending_an_unknown_file_fails(text):
     with pytest.raises(Failed, match="xla_mpi_ops.cc on [02] lines, not on 1"):
-        horovod_wheel.patched_cmakelists(text, "")
+        horovod_patches.patched_cmakelists(text, "")
 
 
 def test_the_mended_launcher_knows_what_the_wheel_is_built_with():
-    mended = horovod_wheel.patched_launcher_checks(LAUNCHER_CHECKS)
+    mended = horovod_patches.patched_launcher_checks(LAUNCHER_CHECKS)
     assert mended.startswith(LAUNCHER_CHECKS)
     names = {"_cache": lambda function: function}
     exec(mended.replace("import tensorflow", ""), names)
@@ -74,21 +79,62 @@ def test_the_mended_launcher_knows_what_the_wheel_is_built_with():
 @pytest.mark.parametrize("text", [LAUNCHER_CHECKS.replace("gloo_built", "other"), LAUNCHER_CHECKS * 2, ""])
 def test_mending_an_unknown_launcher_fails(text):
     with pytest.raises(Failed, match="built.verbose=False. exactly once"):
-        horovod_wheel.patched_launcher_checks(text)
+        horovod_patches.patched_launcher_checks(text)
+
+
+START = "if ranks:\n    if local:\n" + horovod_patches.START_OF_MPIRUN
+
+
+@pytest.mark.parametrize("installed", [True, False])
+def test_mpirun_starts_behind_this_projects_launcher_where_it_is_installed(monkeypatch, installed):
+    started = []
+    launcher = types.SimpleNamespace(run_mpirun=lambda *arguments: started.append(("launcher", *arguments)))
+    monkeypatch.setitem(sys.modules, "albert_hvd.runtime.launcher", launcher if installed else None)
+
+    def execve(*arguments):
+        started.append(("exec", *arguments))
+        raise SystemExit  # it does not come back
+
+    names = {"ranks": 2, "local": True, "mpirun_command": "mpirun -np 2", "env": {"A": "b"},
+             "os": types.SimpleNamespace(execve=execve)}
+    with contextlib.suppress(SystemExit):
+        exec(horovod_patches.patched_start_of_mpirun(START), names)
+    assert started == [("launcher", "mpirun -np 2", {"A": "b"}) if installed else
+                       ("exec", "/bin/sh", ["/bin/sh", "-c", "mpirun -np 2"], {"A": "b"})]
+
+
+@pytest.mark.parametrize("text, times", [("", 0), (START * 2, 2)])
+def test_mending_an_unknown_start_of_mpirun_fails(text, times):
+    with pytest.raises(Failed, match=f"starts mpirun on {times} lines, not on 1"):
+        horovod_patches.patched_start_of_mpirun(text)
+
+
+def test_the_installed_horovodrun_starts_mpirun_behind_the_launcher():
+    installed = pathlib.Path(importlib.util.find_spec("horovod").origin).parent / "runner/mpi_run.py"
+    assert horovod_patches.patched_start_of_mpirun(START).removeprefix(START[:START.index("        os.")]) in (
+        installed.read_text())
+
+
+def test_the_wheel_is_built_again_when_a_patch_changes(tmp_path, monkeypatch):
+    key = horovod_wheel.cache_key(horovod_wheel.wheel_facts(PLAN.lock.read_text(), "cpu", "wheel"))
+    changed = tmp_path / "horovod_patches.py"
+    changed.write_text("# other patches\n")
+    monkeypatch.setattr(horovod_patches, "__file__", str(changed))
+    assert horovod_wheel.cache_key(horovod_wheel.wheel_facts(PLAN.lock.read_text(), "cpu", "wheel")) != key
 
 
 def test_mending_the_gpu_stream_leaves_one_definition_and_no_declaration():
     calls = "auto stream = stream_executor::gpu::AsGpuStreamValue(device_context->stream());\n"
-    mended = horovod_wheel.patched_gpu_stream(f"#if HAVE_GPU\n{horovod_wheel.OLD_STREAM}#endif\n{calls}")
+    mended = horovod_patches.patched_gpu_stream(f"#if HAVE_GPU\n{horovod_patches.OLD_STREAM}#endif\n{calls}")
     assert "inline GpuStreamHandle AsGpuStreamValue(Stream* stream) {" in mended
     assert "AsGpuStreamValue(Stream* stream);" not in mended and "tensorflow/compiler/xla" not in mended
     assert mended.startswith("#if HAVE_GPU\n") and mended.endswith(f"#endif\n{calls}")
 
 
-@pytest.mark.parametrize("text, times", [("", 0), (horovod_wheel.OLD_STREAM * 2, 2)])
+@pytest.mark.parametrize("text, times", [("", 0), (horovod_patches.OLD_STREAM * 2, 2)])
 def test_mending_unknown_operations_fails(text, times):
     with pytest.raises(Failed, match=f"declares AsGpuStreamValue {times} times, not once"):
-        horovod_wheel.patched_gpu_stream(text)
+        horovod_patches.patched_gpu_stream(text)
 
 
 def test_the_compiler_of_a_gpu_build_comes_first_on_path(tmp_path):

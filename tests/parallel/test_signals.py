@@ -1,15 +1,18 @@
-"""SIGTERM, SIGUSR1, SIGINT (Ctrl-C) to a rank, at each stage of a run: exit code 75; the same command goes on."""
+"""SIGTERM, SIGUSR1, SIGINT (Ctrl-C) to a rank or to horovodrun: exit code 75; the same command goes on."""
 
 import os
 import signal
 import time
 
+import psutil
 import pytest
 
 from albert_hvd.run_folder.checkpoints import CheckpointFolder, find_checkpoint
-from conftest import run_command
+from background_run import PATIENT
+from conftest import command_environment, run_command
 from pretraining_runs import (eval_log, flags, ranks_of, start, start_and_wait_for_step, status, train_log,
                               wait_until)
+from terminals import TerminalOfItsOwn
 
 FOREVER = 1000000
 
@@ -51,19 +54,70 @@ def test_ctrl_c_of_a_terminal_reaches_ranks_one_after_the_other(training_files, 
     assert status(tmp_path)["reason"] in ("SIGINT", "signal to another rank")
 
 
-def test_ctrl_c_in_front_of_horovodrun_saves(training_files, tmp_path, monkeypatch):
-    """mpirun answers it with SIGTERM to the ranks, and with SIGKILL as much later as it is told here.
+# Loaded by every Python: each file of a checkpoint takes so long to reach the disk.
+SLOW_DISK = """
+import os, time
 
-    Meanwhile it passes no output on: a rank that had more to say than a pipe holds would wait for it in vain.
-    """
-    monkeypatch.setenv("OMPI_MCA_odls_base_sigkill_timeout", "6")
-    process = start_and_wait_for_step(2, 2, flags(training_files, tmp_path, num_train_steps=FOREVER,
-                                                  save_checkpoints_steps=FOREVER, log_every_steps=1000))
-    os.killpg(process.pid, signal.SIGINT)
-    process.communicate(timeout=120)
-    stopped = status(tmp_path)
-    assert (stopped["state"], stopped["reason"]) == ("stopped", "SIGTERM")
-    assert os.listdir(tmp_path / "checkpoints") == [f"step_{stopped['step']:08d}"]
+def fsync(file, fsync=os.fsync):
+    if "/checkpoints/" in os.readlink(f"/proc/self/fd/{{file}}"):
+        time.sleep({seconds})
+    fsync(file)
+
+os.fsync = fsync
+"""
+
+
+def environment_with_a_slow_disk(folder, seconds):
+    (folder / "slow").mkdir()
+    (folder / "slow" / "sitecustomize.py").write_text(SLOW_DISK.format(seconds=seconds))
+    return {**command_environment(), **PATIENT, "PYTHONPATH": str(folder / "slow")}
+
+
+@pytest.mark.parametrize("way", ["Ctrl-C", "SIGTERM"])
+def test_ctrl_c_and_sigterm_to_horovodrun_save_however_long_it_takes(training_files, tmp_path, way):
+    """mpirun itself leaves the ranks a second."""
+    output_dir = tmp_path / "run"
+    run_flags = flags(training_files, output_dir, num_train_steps=FOREVER, save_checkpoints_steps=FOREVER)
+    with TerminalOfItsOwn() as terminal:
+        process = start_and_wait_for_step(2, 2, run_flags, **terminal.options,
+                                          env=environment_with_a_slow_disk(tmp_path, seconds=1.5))
+        if way == "Ctrl-C":
+            terminal.type(b"\x03")
+        else:
+            process.send_signal(signal.SIGTERM)
+        assert_stopped(process, output_dir)
+    step = status(output_dir)["step"]
+    assert os.listdir(output_dir / "checkpoints") == [f"step_{step:08d}"]
+    result = run_command("pretrain", **{**run_flags, "num_train_steps": step + 1})
+    assert f"resuming at step {step}" in result.stdout, result.stderr
+
+
+def test_ctrl_c_twice_in_front_of_horovodrun_ends_all_without_saving(training_files, tmp_path):
+    output_dir = tmp_path / "run"
+    with TerminalOfItsOwn() as terminal:
+        process = start_and_wait_for_step(
+            2, 2, flags(training_files, output_dir, num_train_steps=FOREVER, save_checkpoints_steps=FOREVER),
+            **terminal.options, env=environment_with_a_slow_disk(tmp_path, seconds=1000))
+        parts = psutil.Process(process.pid).children(recursive=True)
+        assert {rank.pid for rank in ranks_of(process)} < {part.pid for part in parts}
+        terminal.type(b"\x03")
+        wait_until(lambda: any((output_dir / "checkpoints").glob(".unfinished*")), process, "the checkpoint")
+        time.sleep(0.5)
+        terminal.type(b"\x03")
+        _, errors = process.communicate(timeout=120)
+    assert process.returncode == 1
+    assert "Ctrl-C again: ended at once, without a checkpoint" in errors.splitlines()
+    assert psutil.wait_procs(parts, timeout=60)[1] == []
+    assert not any((output_dir / "checkpoints").glob("step_*"))
+
+
+def test_a_killed_horovodrun_leaves_no_process_behind(training_files, tmp_path):
+    process = start(2, flags(training_files, tmp_path, num_train_steps=FOREVER))
+    wait_until(lambda: len(ranks_of(process)) == 2, process, "two ranks")
+    parts = psutil.Process(process.pid).children(recursive=True)
+    process.kill()
+    assert psutil.wait_procs(parts, timeout=60)[1] == []
+    process.communicate()
 
 
 def handles_sigterm(process):
