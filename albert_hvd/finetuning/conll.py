@@ -22,7 +22,8 @@ _SHORT = ("ID", "FORM", "UPOS")
 _ID = re.compile(r"\d+([-.]\d+)?")
 _GLOBAL = re.compile(r"#\s*global\.columns\s*=\s*(.*)")
 _KEY_AND_VALUE = re.compile(r"#\s*[\w.:-]+\s*=")
-_DOCUMENT = "-DOCSTART-"
+_TAG = re.compile(r"[A-Z]+(?:[-_]\S+)?")  # what tags look like: NOUN, B-LOC
+_DOCUMENT = re.compile(r"-DOCSTART-(?:\s|$)")
 
 
 def read_tokens(path, text, columns=Columns()):
@@ -47,7 +48,7 @@ def read_tokens(path, text, columns=Columns()):
     tokens = []
     for number, line in [*lines, (None, "")]:
         cells = split_cells(line)
-        if not line.strip() or cells[0] == _DOCUMENT:
+        if not line.strip() or _begins_document(line):
             if tokens:
                 yield tokens
             tokens = []
@@ -60,6 +61,10 @@ def split_cells(line):
     return line.split("\t") if "\t" in line else re.split(" +", line.strip(" "))
 
 
+def _begins_document(line):
+    return bool(_DOCUMENT.match(line))  # "-DOCSTART- (1)", too
+
+
 def _names_of_numbered(lines):
     """The names of the columns of a file whose lines begin with the token's number in its sentence; else None.
 
@@ -70,7 +75,7 @@ def _names_of_numbered(lines):
         cells = split_cells(line)
         if not line.strip():
             sentences.append([])
-        elif not line.startswith("#") and cells[0] != _DOCUMENT:
+        elif not line.startswith("#") and not _begins_document(line):
             width = width or len(cells)
             sentences[-1].append(cells[0])
     sentences = [ids for ids in sentences if ids]
@@ -106,7 +111,7 @@ def _is_comment_of_numbered(line, cells, is_first):
 
 def _comments_of_words(lines):
     """A function of (line, its cells, whether it is before the sentence's first token): whether it is a comment."""
-    tokens = [split_cells(line) for _, line in lines if line.strip() and not line.startswith("#")]
+    tokens = list(_certain_tokens(lines))
     width, tags = (len(tokens[0]) if tokens else 0), {cells[-1] for cells in tokens}
 
     def is_comment(line, cells, is_first):
@@ -118,9 +123,22 @@ def _comments_of_words(lines):
         if _KEY_AND_VALUE.match(line) and len(cells) != width or len(cells) == 1:
             return is_first or line == "#"
         is_wide = len(cells) == (width or 2)
-        return not (is_wide and (cells[-1] in tags or not tags)) if is_first else line.startswith("# ") and not is_wide
+        is_tag = cells[-1] in tags or not tags or line[1] != " " and bool(_TAG.fullmatch(cells[-1]))
+        return not (is_wide and is_tag) if is_first else line.startswith("# ") and not is_wide
 
     return is_comment
+
+
+def _certain_tokens(lines):
+    """The cells of lines that are no comments for sure; behind a sentence's first token #tags are such, too."""
+    width = 0
+    for _, line in lines:
+        cells = split_cells(line)
+        if not line.strip() or _begins_document(line):
+            width = 0
+        elif not line.startswith("#") or len(cells) == width and not line.startswith("# "):
+            width = len(cells)
+            yield cells
 
 
 def _places(path, columns, names, width):

@@ -11,7 +11,7 @@ import time
 from albert_hvd.errors import InputError, RunFailed, StoppedBySignal
 from albert_hvd.finetuning import baselines
 from albert_hvd.finetuning.evaluation import FinalLook
-from albert_hvd.finetuning.metrics import best_seed, figures, job_result, metric_lines, summary_table
+from albert_hvd.finetuning.metrics import TITLES, best_seed, figures, job_result, metric_lines, summary_table
 from albert_hvd.finetuning.seed_training import SeedTraining
 from albert_hvd.finetuning.task_model import copy_task_model
 from albert_hvd.run_folder.layout import EVAL_LOG, TRAIN_LOG
@@ -19,6 +19,26 @@ from albert_hvd.run_folder.logs import JsonLines, write_status
 from albert_hvd.run_folder.task_results import read_seed_result, write_result
 from albert_hvd.runtime import distributed
 from albert_hvd.runtime.files import make_folder
+
+
+def _folder(job, seed):
+    return os.path.join(job.options.output_dir, f"seed-{seed}")
+
+
+def finished_seeds(job):
+    """{seed: result} of those of a `job.Job` that were finished before.
+
+    Raises: InputError for a result that cannot be read, or that lacks a figure which all of them must have.
+    """
+    found = {seed: read_seed_result(_folder(job, seed)) for seed in job.options.seeds}
+    found = {seed: result for seed, result in found.items() if result is not None}
+    for seed, result in found.items():
+        lacking = [TITLES[name] for name in job.task.metric_names if name not in result.get("valid", ())]
+        if lacking:
+            raise InputError(f"seed {seed} was scored without {' and '.join(lacking)}, by an earlier version",
+                             f"remove the folder {_folder(job, seed)} to train that seed again, or give another one",
+                             name="output_dir", value=job.options.output_dir)
+    return found
 
 
 class Seeds:
@@ -36,11 +56,11 @@ class Seeds:
     def run(self):
         """Train what is not trained yet, then write the results; see `finetune.finetune`."""
         results = []
+        finished = distributed.on_rank_0(lambda: finished_seeds(self._job), "read_seeds")
         for seed in self._job.options.seeds:
-            folder = os.path.join(self._job.options.output_dir, f"seed-{seed}")
-            result = distributed.on_rank_0(lambda: read_seed_result(folder), "read_seed")
+            result = finished.get(seed)
             if result is None:
-                result = self._train_seed(seed, folder)
+                result = self._train_seed(seed, _folder(self._job, seed))
             else:
                 self._say(f"seed {seed}: finished before")
             results.append(result)

@@ -79,7 +79,7 @@ def check_file(path, option, endings, what):
 
 
 def read_content(path, option):
-    """The text of a file, without a byte order mark; InputError naming its line when it is no text."""
+    """The text of a file, without byte order marks; InputError naming its line when it is no text."""
     with open(path, "rb") as file:
         content = file.read()
     encoding, mark_bytes = marked_encoding(content)
@@ -92,7 +92,7 @@ def read_content(path, option):
     if zero >= 0:
         named = "-".join((encoding or "utf-8").upper().split("-")[:2])  # without the order of its bytes
         raise InputError(f"{path}:{line}: not {named}", "convert the file first", name=option, value=path)
-    return text
+    return text.replace("\ufeff", "")  # files with a mark each, one behind the other, have some within, too
 
 
 def lines_of(text):

@@ -35,7 +35,7 @@ class BarChart:
     Attributes:
       name: the file's name without its ending.
       title, x_label: texts.
-      is_logarithmic: whether the x axis is; else it goes from 0 to 1.
+      is_logarithmic: whether the x axis is; else it goes from 0, or the least value below it, to 1.
       bars: list of `Bar`, not empty.
     """
 
@@ -70,7 +70,7 @@ def draw_bars(chart, size):
         axes.xaxis.set_major_formatter(EngFormatter(sep=""))
         axes.xaxis.set_minor_formatter(NullFormatter())
     else:
-        axes.set_xlim(0, 1)
+        axes.set_xlim(min(0, *values), 1)
     axes.set_ylim(len(chart.bars) - 0.6, -0.9)
     axes.set_yticks([])
     axes.set_axisbelow(True)

@@ -3,7 +3,7 @@
 import os
 
 from albert_hvd.reporting.bars import COLOURS, HOLLOW, Bar, BarChart, draw_bars
-from albert_hvd.reporting.comparison_reader import GROUPS, read_comparisons
+from albert_hvd.reporting.comparison_reader import GROUPS, METRICS, read_comparisons
 from albert_hvd.reporting.drawing import to_png, to_svg
 from albert_hvd.reporting.page import element, gallery, legend, render, section, table
 from albert_hvd.reporting.published import REASONS, SOURCE
@@ -12,7 +12,6 @@ from albert_hvd.reporting.sections import table_of_values
 from albert_hvd.runtime.files import make_folder, whole_file
 
 _UNKNOWN = "–"
-_COLUMNS = ("Model", "Group", "Accuracy", "Macro-F1", "Parameters", "Tokens/s", "Seeds")
 _SPEED_NOTE = ("Tokens/s: of a network the pieces that it trains on in a second, padding left out; of a baseline the "
                "words of the training part for a second of fitting.")
 
@@ -47,8 +46,7 @@ def compare_results(paths, output_dir=None):
 def _charts(comparison):
     charts = []
     for metric, title, x_label, is_logarithmic in (
-            ("accuracy", "Accuracy", "share of right answers", False),
-            ("macro_f1", "Macro-F1", "mean F1 of the labels", False),
+            *((metric, *METRICS[metric], False) for metric in comparison.metrics),
             ("parameters", "Model size", "parameters", True),
             ("tokens_per_sec", "Training speed", "tokens per second", True)):
         bars = [bar for bar in (_bar(entry, metric) for entry in comparison.entries) if bar]
@@ -60,10 +58,10 @@ def _charts(comparison):
 
 def _bar(entry, metric):
     """The `Bar` of a figure; None where it is not known, or is 0."""
-    figure = getattr(entry, metric)
+    figure = entry.scores.get(metric) if metric in METRICS else getattr(entry, metric)
     if figure is None or not figure.mean:
         return None
-    text = _score(figure, entry) if metric in ("accuracy", "macro_f1") else _count(figure)
+    text = _score(figure, entry) if metric in METRICS else _count(figure)
     return Bar(entry.name, entry.group, figure.mean, figure.spread, text)
 
 
@@ -71,14 +69,19 @@ def _title(comparison):
     return f"{comparison.task}, {comparison.part} part"
 
 
-def _row(entry):
-    return [entry.name, GROUPS[entry.group], _score(entry.accuracy, entry), _score(entry.macro_f1, entry),
+def _columns(comparison):
+    return ["Model", "Group", *(METRICS[metric][0] for metric in comparison.metrics), "Parameters", "Tokens/s", "Seeds"]
+
+
+def _row(comparison, entry):
+    return [entry.name, GROUPS[entry.group], *(_score(entry.scores.get(metric), entry) for metric in comparison.metrics),
             _count(entry.parameters), _count(entry.tokens_per_sec),
             _UNKNOWN if entry.num_seeds is None else str(entry.num_seeds)]
 
 
 def _markdown(comparison):
-    rows = [_COLUMNS, ["---"] * len(_COLUMNS), *map(_row, comparison.entries)]
+    columns = _columns(comparison)
+    rows = [columns, ["---"] * len(columns), *(_row(comparison, entry) for entry in comparison.entries)]
     lines = ["| " + " | ".join(text.replace("|", "\\|") for text in row) + " |" for row in rows]
     return "\n".join([f"{_title(comparison)}:", "", *lines, "", *_notes(comparison)])
 
@@ -102,17 +105,18 @@ def _section(comparison, charts):
     caption = _title(comparison)
     return section(
         caption, gallery(charts, lambda chart: to_svg(chart, draw_bars)),
-        table(f"Models on {caption}", _COLUMNS, [_row(entry) for entry in comparison.entries]),
+        table(f"Models on {caption}", _columns(comparison), [_row(comparison, entry) for entry in comparison.entries]),
         *(element("p", note, class_="note") for note in _notes(comparison)),
-        _label_table(comparison), _settings(comparison))
+        *_label_tables(comparison), _settings(comparison))
 
 
-def _label_table(comparison):
+def _label_tables(comparison):
+    """The table in a list; none of numbers, which have no labels."""
     entries = [entry for entry in comparison.entries if entry.label_f1]
     labels = dict.fromkeys(label for entry in entries for label in entry.label_f1)
-    return table(f"F1 of each label, {_title(comparison)}", ["", *(entry.name for entry in entries)],
+    return [table(f"F1 of each label, {_title(comparison)}", ["", *(entry.name for entry in entries)],
                  [[label, *(f"{entry.label_f1[label]:.3f}" if label in entry.label_f1 else _UNKNOWN
-                            for entry in entries)] for label in labels])
+                            for entry in entries)] for label in labels])] if labels else []
 
 
 def _settings(comparison):

@@ -15,6 +15,12 @@ from albert_hvd.run_folder.task_results import FORMAT, RESULTS
 # In the order of a comparison; the titles of the legend.
 GROUPS = {"pre-trained": "pre-trained", "random": "from random weights", "baseline": "baseline",
           "published": "published, not comparable"}
+# In the order of a comparison: (title, what it is).
+METRICS = {"accuracy": ("Accuracy", "share of right answers"), "macro_f1": ("Macro-F1", "mean F1 of the labels"),
+           "entity_f1": ("Entity F1", "F1 of the entities of all types"),
+           "pearson": ("Pearson", "correlation with the right numbers"),
+           "spearman": ("Spearman", "correlation of the ranks")}
+
 
 def _other_result():
     return f"name the {parameter('output_dir')} of a finished run of bin/finetune"
@@ -35,15 +41,15 @@ class Entry:
     Attributes:
       name: of the model.
       group: one of `GROUPS`.
-      accuracy, macro_f1, parameters, tokens_per_sec: `Figure`s; None where one is not known.
+      scores: {one of `METRICS`: `Figure`}, those that are known.
+      parameters, tokens_per_sec: `Figure`s; None where one is not known.
       num_seeds: runs that the figures are means of, or None.
       label_f1: {label: F1, the mean over seeds}; {} where it is not known.
     """
 
     name: str
     group: str
-    accuracy: Figure
-    macro_f1: Figure | None = None
+    scores: dict
     parameters: Figure | None = None
     tokens_per_sec: Figure | None = None
     num_seeds: int | None = None
@@ -81,6 +87,11 @@ class Comparison:
     results: list
     entries: list
 
+    @property
+    def metrics(self):
+        """Those of `METRICS` that some entry has, in their order."""
+        return [name for name in METRICS if any(name in entry.scores for entry in self.entries)]
+
 
 def read_comparisons(paths):
     """Read results.
@@ -115,9 +126,6 @@ def _read(path):
         raise InputError(f"RESULT {path}: not JSON ({error})", _other_result()) from None
     if not isinstance(values, dict) or values.get("format") != FORMAT:
         raise InputError(f"RESULT {path}: not of the format {FORMAT!r}", _other_result())
-    if str(values.get("kind")).endswith("regression"):
-        raise InputError(f"RESULT {path}: a regression has no accuracy to compare",
-                         "read its correlations in that file")
     task = values.get("task")
     if not isinstance(task, str) or not re.fullmatch(r"[\w-]{1,40}", task):
         raise InputError(f"RESULT {path}: its task is {task!r}", "run bin/finetune again")
@@ -142,7 +150,7 @@ def _compare(task, results):
             trained.append(_trained(current, part))
             for entry in _baselines(current, part):
                 # Several results may bring the same baseline.
-                baselines.setdefault((entry.name, entry.accuracy, entry.macro_f1), entry)
+                baselines.setdefault((entry.name, *entry.scores.items()), entry)
             _check_same_texts(results[0], current, part)
     except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
         raise InputError(f"RESULT {current.path}: damaged ({type(error).__name__}: {error})",
@@ -171,7 +179,7 @@ def _trained(result, part):
     speeds = [_number(seed["real_tokens_per_sec"]) for seed in seeds]
     speed = Figure(statistics.fmean(speeds), statistics.stdev(speeds) if len(speeds) > 1 else None)
     return Entry(result.label, "pre-trained" if values["init_checkpoint"] else "random",
-                 _summary_figure(summary["accuracy"]), _summary_figure(summary["macro_f1"]),
+                 {name: _summary_figure(summary[name]) for name in _metrics_of(values, summary)},
                  Figure(_number(values["parameters"])), speed, len(seeds),
                  _label_f1([seed[part] for seed in seeds]))
 
@@ -179,21 +187,31 @@ def _trained(result, part):
 def _baselines(result, part):
     for values in result.values.get("baselines") or []:
         metrics = values[part]
-        yield Entry(_one_line(values["name"]), "baseline", Figure(_number(metrics["accuracy"])),
-                    Figure(_number(metrics["macro_f1"])), Figure(_number(values["parameters"])),
+        yield Entry(_one_line(values["name"]), "baseline",
+                    {name: Figure(_number(metrics[name])) for name in _metrics_of(result.values, metrics)},
+                    Figure(_number(values["parameters"])),
                     Figure(_number(values["tokens_per_sec"])), 1, _label_f1([metrics]))
 
 
 def _published(task):
     for figure in FIGURES.get(task, ()):
-        yield Entry(figure.name, "published", Figure(figure.accuracy),
-                    None if figure.macro_f1 is None else Figure(figure.macro_f1))
+        scores = {"accuracy": Figure(figure.accuracy)}
+        if figure.macro_f1 is not None:
+            scores["macro_f1"] = Figure(figure.macro_f1)
+        yield Entry(figure.name, "published", scores)
+
+
+def _metrics_of(values, scores):
+    """The metrics that a result of its kind must have, and that of entities where `scores` has it."""
+    if str(values.get("kind")).endswith("regression"):
+        return ["pearson", "spearman"]
+    return ["accuracy", "macro_f1", *(["entity_f1"] if "entity_f1" in scores else [])]
 
 
 def _label_f1(metrics):
-    """The mean over several metrics of `metrics.metrics_of_confusion`'s form."""
+    """The mean over several metrics of `metrics.metrics_of_confusion`'s form; {} of a regression's."""
     return {label: statistics.fmean(_number(one["labels"][label]["f1"]) for one in metrics)
-            for label in metrics[0]["labels"]}
+            for label in metrics[0].get("labels", ())}
 
 
 def _summary_figure(values):

@@ -58,10 +58,10 @@ def test_a_result_becomes_entries_with_means_over_seeds(tmp_path):
     assert list(entries) == ["tiny", "majority", "tf-idf + naive Bayes", "tf-idf", "BERT", "XLNet", "ALBERT base",
                              "ALBERT large"]
     tiny = entries["tiny"]
-    assert (tiny.group, tiny.num_seeds, tiny.accuracy) == ("pre-trained", 2, Figure(0.8125, 0.0884))
+    assert (tiny.group, tiny.num_seeds, tiny.scores["accuracy"]) == ("pre-trained", 2, Figure(0.8125, 0.0884))
     assert (tiny.tokens_per_sec.mean, tiny.tokens_per_sec.spread) == (1100.0, pytest.approx(141.4213562))
     assert tiny.label_f1 == {"sad": 0.75, "happy": 0.5}
-    assert entries["majority"].accuracy == Figure(0.25)
+    assert entries["majority"].scores["accuracy"] == Figure(0.25)
 
 
 def test_random_weights_follow_pre_trained_ones_and_shared_baselines_are_named_once(tmp_path):
@@ -89,9 +89,9 @@ def test_the_test_part_is_shown_once_every_result_has_it(tmp_path):
     with_test = write_result(tmp_path / "with", **seen)
     without = write_result(tmp_path / "without", name="other")
     comparison, = read_comparisons([with_test])
-    assert (comparison.part, comparison.entries[0].accuracy) == ("test", Figure(0.5))
+    assert (comparison.part, comparison.entries[0].scores["accuracy"]) == ("test", Figure(0.5))
     comparison, = read_comparisons([with_test, without])
-    assert (comparison.part, comparison.entries[0].accuracy) == ("valid", Figure(0.8125, 0.0884))
+    assert (comparison.part, comparison.entries[0].scores["accuracy"]) == ("valid", Figure(0.8125, 0.0884))
 
 
 def test_the_page_shows_every_task_and_is_whole_in_itself(tmp_path):
@@ -115,6 +115,46 @@ def test_the_page_shows_every_task_and_is_whole_in_itself(tmp_path):
         ["", "tagger", "majority", "tf-idf + naive Bayes"], ["sad", "0.750", "0.500", "0.500"],
         ["happy", "0.500", "0.750", "0.750"]]
     assert ["init_checkpoint", "runs/tiny", "–"] in document.tables["Checkpoints, data and settings: emotion"]
+
+
+def regression(name, pearson, **changes):
+    """A result of numbers: a seed, and a baseline that knows nothing."""
+    scores = {"pearson": pearson, "spearman": 0.25, "mse": 1.5, "count": 8, "loss": None}
+    mean = {"name": "mean", "parameters": 1, "seconds": 1.0, "tokens_per_sec": 500.0,
+            "valid": {**scores, "pearson": -0.125, "spearman": 0.0}, "test": None}
+    return dict(task="pair_regression", kind="pair_regression", labels=[], name=name, baselines=[mean],
+                seeds=[{"seed": 1, "best_epoch": 2, "real_tokens_per_sec": 1000.0, "valid": scores, "test": None}],
+                summary={"valid": {"pearson": {"mean": pearson, "spread": None},
+                                   "spearman": {"mean": 0.25, "spread": None}}, "test": None}, **changes)
+
+
+def test_regressions_are_compared_by_their_correlations(tmp_path):
+    folders = [write_result(tmp_path / name, **regression(name, pearson))
+               for name, pearson in (("tiny", 0.75), ("base", 0.8))]
+    markdown, paths = compare_results(folders, str(tmp_path / "out"))
+    rows = rows_of(markdown)
+    assert rows["Model"] == ["Group", "Pearson", "Spearman", "Parameters", "Tokens/s", "Seeds"]
+    assert rows["tiny"][1:3] == ["0.7500", "0.2500"] and rows["base"][1:3] == ["0.8000", "0.2500"]
+    assert rows["mean"][:3] == ["baseline", "-0.1250", "0.0000"]
+    assert [os.path.basename(path) for path in paths] == [
+        *(f"pair_regression_{chart}.png" for chart in ("pearson", "spearman", "parameters", "tokens_per_sec")),
+        "report.html"]
+    with open(paths[-1], encoding="utf-8") as file:
+        tables = Document(file.read()).tables
+    assert not any(caption.startswith("F1 of each label") for caption in tables)
+    broken = write_result(tmp_path / "broken", **{**regression("x", 0.5), "summary": {"valid": {}, "test": None}})
+    with pytest.raises(InputError, match="damaged"):
+        compare_results([broken])
+
+
+def test_the_f1_of_entities_is_compared_where_it_is_known(tmp_path):
+    summary = result()["summary"]
+    summary["valid"]["entity_f1"] = {"mean": 0.625, "spread": None}
+    folders = [write_result(tmp_path / "new", name="new", task="tagging", kind="tagging", summary=summary),
+               write_result(tmp_path / "old", name="old", task="tagging", kind="tagging")]
+    rows = rows_of(compare_results(folders, str(tmp_path / "out"))[0])
+    assert rows["Model"][1:4] == ["Accuracy", "Macro-F1", "Entity F1"]
+    assert (rows["new"][3], rows["old"][3], rows["majority"][3]) == ("0.6250", "–", "–")
 
 
 def test_no_text_of_a_result_becomes_markup(tmp_path):

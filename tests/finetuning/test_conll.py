@@ -32,11 +32,17 @@ CONLL_2003 = "-DOCSTART- -X- -X- O\n\nSaya PRON B-NP O\nsuka VERB B-VP O\nnasi N
     ("1\tNUM\n2\tNUM\n", ["1/NUM 2/NUM"]),
     (CONLL_2003 * 2, ["Saya/O suka/O nasi/B-LOC"] * 2),
     ("-DOCSTART-\tO\nSaya\tO\n-DOCSTART-\tO\nDia\tO\n", ["Saya/O", "Dia/O"]),
+    ("-DOCSTART- (1)\tO\n\nSaya\tO\n-DOCSTART-X\tO\n", ["Saya/O -DOCSTART-X/O"]),
+    ("\ufeffSaya O\n\n\ufeffDia O\n", ["Saya/O", "Dia/O"]),
     ("10\u00a0000 NUM\nkuih\u00a0raya\tNOUN\nke\u202f2 NUM\n", ["10\u00a0000/NUM kuih\u00a0raya/NOUN ke\u202f2/NUM"]),
     # A # is a word too.
     ("saya PRON\n# SYM\n#malaysia NOUN\n", ["saya/PRON #/SYM #malaysia/NOUN"]),
     ("# NOUN\nsaya NOUN\n", ["#/NOUN saya/NOUN"]),
     ("#malaysia\tNOUN\nsaya\tPRON\n", ["#malaysia/NOUN saya/PRON"]),
+    # Also at the beginning of a sentence, with a tag of its own.
+    ("#sukan HASH\nsaya PRON\n\n#klia B-LOC\nsaya O\n", ["#sukan/HASH saya/PRON", "#klia/B-LOC saya/O"]),
+    ("#sukan hash\nsaya pron\n#bola hash\n", ["#sukan/hash saya/pron #bola/hash"]),
+    ("#komen pendek\nsaya PRON\n", ["saya/PRON"]),
     ("# newdoc\n# text = a b\tc\n#text_en=I like\nsaya\tPRON\n", ["saya/PRON"]),
     ("# dokumen 1\nsaya PRON\n\n# text = saya\nsaya PRON\n", ["saya/PRON", "saya/PRON"]),
 ], ids=str)

@@ -129,6 +129,26 @@ def test_a_tagger_of_entities_is_selected_by_them():
         {"type": "LOC", "start": 1, "end": 3, "text": "Kuala Lumpur"}]
 
 
+def test_a_seed_that_was_scored_before_there_were_entities_is_named(tmp_path):
+    import json
+    import types
+
+    from albert_hvd.finetuning.seeds import finished_seeds
+
+    job = types.SimpleNamespace(options=types.SimpleNamespace(seeds=(1, 2, 3), output_dir=str(tmp_path)),
+                                task=task_class("tagging")(["O", "B-LOC"]))
+    scores = {"accuracy": 0.5, "macro_f1": 0.5, "entity_f1": 0.25}
+    for seed in (1, 2):
+        (tmp_path / f"seed-{seed}").mkdir()
+        (tmp_path / f"seed-{seed}" / "results.json").write_text(json.dumps({"seed": seed, "valid": scores}))
+    assert finished_seeds(job) == {seed: {"seed": seed, "valid": scores} for seed in (1, 2)}
+    del scores["entity_f1"]
+    (tmp_path / "seed-2" / "results.json").write_text(json.dumps({"seed": 2, "valid": scores}))
+    with pytest.raises(InputError, match="output_dir=.*: seed 2 was scored without entity F1, by an earlier version; "
+                                         "remove the folder .*seed-2 to train that seed again"):
+        finished_seeds(job)
+
+
 def test_baselines_have_entity_scores():
     examples = [Example(("di", "Ipoh", "sana"), ("O", "B-LOC", "O"), "f", 1),
                 Example(("ke", "Ipoh"), ("O", "B-LOC"), "f", 2)]

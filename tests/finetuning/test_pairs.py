@@ -182,8 +182,9 @@ def test_two_ranks_have_the_metrics_of_one(files, tmp_path, task, name):
 
 
 @pytest.mark.tier("ci")
-def test_a_regression_is_not_compared(files, tmp_path):
-    fine_tune(files, tmp_path / "out", "regression", "lengths.tsv")
+def test_a_regression_is_compared_by_its_correlations(files, tmp_path):
+    values, _ = fine_tune(files, tmp_path / "out", "regression", "lengths.tsv", baselines="mean")
     result = run_command("plot", words=[tmp_path / "out"], kind="comparison", output_dir=tmp_path / "plots")
-    line, = own_lines(result, "plot")
-    assert result.returncode == 2 and "a regression has no accuracy to compare" in line
+    assert result.returncode == 0, result.stderr
+    assert f"{values['summary']['valid']['pearson']['mean']:.4f}" in result.stdout and "Accuracy" not in result.stdout
+    assert (tmp_path / "plots" / "regression_pearson.png").exists()

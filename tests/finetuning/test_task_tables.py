@@ -55,7 +55,7 @@ def test_csv(tmp_path):
     assert read(write(tmp_path, "d.csv", lines(PAIRS, ","))) == PAIRS
 
 
-TEXT = st.text(st.characters(exclude_categories=("Cs", "Cc")) | st.sampled_from('",;\t\n'), min_size=1, max_size=8)
+TEXT = st.text(st.characters(exclude_categories=("Cs", "Cc"), exclude_characters="\ufeff") | st.sampled_from('",;\t\n'), min_size=1, max_size=8)
 
 
 @settings(deadline=None)
@@ -78,6 +78,12 @@ def test_what_the_csv_module_writes_is_read(tmp_path_factory, texts, kind):
 def test_a_byte_order_mark_says_the_encoding(tmp_path, encoding, mark, name, separator):
     path = write(tmp_path, name, mark + lines([("label", "text"), *PAIRS], separator).encode(encoding))
     assert read(path) == PAIRS
+
+
+@pytest.mark.parametrize("name, separator", [("a.tsv", "\t"), ("a.csv", ",")])
+def test_marks_of_files_behind_one_another_are_no_part_of_a_label(tmp_path, name, separator):
+    parts = ["\ufeff" + lines([pair], separator) for pair in PAIRS]
+    assert read(write(tmp_path, name, "".join(parts))) == PAIRS
 
 
 def test_utf_16_without_a_mark_is_no_text(tmp_path):

@@ -60,18 +60,16 @@ def texts(value, fields, alone=False):
     """The texts of a JSON value, each a str or a list of lines; None when it is an object without any of the fields.
 
     A field is a key, or `a.b` for a key inside another. A list on the way stands for each of its elements:
-    `data.text` of {"data": [{"text": ...}, {"text": ...}]} are two texts. The first field that is there is taken.
+    `data.text` of {"data": [{"text": ...}, {"text": ...}]} are two texts. The first field with a text is taken, in
+    such a list for each element.
 
     Args:
       alone: the value is all of the file: {"text": ["...", "..."]} is a column of many texts.
     """
     if isinstance(value, dict):
-        for field in fields:
-            found = _at(value, field)
-            if found is not None:
-                is_column = alone and len(found) == 1 and isinstance(found[0], list)
-                return found[0] if is_column else found
-        return None
+        found = _first(value, fields)
+        is_column = alone and found is not None and len(found) == 1 and isinstance(found[0], list)
+        return found[0] if is_column else found
     if not isinstance(value, list) or any(isinstance(one, str) for one in value) or not any(
             isinstance(one, (dict, list)) for one in value):
         return [value]
@@ -80,8 +78,22 @@ def texts(value, fields, alone=False):
     return [text for part in found for text in part] if found else None
 
 
-def _at(value, field):
-    """The values that a field names in an object, a list of them for each list on the way; None without."""
+def _first(value, fields):
+    """The values of the first of some fields that has a text in an object, else of the first that is there; or None."""
+    there = (found for found in (_at(value, field, fields) for field in fields) if found is not None)
+    empty = None
+    for found in there:
+        if any(map(as_document, found)):
+            return found
+        empty = found if empty is None else empty
+    return empty
+
+
+def _at(value, field, fields):
+    """The values that a field names in an object, a list of them for each list on the way; None without.
+
+    Behind a list, an element that lacks the field gives what the others of `fields` that lead there name.
+    """
     found = value.get(field)
     if found is not None:
         if not _holds_objects(found):
@@ -93,10 +105,11 @@ def _at(value, field):
     key, dot, rest = field.partition(".")
     while dot:
         below = value.get(key)
+        rests = [other[len(key) + 1:] for other in fields if other.startswith(f"{key}.")]
         if isinstance(below, dict):
-            return _at(below, rest)
+            return _at(below, rest, rests)
         if _holds_objects(below):
-            found = [_at(one, rest) for one in below if isinstance(one, dict)]
+            found = [_first(one, rests) for one in below if isinstance(one, dict)]
             found = [text for part in found if part is not None for text in part]
             return found or None
         more, dot, rest = rest.partition(".")

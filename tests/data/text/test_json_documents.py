@@ -33,6 +33,12 @@ def read(path, *options):
     ('{"a.b": "satu"}\n{"a": {"b": "dua"}}\n{"x": {"y.z": {"w": "tiga"}}}\n', "a.b,x.y.z.w",
      [["satu"], ["dua"], ["tiga"]]),
     ('{"text,body": "satu"}', "text,body", [["satu"]]),
+    # An empty text is none where another key has one.
+    ('{"text": "", "body": "satu"}\n{"text": " ", "body": ["dua"]}\n{"text": "tiga", "body": "x"}\n', "text,body",
+     [["satu"], ["dua"], ["tiga"]]),
+    # The elements of a list differ as the files of a folder do.
+    ('{"statuses": [{"full_text": "satu", "text": "sa…"}, {"text": "dua"}, {"id": 3}]}',
+     "statuses.full_text,statuses.text", [["satu"], ["dua"]]),
     ('{"messages": [{"text": ["Lihat ", {"type": "bold", "text": "ini"}, "!"]}]}', "messages.text", [["Lihat ini!"]]),
     ('[["satu", "dua"], ["tiga", ["kunci"], 0]]', "text", [["satu", "dua"], ["tiga"]])])
 def test_json_is_json_under_any_ending(tmp_path, name, content, field, documents):
