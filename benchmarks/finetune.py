@@ -55,7 +55,10 @@ def run(options, command_folder):
         if options.peer != "none":
             export_for_peer(start, exported)
         own = (make_own, (options, start, os.path.join(folder, "own")))
-        return text_contest.measure(report, options, own, rows_for_peer(job), _peer_settings(job, exported), folder,
+        rows = rows_for_peer(job)
+        # This program has the rows from the file.
+        return text_contest.measure(report, options, own, range(len(rows)),
+                                    {**_peer_settings(job, exported), "texts": rows}, folder,
                                     int(job.data.train.rows.lengths.sum()))
 
 

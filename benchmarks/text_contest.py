@@ -1,7 +1,7 @@
 """What users do with a model, here and at Hugging Face: the texts, the turns, the same results, and the table.
 
-A benchmark gives what it has of its own: a class for this program's side, with `run(texts)` and `results(answers)`,
-and the settings of `huggingface_work.py`.
+A benchmark gives what it has of its own: a class for this program's side, with `run(texts)`, `results(answers)` and,
+where the first texts are not enough to warm up, `warm_up()`; and the settings of `huggingface_work.py`.
 """
 
 import dataclasses
@@ -142,7 +142,10 @@ class _OwnTurns:
 
     def __init__(self, work, texts, began):
         self._work, self._texts = work, texts
-        (work.warm_up if hasattr(work, "warm_up") else lambda: work.run(texts[:_WARM_UP_TEXTS]))()
+        if hasattr(work, "warm_up"):
+            work.warm_up()
+        else:
+            work.run(texts[:_WARM_UP_TEXTS])
         self._setup_sec = time.perf_counter() - began
 
     def __call__(self):
@@ -184,7 +187,7 @@ def measure(report, options, own, texts, peer_settings, folder, num_tokens=None)
     Args:
       own: (`make`, `arguments`) of this program's side, see `play_own`.
       texts: what both get; a list.
-      peer_settings: what `huggingface_work.Peer` is given besides what is the same in all benchmarks.
+      peer_settings: what `huggingface_work.Peer` is given besides, or in the place of, what is the same in all.
       folder: for files that the programs write.
       num_tokens: of all texts, without padding, for a column of their own.
 
@@ -196,7 +199,7 @@ def measure(report, options, own, texts, peer_settings, folder, num_tokens=None)
     contestants = {OWN: (play_own, (*own, texts, threads))}
     if options.peer == "huggingface":
         for is_sorted in (False, True)[:1 + options.peer_sorted]:
-            settings = {**peer_settings, "texts": texts, "sorted": is_sorted, "threads": threads}
+            settings = {"texts": texts, "sorted": is_sorted, "threads": threads, **peer_settings}
             name = "huggingface" + ", sorted" * is_sorted
             contestants[name] = (play_peer, (settings, options.peer_python, folder))
     outcome = run_by_turns(contestants, options.rounds)
