@@ -174,6 +174,7 @@ def torch():
     return pytest.importorskip("torch", reason="PyTorch is not installed (extra: parity)")
 
 
+@pytest.mark.tier("ci")
 @pytest.mark.parametrize("is_sorted", [False, True])
 def test_vectors_are_the_peers(torch, run_folder, tmp_path, is_sorted):
     encode.read_and_export(encode.Options(model=run_folder, peer="huggingface"), str(tmp_path / "hf"))
@@ -182,6 +183,7 @@ def test_vectors_are_the_peers(torch, run_folder, tmp_path, is_sorted):
     check_same(encode.OwnEncode(run_folder), TEXTS, theirs)
 
 
+@pytest.mark.tier("ci")
 def test_filled_masks_are_the_peers(torch, run_folder, tmp_path):
     _, tokenizer = encode.read_and_export(encode.Options(model=run_folder, peer="huggingface"), str(tmp_path / "hf"))
     texts = [fill_mask.with_mask(text, "<mask>") for text in TEXTS] + ["<mask> ke <mask>"]
@@ -191,6 +193,7 @@ def test_filled_masks_are_the_peers(torch, run_folder, tmp_path):
     check_same(fill_mask.OwnFillMask(run_folder, 3), texts, theirs)
 
 
+@pytest.mark.tier("ci")
 @pytest.mark.parametrize("name", ["classification", "regression", "tagging"])
 def test_predictions_are_the_peers(torch, tmp_path, name):
     folder = write_task_folder(tmp_path, name, long_texts="truncate", pooling="first", max_seq_length=48)
@@ -200,6 +203,7 @@ def test_predictions_are_the_peers(torch, tmp_path, name):
     check_same(predict.OwnPredict(folder), TEXTS, theirs)
 
 
+@pytest.mark.tier("ci")
 @pytest.mark.parametrize("task, file", [("emotion", "emotions.tsv"), ("pos", "tags.conll")])
 def test_fine_tuning_begins_with_the_same_model_and_both_learn(torch, files, run_folder, tmp_path, task, file):
     _, options = benchmark_options("finetune", files, run_folder, task=task, train_file=str(files / file))
