@@ -4,7 +4,8 @@
 
 It imports PyTorch and transformers, and nothing of this project, so that any environment that has them will do. A
 line with a question on standard input gets a line of JSON on standard output: "round" trains on the next batches,
-"finish" gives the peak memory and a trace of the device. It ends when its standard input does.
+"finish" gives the peak memory and a trace of the device. It ends when its standard input does. `huggingface_work.py`
+is another such program.
 """
 
 import contextlib
@@ -128,7 +129,14 @@ def _questions():
     return lines
 
 
-def main(path):
+def serve(path, make_peer):
+    """Answer questions until standard input ends.
+
+    Args:
+      path: of the JSON file of the settings.
+      make_peer: function of the settings whose result has `setup_sec`, `round()` and `finish()`, the last two with
+        answers that JSON can hold.
+    """
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what libraries print is no answer
 
@@ -140,7 +148,7 @@ def main(path):
     with open(path, encoding="utf-8") as file:
         settings = json.load(file)
     try:
-        peer = Peer(settings)
+        peer = make_peer(settings)
         answer({"setup_sec": peer.setup_sec, "versions": _versions()})
         while True:
             answer(peer.round() if questions.get() == "round" else peer.finish())
@@ -159,4 +167,4 @@ def _versions():
 
 if __name__ == "__main__":
     sys.path.pop(0)  # this folder's names are common ones
-    main(sys.argv[1])
+    serve(sys.argv[1], Peer)

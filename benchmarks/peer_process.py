@@ -1,4 +1,4 @@
-"""Starts `huggingface_peer.py` with a Python that has PyTorch, and passes questions and answers on."""
+"""Starts `huggingface_peer.py`, or a program like it, with a Python that has PyTorch, and passes on its answers."""
 
 import json
 import os
@@ -51,34 +51,55 @@ def play_peer(setting, precision, kernel, python):
                 "compile": True, "device": "cuda" if setting.device == "gpu" else "cpu", "seed": SEED,
                 "learning_rate": LEARNING_RATE, "weight_decay": WEIGHT_DECAY, "clip_norm": CLIP_NORM,
                 "steps": setting.steps, "batches": paths}
-    return _Peer(settings, works, python or sys.executable, folder)
+    return _Peer(PeerProcess("huggingface_peer.py", settings, python, folder), works)
 
 
 class _Peer:
     """What `play_peer` returns."""
 
-    def __init__(self, settings, works, python, folder):
-        self._works = works
-        path = os.path.join(folder, "settings.json")
-        with open(path, "w", encoding="utf-8") as file:
-            json.dump(settings, file)
-        script = os.path.join(os.path.dirname(os.path.abspath(__file__)), "huggingface_peer.py")
-        self._process = subprocess.Popen([python, script, path], env=clean_environment(os.environ),
-                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        ready = self._receive()
-        self.setup_sec, self.versions = ready["setup_sec"], ready["versions"]
+    def __init__(self, process, works):
+        self._process, self._works = process, works
 
     def __call__(self):
-        answer = self._ask("round")
+        answer = self._process.ask("round")
         work = sum((self._works[number] for number in answer["batches"]), start=NO_WORK)
         return GpuRound(answer["seconds"], work, answer["loss"], 0.0)
 
     def finish(self):
         """`Summary` of the rounds."""
-        answer = self._ask("finish")
-        return Summary(self.setup_sec, answer["peak"], answer["trace"], self.versions)
+        answer = self._process.ask("finish")
+        return Summary(self._process.setup_sec, answer["peak"], answer["trace"], self._process.versions)
 
-    def _ask(self, question):
+
+class PeerProcess:
+    """A program that answers questions as `huggingface_peer.serve` does; ends with this process.
+
+    Args:
+      script: its name in this folder.
+      settings: dict for it, which JSON can hold.
+      python: the interpreter; None: this one.
+      folder: of the file of the settings.
+
+    Attributes:
+      setup_sec: how long its setting up took; versions: of its packages.
+
+    Raises:
+      InputError: it cannot import PyTorch or transformers.
+      RunFailed: it failed, with its last words.
+    """
+
+    def __init__(self, script, settings, python, folder):
+        path = os.path.join(folder, "settings.json")
+        with open(path, "w", encoding="utf-8") as file:
+            json.dump(settings, file)
+        script = os.path.join(os.path.dirname(os.path.abspath(__file__)), script)
+        self._process = subprocess.Popen([python or sys.executable, script, path], env=clean_environment(os.environ),
+                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        ready = self._receive()
+        self.setup_sec, self.versions = ready["setup_sec"], ready["versions"]
+
+    def ask(self, question):
+        """The answer to "round" or "finish"; raises RunFailed."""
         self._process.stdin.write(question + "\n")
         self._process.stdin.flush()
         return self._receive()

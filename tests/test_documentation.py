@@ -95,7 +95,7 @@ def test_every_command_is_shown(command_lines):
 def test_every_flag_that_is_mentioned_exists():
     commands = sorted(path.name for path in (ROOT / "bin").iterdir()
                       if path.is_file() and "entry_point.run(" in path.read_text(encoding="utf-8"))
-    words = re.search(r"^BENCHMARKS = \((.*)\)", (ROOT / "bin" / "benchmark").read_text(), re.M)[1]
+    words = re.search(r"^BENCHMARKS = \((.*?)\)", (ROOT / "bin" / "benchmark").read_text(), re.M | re.S)[1]
     lines = [[name, None] for name in commands] + [["benchmark", word, None] for word in re.findall(r"\w+", words)]
     known = {f"--{name}" for names in parse(lines) for name in names} | FOREIGN | SBATCH
     for path in (ROOT / "bin" / "setup", ROOT / "bin" / "test", ROOT / "tests" / "fault_suite.py",

@@ -1,6 +1,7 @@
 """A trained model from Python: vectors of texts, and candidates for masked words."""
 
 import numpy as np
+import tensorflow as tf
 
 from albert_hvd.data.text.masked_text import MaskedTextTokenizer, fill
 from albert_hvd.errors import InputError
@@ -128,10 +129,11 @@ class TextModel:
         for numbers in _batches([len(body) for body, _ in windows]):
             bodies, positions = zip(*(windows[number] for number in numbers), strict=True)
             masked_positions = np.array(positions, np.int32)[:, None] + 1  # behind <cls>
-            log_probs = self._model.fill_mask(*self._rows(bodies), masked_positions)["log_probs"].numpy()[:, 0]
-            for number, row in zip(numbers, log_probs, strict=True):
-                best = np.argsort(-row, kind="stable")[:top_k]
-                found[number] = [(self._tokenizer.piece(i), float(np.exp(row[i]))) for i in best]
+            log_probs = self._model.fill_mask(*self._rows(bodies), masked_positions)["log_probs"][:, 0]
+            # Sorting the whole vocabulary would take longer than a small model does.
+            best = tf.math.top_k(log_probs, min(top_k, self._config.vocab_size))
+            for number, ids, values in zip(numbers, best.indices.numpy(), best.values.numpy(), strict=True):
+                found[number] = [(self._tokenizer.piece(i), float(np.exp(value))) for i, value in zip(ids, values)]
         return found
 
     def _rows(self, bodies):

@@ -40,6 +40,7 @@ PARSED = {"task": ["unknown"], "text_column": ["nowhere", "9", "0"], "label_colu
           "profile_steps": ["5", "9:3", "a:b", "0:0"], "date": ["yesterday", "2020-13-01"], "encoding": ["klingon"],
           "sizes": ["big", "-1", "nan", "inf"], "precision": ["float8"], "precisions": ["float8", "float32,"],
           "attention": ["unknown", ""], "peer_kernels": ["unknown", ""], "device": ["tpu", ""], "peer": ["nobody"],
+          "peer_python": ["/no/python"],
           "recipes": ["unknown", "default,"], "passes": ["0:9", "4", "0.5:1"],
           "sentence_loss_weight": ["0:-1", "half", ""]}
 ANY_TEXT = ("name", "text_field", "license", "masked_text", "wandb_project", "mlflow_experiment")
@@ -104,10 +105,15 @@ def command_lines(inputs):
         "benchmark allreduce": ([], {"model": config}),
         "benchmark checkpoint": ([], {"bert_config_file": config, "max_seq_length": 16, "num_checkpoints": 1}),
         "benchmark data": ([], {**build_records, "repeats": 1}),
+        "benchmark encode": ([], {"input_file": text, "model": run}),
+        "benchmark fill_mask": ([], {"input_file": text, "model": run}),
+        "benchmark finetune": ([], {"task": "emotion", "train_file": inputs / "emotions.tsv", "model": run,
+                                    "max_seq_length": 16}),
         "benchmark guard": ([], {"bert_config_file": config, "max_seq_length": 16, "train_batch_size": 4, "rounds": 1,
                                  "steps": 1}),
         "benchmark input": ([], {**records, "seconds": 0.1}),
         "benchmark memory": ([], {"bert_config_file": config, "max_seq_length": 16, "micro_batch_size": 2}),
+        "benchmark predict": ([], {"input_file": text, "model": run}),  # no task model either
         "benchmark recipes": ([], {**records, "eval_input_file": rows, "eval_token_input_file": rows, "runs_dir": "out",
                                    "train_minutes": 0.01}),
         "benchmark scaling": ([], {"model": config, "max_seq_length": 16, "measure": False}),

@@ -120,6 +120,15 @@ def test_each_mask_has_its_candidates(model):
     assert model.fill_masks(["<mask> pagi", text], top_k=110)[1][1][0][0] == both[1][0][0]
 
 
+def test_equally_likely_pieces_come_in_the_order_of_the_vocabulary(model, tokenizer, monkeypatch):
+    log_probs = np.full([1, 1, tokenizer.vocab_size], -5.0, np.float32)
+    log_probs[0, 0, [30, 7]] = -1.0
+    monkeypatch.setattr(model._model, "fill_mask", lambda *rows: {"log_probs": tf.constant(log_probs)})
+    (candidates,) = model.fill_mask("<mask>", top_k=1000)  # more than there are
+    others = [i for i in range(tokenizer.vocab_size) if i not in (7, 30)]
+    assert [piece for piece, _, _ in candidates] == [tokenizer.piece(i) for i in (7, 30, *others)]
+
+
 @pytest.mark.parametrize("text, expected", [
     ("saya <mask> rumah", ["saya", None, "rumah"]), ("saya<mask> rumah", ["saya", None, "rumah"]),
     ("saya   [MASK]   rumah ", ["saya", None, "rumah"]), ("<mask>", [None]), (" <mask> <mask>", [None, None]),
