@@ -25,7 +25,7 @@ def test_raw_text_becomes_a_model(tmp_path):
         (tmp_path / "texts" / part).mkdir(parents=True)
         for path in texts.glob(names):
             shutil.copy(path, tmp_path / "texts" / part)
-    settings = dict(CPU_MINUTES="0.5", VOCABULARY_SIZE="1000", COPIES="1", PRECISION="float32")
+    settings = dict(CPU_MINUTES="0.4", VOCABULARY_SIZE="1000", COPIES="1", PRECISION="float32")
     result = make(tmp_path / "texts", tmp_path / "work", **settings)
     assert result.returncode == 0, result.stderr[-2000:]
     model = tmp_path / "work" / "tiny-bahasa"

@@ -51,7 +51,7 @@ def user_environment():
 
 def test_there_are_blocks_to_run():
     first_lines = [(block.page.name, block.text.splitlines()[0]) for block in BLOCKS]
-    assert first_lines[:2] == [("README.md", "bin/demo"), ("README.md", "source .venv/bin/activate")]
+    assert first_lines[:2] == [("README.md", "bin/demo"), ("README.md", "mkdir -p runs/first")]
     assert {"finetuning.md", "models.md", "pretraining.md"} <= {page for page, _ in first_lines}
 
 
