@@ -15,10 +15,7 @@ import tempfile
 from benchmarks import text_contest
 from benchmarks.report import Report
 
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Options(text_contest.LineOptions):
-    """Flags of the benchmark."""
+Options = text_contest.LineOptions
 
 
 def run(options, command_folder):

@@ -34,7 +34,7 @@ def run(options, command_folder):
     """Measure; returns a `Report`. Raises InputError for bad flags or a missing peer."""
     del command_folder  # no command is run
     from albert_hvd.data.text.masked_text import MaskedTextTokenizer
-    from albert_hvd.run_folder.layout import trained_positions
+    from albert_hvd.serving.formats.sources import trained_positions
 
     text_contest.check(options, "fill_mask", "input_file")
     report, lines = Report("fill_mask", dataclasses.asdict(options)), text_contest.read_lines(options)

@@ -19,10 +19,7 @@ from albert_hvd.errors import InputError
 from benchmarks import text_contest
 from benchmarks.report import Report
 
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Options(text_contest.LineOptions):
-    """Flags of the benchmark."""
+Options = text_contest.LineOptions
 
 
 def run(options, command_folder):

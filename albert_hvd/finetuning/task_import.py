@@ -3,9 +3,10 @@
 import os
 
 from albert_hvd.errors import InputError, parameter
-from albert_hvd.run_folder.layout import CONFIG, TOKENIZER_CONFIG
+from albert_hvd.run_folder.layout import CONFIG
 from albert_hvd.runtime.files import read_json_object
 from albert_hvd.serving.formats.huggingface.weights import TASK_HEAD, read_task_head
+from albert_hvd.serving.formats.sources import trained_positions
 from albert_hvd.serving.import_model import import_checkpoint
 
 OWN_SETTINGS = "albert_hvd"  # under task_specific_params, where task_export.py writes it
@@ -91,8 +92,7 @@ def _task_of(config, source, head, options):
                          value=name)
     labels = [VALUE] if num_labels == 1 else _labels_of(config, num_labels, options)
     longest = source.config.max_position_embeddings
-    written = own.get("max_seq_length") or read_json_object(
-        os.path.join(source.folder, TOKENIZER_CONFIG)).get("model_max_length")
+    written = own.get("max_seq_length") or trained_positions(source.folder, source.config)
     length = min(written, longest) if type(written) is int and written >= 8 else longest
     return task_class(name)(labels, "linear", length, own.get("long_texts"), "first", "last")
 

@@ -3,9 +3,9 @@
 import json
 import os
 
-from albert_hvd.runtime.files import read_json_object, whole_file
+from albert_hvd.runtime.files import whole_file
 
-CONFIG, VOCABULARY, TOKENIZER_CONFIG = "config.json", "spiece.model", "tokenizer_config.json"
+CONFIG, VOCABULARY = "config.json", "spiece.model"
 # Of a run only.
 FLAGS, STATUS, TRAIN_LOG, EVAL_LOG = "flags.json", "status.json", "train_log.jsonl", "eval_log.jsonl"
 FLAGS_HISTORY, REPORTERS, EVAL_RESULTS = "flags_history.jsonl", "reporters.json", "eval_results.json"
@@ -28,20 +28,3 @@ def write_model_files(folder, config, tokenizer, say_form=False):
     for name, content in tokenizer.files(VOCABULARY, say_form).items() if tokenizer else ():
         with whole_file(os.path.join(folder, name), "output_dir") as file:
             file.write(content)
-
-
-def trained_positions(folder, config):
-    """How long a row may be, <cls> and <sep> included, to have trained positions only.
-
-    Args:
-      folder: the model's, in which its run may have left its flags, or Hugging Face's tokenizer its settings.
-      config: `AlbertConfig`.
-
-    Returns:
-      The run's `max_seq_length` or the tokenizer's `model_max_length`, as far as one is known, else all positions that
-      the model has.
-    """
-    flags, tokenizer = (read_json_object(os.path.join(folder, name)) for name in (FLAGS, TOKENIZER_CONFIG))
-    trained = flags.get("max_seq_length", tokenizer.get("model_max_length"))
-    everything = config.max_position_embeddings
-    return min(trained, everything) if type(trained) is int and trained > 2 else everything

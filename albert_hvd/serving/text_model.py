@@ -6,8 +6,8 @@ import tensorflow as tf
 from albert_hvd.data.text.masked_text import MaskedTextTokenizer, fill
 from albert_hvd.errors import InputError
 from albert_hvd.model.config import AlbertConfig
-from albert_hvd.run_folder.layout import trained_positions
-from albert_hvd.serving.formats.sources import read_model, say_what_is_left_out, warn_of_other_architecture
+from albert_hvd.serving.formats.sources import (read_model, say_what_is_left_out, trained_positions,
+                                                warn_of_other_architecture)
 from albert_hvd.serving.formats.vocabulary import fitting_tokenizer
 from albert_hvd.serving.saved_model import ServingModel
 

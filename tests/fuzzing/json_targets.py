@@ -19,10 +19,11 @@ from albert_hvd.model.config import AlbertConfig
 from albert_hvd.reporting.comparison_reader import read_comparisons
 from albert_hvd.reporting.run_reader import read_runs
 from albert_hvd.run_folder.checkpoints import BEST, STATE, CheckpointFolder, find_checkpoint, read_state
-from albert_hvd.run_folder.layout import CONFIG, EVAL_LOG, EVAL_RESULTS, FLAGS, STATUS, TRAIN_LOG, trained_positions
+from albert_hvd.run_folder.layout import CONFIG, EVAL_LOG, EVAL_RESULTS, FLAGS, STATUS, TRAIN_LOG
 from albert_hvd.run_folder.logs import JsonLines, read_log
 from albert_hvd.run_folder.task_results import RESULTS, read_seed_result
 from albert_hvd.serving.formats.huggingface.names import config_from_huggingface
+from albert_hvd.serving.formats.sources import trained_positions
 
 SMALL_CONFIG = AlbertConfig(vocab_size=9, embedding_size=4, hidden_size=6, num_hidden_layers=2,
                             num_attention_heads=2, intermediate_size=7, max_position_embeddings=8)

@@ -11,11 +11,12 @@ import json
 import os
 import sys
 
+from albert_hvd.data.text.text_form import TOKENIZER_CONFIG
 from albert_hvd.errors import InputError, command, parameter, setting
 from albert_hvd.model.config import AlbertConfig
 from albert_hvd.run_folder.checkpoints import (BEST, STATE, WEIGHTS, CheckpointFolder, find_checkpoint, load_arrays,
                                                read_state)
-from albert_hvd.run_folder.layout import CONFIG, VOCABULARY
+from albert_hvd.run_folder.layout import CONFIG, FLAGS, VOCABULARY
 from albert_hvd.runtime.files import read_json_object
 from albert_hvd.serving.formats.huggingface.names import config_from_huggingface
 from albert_hvd.serving.formats.huggingface.weights import PICKLE, SAFETENSORS, SHARDS, other_heads, read_weights
@@ -205,6 +206,23 @@ def tokenizer_beside(folder):
         if len(paths) == 1:
             return paths[0]
     return None
+
+
+def trained_positions(folder, config):
+    """How long a row may be, <cls> and <sep> included, to have trained positions only.
+
+    Args:
+      folder: the model's, in which its run may have left its flags, or Hugging Face's tokenizer its settings.
+      config: `AlbertConfig`.
+
+    Returns:
+      The run's `max_seq_length` or the tokenizer's `model_max_length`, as far as one is known, else all positions that
+      the model has.
+    """
+    flags, tokenizer = (read_json_object(os.path.join(folder, name)) for name in (FLAGS, TOKENIZER_CONFIG))
+    trained = flags.get("max_seq_length", tokenizer.get("model_max_length"))
+    everything = config.max_position_embeddings
+    return min(trained, everything) if type(trained) is int and trained > 2 else everything
 
 
 def _without_suffix(path):

@@ -8,8 +8,9 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import save_file
 
+from albert_hvd.data.text.text_form import TOKENIZER_CONFIG
 from albert_hvd.errors import InputError
-from albert_hvd.run_folder.layout import CONFIG, TOKENIZER_CONFIG, VOCABULARY, trained_positions
+from albert_hvd.run_folder.layout import CONFIG, VOCABULARY
 from albert_hvd.runtime.files import use_umask, whole_folder
 from albert_hvd.serving.formats.huggingface.model_card import model_card
 from albert_hvd.serving.formats.huggingface.names import check_architecture, config_to_huggingface, to_huggingface
@@ -17,6 +18,7 @@ from albert_hvd.serving.formats.huggingface.options import FolderOptions
 from albert_hvd.serving.formats.huggingface.tokenizer import (read_sentencepiece_model, special_tokens_map,
                                                               tokenizer_config, tokenizer_json)
 from albert_hvd.serving.formats.parts import MASKED_LM_HEAD, OPTIONAL_PARTS
+from albert_hvd.serving.formats.sources import trained_positions
 from albert_hvd.serving.formats.vocabulary import fitting_tokenizer
 
 TOKENIZER_JSON = "tokenizer.json"

@@ -10,10 +10,11 @@ import os
 
 from albert_hvd.data.records.manifest import MANIFEST
 from albert_hvd.errors import InputError, command
-from albert_hvd.run_folder.layout import EVAL_RESULTS, FLAGS, TRAIN_LOG, trained_positions
+from albert_hvd.run_folder.layout import EVAL_RESULTS, FLAGS, TRAIN_LOG
 from albert_hvd.run_folder.logs import read_log
 from albert_hvd.runtime.files import check_readable, read_json_object
 from albert_hvd.serving.formats.huggingface.options import FolderOptions
+from albert_hvd.serving.formats.sources import trained_positions
 
 _RECIPE_FLAGS = ("num_train_steps", "train_batch_size", "max_seq_length", "max_predictions_per_seq", "optimizer",
                  "learning_rate", "lr_schedule", "train_minutes", "num_warmup_steps", "initialization", "word_vectors",
