@@ -79,6 +79,8 @@ def encode_examples(batch, num_padding=0, pad_id=0):
 
 def _add_each(rows, bytes_of, numbers):
     """Add `bytes_of(number)` to each row, of its number; these are near one another."""
+    if not len(numbers):
+        return
     least = int(numbers.min())
     texts = [bytes_of(number) for number in range(least, int(numbers.max()) + 1)]
     lengths, which = np.array([len(text) for text in texts]), numbers - least
