@@ -59,6 +59,7 @@ def test_data_of_preprocess(files, tmp_path):
     _, small, large = json.loads((tmp_path / "figures.json").read_text())["rows"]
     assert 0.97 * large["MB"] < large["MB out"] <= large["MB"] and small["MB/CPU-s net"] > 0
     assert "Peak RSS" in result.stdout and "SentencePiece" not in result.stdout
+    assert all(f"{name} 0." in result.stdout for name in ("shorten_letters", "links", "signature"))
     assert [path.name for path in tmp_path.iterdir()] == ["figures.json"]
 
 

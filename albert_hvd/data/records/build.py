@@ -85,7 +85,7 @@ def _do_part(work, bucket):
     """Stage 2 of a bucket into a file of its own, unless an earlier build has done it."""
     path, counts = work.plan.part_path(bucket), collections.Counter()
     if load_note(path + ".json") is None:
-        with RecordWriter(path) as writer:
+        with RecordWriter(path, with_digest=False) as writer:  # that of the shard is made when it is joined
             _append_bucket(work, bucket, writer, counts)
         save_note(path + ".json", dict(counts))
 

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from albert_hvd.data.records import masking, segments
-from albert_hvd.data.records.example import SEQUENCE_FIELDS, encode_examples
+from albert_hvd.data.records.example import SEQUENCE_FIELDS, encode_rows
 from albert_hvd.data.records.spill import ROW_DTYPE
-from albert_hvd.data.records.tfrecord import frame, index_rows
+from albert_hvd.data.records.tfrecord import index_rows, join_frames
 from albert_hvd.data.text.corpus import read_block
 from albert_hvd.options import option
 
@@ -95,7 +95,7 @@ def bucket_records(bucket, rows, tokens, tokenizer, options):
     """Stage 2: yield a bucket's records in their final order, `ROWS_AT_ONCE` at a time.
 
     Args: `rows`, `tokens`, the bucket's, as `RunReader.read` gives them.
-    Yields: (bytes of framed records, their index entries with offsets from 0, dict of counts).
+    Yields: (uint8 (bytes,) of framed records, their index entries with offsets from 0, dict of counts).
     """
     lengths = rows["first_length"].astype(np.int64) + rows["second_length"]
     ends = np.cumsum(lengths)
@@ -105,55 +105,51 @@ def bucket_records(bucket, rows, tokens, tokenizer, options):
         chosen = order[start:start + ROWS_AT_ONCE]
         # Rows of one length make arrays without padding: for tweets a tenth of the work.
         by_length = np.argsort(lengths[chosen], kind="stable")
-        frames, counts = [None] * len(chosen), collections.Counter()
+        groups, counts = [], collections.Counter()
         num_predictions = np.zeros(len(chosen), np.int64)
         for group in np.split(by_length, range(SIMILAR_ROWS, len(by_length), SIMILAR_ROWS)):
             members = chosen[group]
-            pairs = segments.gather(tokens, ends[members] - lengths[members], ends[members])
-            batch, num_units = _masked_batch(rows[members], pairs, tokenizer, options, generator)
-            for place, example in zip(group.tolist(), _encode(batch, tokenizer, options)):
-                frames[place] = frame(example)
-            num_predictions[group] = np.count_nonzero(batch["masked_lm_weights"], axis=1)
-            counts.update(_count(batch, num_units, tokenizer, options.max_seq_length))
-        index = index_rows(frames, lengths[chosen] + segments.NUM_SPECIAL_TOKENS, num_predictions)
-        yield b"".join(frames), index, counts
+            batch, masked = _masked_batch(rows[members], tokens, ends[members] - lengths[members], tokenizer, options,
+                                          generator)
+            num_tokens = lengths[members] + segments.NUM_SPECIAL_TOKENS
+            groups += _encode(batch, group, num_tokens, tokenizer, options)
+            num_predictions[group] = masked.num_predictions
+            counts.update(_count(masked, num_tokens, rows["label"][members], tokenizer, options.max_seq_length))
+        data, offsets = join_frames(groups, len(chosen))
+        yield data, index_rows(offsets, lengths[chosen] + segments.NUM_SPECIAL_TOKENS, num_predictions), counts
 
 
-def _encode(batch, tokenizer, options):
-    """Yield the serialized rows of a batch, which are sorted by length."""
+def _encode(batch, places, num_tokens, tokenizer, options):
+    """Yield (`ByteRows` of serialized rows, their places) of a batch, which is sorted by length."""
     if options.padding:
-        yield from encode_examples(batch, options.max_seq_length - batch["input_ids"].shape[1], tokenizer.pad_id)
+        yield encode_rows(batch, options.max_seq_length - batch["input_ids"].shape[1], tokenizer.pad_id), places
         return
-    num_tokens = batch["input_mask"].sum(axis=1)
     for part in np.split(np.arange(len(num_tokens)), np.flatnonzero(np.diff(num_tokens)) + 1):
-        yield from encode_examples({field: values[part, :num_tokens[part[0]]] if field in SEQUENCE_FIELDS else values[part]
-                                    for field, values in batch.items()})
+        yield encode_rows({field: values[part, :num_tokens[part[0]]] if field in SEQUENCE_FIELDS else values[part]
+                           for field, values in batch.items()}), places[part]
 
 
-def _masked_batch(rows, pairs, tokenizer, options, generator):
-    """The seven fields of some rows, as wide as the longest, and how many units were masked in each."""
+def _masked_batch(rows, tokens, starts, tokenizer, options, generator):
+    """The seven fields of some rows, as wide as the longest; and `Masked`."""
     first, second = rows["first_length"].astype(np.int64), rows["second_length"].astype(np.int64)
     width = int((first + second).max()) + segments.NUM_SPECIAL_TOKENS
-    input_ids, input_mask, segment_ids, lengths = segments.lay_out(pairs, first, second, tokenizer, width)
+    input_ids, input_mask, segment_ids, lengths = segments.lay_out(tokens, first, second, tokenizer, width, starts)
     bits = masking.draw_bits(generator, len(rows), width, options.max_predictions_per_seq, options.masking)
     masked = masking.mask_batch(input_ids, lengths, tokenizer, bits, options.masking, options.masked_lm_prob,
                                 options.max_predictions_per_seq)
     return {"input_ids": masked.input_ids, "input_mask": input_mask, "segment_ids": segment_ids,
             "masked_lm_positions": masked.positions, "masked_lm_ids": masked.ids,
-            "masked_lm_weights": masked.weights, "next_sentence_labels": rows["label"][:, None]}, masked.num_units
+            "masked_lm_weights": masked.weights, "next_sentence_labels": rows["label"][:, None]}, masked
 
 
-def _count(batch, num_units, tokenizer, max_seq_length):
+def _count(masked, num_tokens, labels, tokenizer, max_seq_length):
     """What the manifest tells about some records: plain integers that add up."""
-    rows, columns = np.nonzero(batch["masked_lm_weights"])
-    replaced = batch["input_ids"][rows, batch["masked_lm_positions"][rows, columns]]
-    is_mask = replaced == tokenizer.mask_id
-    unchanged = replaced == batch["masked_lm_ids"][rows, columns]
-    num_tokens = batch["input_mask"].sum(axis=1)
+    is_mask = masked.replaced == tokenizer.mask_id
+    unchanged = masked.replaced == masked.originals
     bins = (num_tokens - 1) * HISTOGRAM_BINS // max_seq_length
     return {"num_records": len(num_tokens), "num_real_tokens": int(num_tokens.sum()),
-            "num_masked": len(rows), "num_masked_units": int(num_units.sum()),
+            "num_masked": len(is_mask), "num_masked_units": int(masked.num_units.sum()),
             "num_replaced_by_mask": int(is_mask.sum()), "num_unchanged": int(unchanged.sum()),
-            "num_replaced_by_random": int((~is_mask & ~unchanged).sum()),
-            "num_label_1": int(batch["next_sentence_labels"].sum()),
+            "num_replaced_by_random": int((~(is_mask | unchanged)).sum()),
+            "num_label_1": int(labels.sum()),
             **{f"length_bin_{i}": int(n) for i, n in enumerate(np.bincount(bins, minlength=HISTOGRAM_BINS))}}

@@ -1,8 +1,8 @@
 """`tf.train.Example` messages of the pre-training schema, to and from NumPy arrays, a batch at once.
 
-The schema is the old project's (see `FIELDS`). Encoding needs no TensorFlow: one vectorised pass per field,
-and per record only the joining of bytes. The bytes are an ordinary serialized Example, its map entries sorted
-by name. Decoding is TensorFlow's.
+The schema is the old project's (see `FIELDS`). Encoding needs no TensorFlow: one vectorised pass per field, and
+none over the records. The bytes are an ordinary serialized Example, its map entries sorted by name. Decoding is
+TensorFlow's.
 
 A record may also be stored without padding: its three sequence fields then have one value a token, all of input_mask 1.
 Read, it is padded like any other.
@@ -11,6 +11,8 @@ Read, it is padded like any other.
 import functools
 
 import numpy as np
+
+from albert_hvd.data.records.byte_rows import ByteRows
 
 SEQUENCE_FIELDS = ("input_ids", "input_mask", "segment_ids")  # (max_seq_length,)
 PREDICTION_FIELDS = ("masked_lm_positions", "masked_lm_ids", "masked_lm_weights")  # (max_predictions,)
@@ -29,6 +31,35 @@ class FieldError(ValueError):
         self.index, self.field, self.found = index, field, found
 
 
+def encode_rows(batch, num_padding=0, pad_id=0):
+    """Serialize a batch: `ByteRows`, each an Example.
+
+    Args: as for `encode_examples`.
+    """
+    num_rows = len(batch[LABEL_FIELD])
+    body = ByteRows(num_rows)
+    for field in FIELDS:
+        values = np.asarray(batch[field])
+        if field == _FLOAT_FIELD:
+            values = np.ascontiguousarray(values, "<f4").view(np.uint8)
+            body.add(_field_head(field, _FLOAT_LIST, values.shape[1]))
+            body.add(values)
+            continue
+        tail = _varint(pad_id if field == "input_ids" else 0) * num_padding if field in SEQUENCE_FIELDS else b""
+        if values.max(initial=0) < 128:
+            body.add(_field_head(field, _INT64_LIST, values.shape[1] + len(tail)))
+            body.add(values.astype(np.uint8))
+        else:
+            data, lengths = _varint_rows(values)
+            _add_each(body, functools.partial(_field_head, field, _INT64_LIST), lengths + len(tail))
+            body.add_ragged(data, np.cumsum(lengths) - lengths, lengths)
+        body.add(tail)
+    examples = ByteRows(num_rows)
+    _add_each(examples, _example_head, body.finish().lengths)
+    examples.add_rows(body)
+    return examples
+
+
 def encode_examples(batch, num_padding=0, pad_id=0):
     """Serialize a batch.
 
@@ -39,41 +70,28 @@ def encode_examples(batch, num_padding=0, pad_id=0):
         the others (so that the caller need not lay out rows that are mostly padding).
     Returns: list of N bytes objects.
     """
-    columns = []
-    for field in FIELDS:
-        values = np.asarray(batch[field])
-        if field == _FLOAT_FIELD:
-            columns.append(_fixed_rows(field, _FLOAT_LIST, np.ascontiguousarray(values, "<f4").view(np.uint8)))
-            continue
-        tail = _varint(pad_id if field == "input_ids" else 0) * num_padding if field in SEQUENCE_FIELDS else b""
-        if values.max(initial=0) < 128:
-            columns.append(_fixed_rows(field, _INT64_LIST, values.astype(np.uint8), tail))
-        else:
-            chunks = _varint_rows(values, tail)
-            columns += [[_field_head(field, _INT64_LIST, len(chunk)) for chunk in chunks], chunks]
-    examples = []
-    for parts in zip(*columns):
-        body = b"".join(parts)
-        examples.append(b"\x0a" + _varint(len(body)) + body)
-    return examples
+    rows = encode_rows(batch, num_padding, pad_id)
+    ends = np.cumsum(rows.lengths)
+    buffer = np.empty(int(rows.lengths.sum()), np.uint8)
+    rows.copy_to(buffer, ends - rows.lengths)
+    return [buffer[start:end].tobytes() for start, end in zip([0, *ends.tolist()], ends.tolist())]
 
 
-def _fixed_rows(field, tag, array, tail=b""):
-    """Each row of a uint8 array (N, length), and `tail`, as one field: list of N bytes objects."""
-    head = _field_head(field, tag, array.shape[1] + len(tail))
-    around = [np.broadcast_to(np.frombuffer(part, np.uint8), (len(array), len(part))) for part in (head, tail)]
-    array = np.concatenate([around[0], array, around[1]], axis=1)
-    data, length = array.tobytes(), array.shape[1]
-    return [data[start:start + length] for start in range(0, len(data), length)]
+def _add_each(rows, bytes_of, numbers):
+    """Add `bytes_of(number)` to each row, of its number; these are near one another."""
+    if not len(numbers):
+        return
+    least = int(numbers.min())
+    texts = [bytes_of(number) for number in range(least, int(numbers.max()) + 1)]
+    lengths, which = np.array([len(text) for text in texts]), numbers - least
+    rows.add_ragged(np.frombuffer(b"".join(texts), np.uint8), (np.cumsum(lengths) - lengths)[which], lengths[which])
 
 
-def _varint_rows(values, tail):
-    """The packed varints of each row, and `tail`: list of N bytes objects."""
+def _varint_rows(values):
+    """The packed varints of each row: uint8 (bytes,), one row after the other, and the rows' lengths, int64 (N,)."""
     spread, used, num_bytes = _varint_table(1 << int(values.max()).bit_length())
     indices = values.astype(np.intp)  # NumPy would convert them at each use
-    data = spread[indices].view(np.uint8)[used[indices].view(bool)].tobytes()
-    ends = np.cumsum(num_bytes[indices].sum(axis=1)).tolist()
-    return [data[start:end] + tail for start, end in zip([0, *ends], ends)]
+    return spread[indices].view(np.uint8)[used[indices].view(bool)], num_bytes[indices].sum(axis=1, dtype=np.int64)
 
 
 @functools.lru_cache(maxsize=4)
@@ -95,6 +113,12 @@ def _field_head(field, tag, num_bytes):
     value = b"\x12" + _varint(len(feature) + num_bytes) + feature
     key = b"\x0a" + _varint(len(field)) + field.encode("ascii")
     return b"\x0a" + _varint(len(key) + len(value) + num_bytes) + key + value
+
+
+@functools.lru_cache(maxsize=65536)
+def _example_head(num_bytes):
+    """What stands before the fields, which have as many bytes."""
+    return b"\x0a" + _varint(num_bytes)
 
 
 @functools.lru_cache(maxsize=65536)

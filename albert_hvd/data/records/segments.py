@@ -177,25 +177,27 @@ def gather(values, starts, ends):
     return values[np.repeat(starts - offsets, lengths) + np.arange(int(lengths.sum()))]
 
 
-def lay_out(tokens, first_lengths, second_lengths, tokenizer, max_seq_length):
+def lay_out(tokens, first_lengths, second_lengths, tokenizer, max_seq_length, starts=None):
     """Rows `<cls> first <sep> second <sep>`, padded with the vocabulary's own pad id.
 
-    Args: `tokens` (T,), first and second segment of each row one after the other; lengths (N,).
+    Args: `tokens` (T,), first and second segment of each row one after the other; lengths (N,); `starts` int64 (N,),
+      where each row's begin in `tokens`; None: behind those of the row before it.
     Returns: `input_ids` int32, `input_mask segment_ids` bool (N, S), and the rows' `lengths` int64 (N,).
     """
-    first, both = first_lengths.astype(np.int64)[:, None], (first_lengths + second_lengths).astype(np.int64)
+    first, both = first_lengths.astype(np.int64), (first_lengths + second_lengths).astype(np.int64)
     lengths = both + NUM_SPECIAL_TOKENS
-    columns = np.arange(max_seq_length)
-    input_mask = columns < lengths[:, None]
-    segment_ids = input_mask & (columns >= first + 2)
-    # The tokens go, in order, to what is neither <cls> nor <sep> nor padding.
-    free = columns < lengths[:, None] - 1
-    free[:, 0] = False
+    starts = np.cumsum(both) - both if starts is None else starts
+    # Of two bytes, which are compared four times as fast as eight; a record has at most 65,535 positions.
+    columns, first_sep = np.arange(max_seq_length, dtype=np.uint16), (first + 1)[:, None].astype(np.uint16)
+    input_mask = columns < lengths[:, None].astype(np.uint16)
+    behind = columns > first_sep
+    # Each column's token stands one place before it, and two behind <sep>; special ones and padding are put in after.
+    places = (starts - 1)[:, None] + np.arange(max_seq_length)
+    places -= behind
+    input_ids = tokens.take(places, mode="clip").astype(np.int32)
+    np.copyto(input_ids, tokenizer.pad_id, where=~input_mask)
     everyone = np.arange(len(both))
-    free[everyone, first[:, 0] + 1] = False
-    input_ids = np.full((len(both), max_seq_length), tokenizer.pad_id, np.int32)
-    input_ids[free] = tokens
     input_ids[:, 0] = tokenizer.cls_id
-    input_ids[everyone, first[:, 0] + 1] = tokenizer.sep_id
+    input_ids[everyone, first + 1] = tokenizer.sep_id
     input_ids[everyone, lengths - 1] = tokenizer.sep_id
-    return input_ids, input_mask, segment_ids, lengths
+    return input_ids, input_mask, behind & input_mask, lengths

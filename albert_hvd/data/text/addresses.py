@@ -12,6 +12,8 @@ LINK = re.compile(r"(?i)\b(?:https?|ftp)://[^\s<>\"]+|\bwww\.[^\s<>\"]+|"
                   r"(\.[a-z]{2})?(/[^\s<>\"]*)?(?![\w@])")
 EMAIL = re.compile(r"(?i)\b[\w.+-]{1,64}@[\w-]{1,63}(?:\.\w[\w-]*)+")
 MENTION = re.compile(r"(?<![\w@])@\w+")
+# In each line with a host name of `LINK`; found at once, since it is tried at full stops alone.
+HOST_ENDING = re.compile(r"\.(?i:co|net|org|gov|edu|my|ly|info|me|tv)")
 
 # Endings of host names that are words as well, and words that go on a sentence after them.
 WORDS_AFTER = {
@@ -61,7 +63,7 @@ CONTEXT = 80  # characters before and after that are looked at
 
 def replace_links(line, instead):
     """URLs and bare host names become the text `instead`."""
-    if "." not in line and "://" not in line:
+    if "://" not in line and not HOST_ENDING.search(line) and "www." not in line.lower():
         return line
     return LINK.sub(lambda match: match[0] if _is_text(match) else instead + _next_sentence(match[0]), line)
 

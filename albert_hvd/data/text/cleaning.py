@@ -18,6 +18,7 @@ import unicodedata
 import ftfy
 
 from albert_hvd.data.text import addresses
+from albert_hvd.data.text.runs import lines_with_runs
 
 # Zero-width characters, soft hyphen, byte order marks, directional marks. Not U+200C and U+200D, which
 # Jawi and emoji need.
@@ -53,7 +54,6 @@ REDUPLICATED = re.compile(r"(?<=[A-Za-z]{3})²")  # baru² is baru2
 NO_LETTERS = re.compile(r"[^\x00-\u02ff\w\s]{31,}")
 MOST_MARKS = 30
 LETTER_OR_DIGIT = re.compile(r"[^\W_]")
-SPACES = re.compile(r"\s+")
 PLACEHOLDERS = {"links": "<url>", "emails": "<email>", "mentions": "<user>"}
 # &amp; and its like also without the semicolon; other names only with it: "surat&notis" is no "surat¬is".
 ENTITY = re.compile(r"&(?:#\d{1,7};?|#[xX][0-9a-fA-F]{1,6};?|[A-Za-z][A-Za-z0-9]{1,31};|"
@@ -220,7 +220,7 @@ def _reduplicated(token):
 
 def collapse_spaces(line):
     """One space between words, none at the ends."""
-    return SPACES.sub(" ", line).strip()
+    return " ".join(line.split())
 
 
 # name of the flag that switches a step, function; in the order of application
@@ -230,6 +230,19 @@ STEPS = (("fix_mojibake", fix_mojibake), ("normalize_unicode", normalize_unicode
          ("shorten_punctuation", shorten_punctuation), ("shorten_letters", shorten_letters),
          ("split_long_tokens", split_long_tokens))
 REPLACING_STEPS = ("emails", "links", "mentions")
+# What lines have that these steps change.
+RUNS = {"remove_spam_runs": {"least": 4}, "shorten_punctuation": {"least": 2, "characters": "!?,;:…."},
+        "shorten_letters": {"least": 3, "from_character": "A"}}
+
+
+def apply_step(name, step, lines):
+    """The lines after a step, which is applied to those that it may change: list of str."""
+    if name not in RUNS:
+        return list(map(step, lines))
+    changed = lines.copy()
+    for number in lines_with_runs(lines, **RUNS[name]):
+        changed[number] = step(lines[number])
+    return changed
 
 
 def looks_malay(text):

@@ -26,36 +26,83 @@ NUM_BANDS = 8
 # Odd numbers by which a band's 16 bytes are mixed to one hash (multiplicative hashing).
 MIX = np.array([0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F], np.uint64)
 NOT_LETTER_OR_DIGIT = re.compile(r"[\W_]+")
+# The same of ASCII, case folded: what is neither becomes a space.
+_ASCII_WORDS = bytes(ord(chr(code).lower()) if code < 128 and chr(code).isalnum() else ord(" ") for code in range(256))
+HASHES_AT_ONCE = 1024  # of all permutations, in the processor's cache
 
 
 @functools.lru_cache(maxsize=1)
-def _empty():
-    """The MinHash of nothing, to be copied: a new one would draw its permutations again."""
+def _permutations():
+    """The factors and the summands of the hashes, uint32 (64, 1) each: those of datasketch's MinHash of seed 1."""
     import datasketch  # here, because it brings SciPy, which `--help` need not wait for
 
-    return datasketch.MinHash(num_perm=NUM_PERMUTATIONS, seed=1, hashfunc=zlib.crc32)
+    return [part[:, None] for part in datasketch.MinHash(num_perm=NUM_PERMUTATIONS, seed=1).permutations]
 
 
-def exact_key(lines):
-    """16 bytes that are equal for documents of the same letters and digits."""
-    text = NOT_LETTER_OR_DIGIT.sub("", " ".join(lines).casefold())
+def words_of(lines):
+    """What documents are compared by: their words of letters and digits alone, case folded, list of bytes in UTF-8."""
+    text = " ".join(lines)
+    if text.isascii():
+        return text.encode("ascii").translate(_ASCII_WORDS).split()
+    return NOT_LETTER_OR_DIGIT.sub(" ", text.casefold()).encode("utf-8", "surrogatepass").split()
+
+
+def exact_key(lines, words=None):
+    """16 bytes that are equal for documents of the same letters and digits.
+
+    Args: `words`, where they are known, the document's `words_of`.
+    """
+    text = b"".join(words_of(lines) if words is None else words)
     # A document of symbols alone (emoji) is compared as it stands.
-    return hashlib.blake2b((text or "\n".join(lines)).encode("utf-8", "surrogatepass"), digest_size=16).digest()
+    return hashlib.blake2b(text or "\n".join(lines).encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
 def signature(lines, min_words):
-    """MinHash of a document's word triples; None for one of fewer than `min_words` words.
+    """MinHash of a document, as `signatures` gives it."""
+    return signatures([words_of(lines)], min_words)[0]
 
-    Returns: uint16 (64,), the low bits of the MinHash values: two that differ agree in these by chance
+
+def signatures(documents, min_words):
+    """MinHash of each document's word triples; None for one of fewer than `min_words` words.
+
+    They are those of datasketch (its scheme "affine32"), for many documents at once.
+
+    Args: `documents`, the `words_of` each.
+    Returns: list of uint16 (64,), the low bits of the MinHash values: two that differ agree in these by chance
       once in 65,536, which the estimate does not notice, and they take half the memory.
     """
-    words = NOT_LETTER_OR_DIGIT.sub(" ", " ".join(lines).casefold()).split()
-    if len(words) < min_words:
-        return None
-    triples = {" ".join(words[i:i + 3]).encode("utf-8", "surrogatepass") for i in range(max(len(words) - 2, 1))}
-    minhash = _empty().copy()
-    minhash.update_batch(list(triples))
-    return minhash.hashvalues.astype(np.uint16)
+    found, hashes, starts = [None] * len(documents), [], []
+    chosen = [number for number, words in enumerate(documents) if len(words) >= min_words]
+    for words in map(documents.__getitem__, chosen):
+        starts.append(len(hashes))
+        triples = zip(words, words[1:], words[2:]) if len(words) > 2 else [words]
+        hashes += map(zlib.crc32, map(b" ".join, triples))
+    if not chosen:
+        return found
+    for number, values in zip(chosen, _least(_mixed(np.array(hashes, np.uint32)), np.array(starts)).astype(np.uint16)):
+        found[number] = values
+    return found
+
+
+def _mixed(hashes):
+    """MurmurHash3's finalizer of uint32 (N,), which datasketch mixes hashes by."""
+    for shift, factor in ((16, 0x85EBCA6B), (13, 0xC2B2AE35)):
+        hashes = (hashes ^ hashes >> np.uint32(shift)) * np.uint32(factor)
+    return hashes ^ hashes >> np.uint32(16)
+
+
+def _least(hashes, starts):
+    """The least of each permutation of the hashes of documents, which begin at `starts`: uint32 (documents, 64)."""
+    factors, summands = _permutations()
+    least = np.full((len(starts), NUM_PERMUTATIONS), 0xFFFFFFFF, np.uint32)
+    for begin in range(0, len(hashes), HASHES_AT_ONCE):
+        part = hashes[begin:begin + HASHES_AT_ONCE]
+        first = np.searchsorted(starts, begin, side="right") - 1
+        last = np.searchsorted(starts, begin + len(part))
+        cuts = np.maximum(starts[first:last] - begin, 0)
+        of_documents = np.minimum.reduceat(part * factors + summands, cuts, axis=1)
+        np.minimum(least[first:last], of_documents.T, out=least[first:last])
+    return least
 
 
 class SignatureIndex:
@@ -83,26 +130,30 @@ class SignatureIndex:
     def __len__(self):
         return self._count
 
-    def similarities(self, values):
-        """The estimated similarity to `values` of every signature that may be near: float64 (n,)."""
+    def similarities(self, values, buckets=None):
+        """The estimated similarity to `values` of every signature that may be near: float64 (n,).
+
+        Args: `buckets`, where they are known, what `buckets` gives for the values.
+        """
         found, following = set(), self._next
-        for entry in self._heads[self._buckets(values)].tolist():
+        for entry in self._heads[self.buckets(values) if buckets is None else buckets].tolist():
             while entry > 0:
                 found.add((entry - 1) // NUM_BANDS)
                 entry = int(following[entry])
-        return (self._signatures[sorted(found)] == values).mean(axis=1)
+        return (self._signatures[sorted(found)] == values).mean(axis=1) if found else np.zeros(0)
 
-    def add(self, values):
-        """Remember a signature, uint16 (64,)."""
-        for entry, bucket in enumerate(self._buckets(values).tolist(), NUM_BANDS * self._count + 1):
+    def add(self, values, buckets=None):
+        """Remember a signature, uint16 (64,); `buckets` as for `similarities`."""
+        buckets = self.buckets(values) if buckets is None else buckets
+        for entry, bucket in enumerate(buckets.tolist(), NUM_BANDS * self._count + 1):
             self._next[entry] = self._heads[bucket]
             self._heads[bucket] = entry
         self._signatures[self._count] = values
         self._count += 1
 
-    def _buckets(self, signature):
-        """The bucket of each band: (64,) uint16 -> (8,)."""
-        words = np.ascontiguousarray(signature).view(np.uint64).reshape(NUM_BANDS, 2)
+    def buckets(self, signatures):
+        """The bucket of each band: (..., 64) uint16 -> (..., 8)."""
+        words = np.ascontiguousarray(signatures).view(np.uint64).reshape(*signatures.shape[:-1], NUM_BANDS, 2)
         # The high bits of the products are the well mixed ones.
         return (words * MIX).sum(axis=-1, dtype=np.uint64) >> np.uint64(65 - len(self._heads).bit_length())
 
@@ -153,11 +204,13 @@ def mark_near(parts, verdicts, num_signatures, threshold, memory_bytes, folder):
         folder = None
     index, begin = SignatureIndex(num_signatures, folder), 0
     for has_signature, signatures in parts():
-        for place, values in zip((begin + np.flatnonzero(has_signature)).tolist(), signatures):
+        places = (begin + np.flatnonzero(has_signature)).tolist()
+        for place, values, buckets in zip(places, signatures, index.buckets(signatures)):
             if verdicts[place]:
                 continue
-            if (index.similarities(values) >= threshold).any():
+            similar = index.similarities(values, buckets)
+            if len(similar) and similar.max() >= threshold:
                 verdicts[place] = NEAR
             else:
-                index.add(values)
+                index.add(values, buckets)
         begin += len(has_signature)

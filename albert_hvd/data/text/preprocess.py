@@ -9,7 +9,9 @@ import collections
 import contextlib
 import functools
 import hashlib
+import itertools
 import json
+import operator
 import os
 import shutil
 from dataclasses import asdict, dataclass
@@ -93,18 +95,31 @@ class Plan:
 
 def clean_document(lines, options, counts):
     """The sentences of a document: list of str, maybe empty; adds to `counts` what each step changed."""
+    return clean_documents([lines], options, counts)[0]
+
+
+def clean_documents(documents, options, counts):
+    """The sentences of some documents: list of lists of str, maybe empty; adds to `counts` what each step changed."""
+    lines = [line for document in documents for line in document]
     for name, step in cleaning.STEPS:
         how = getattr(options, name)
         if how is False or how == "keep":
             continue
         apply = functools.partial(step, how=how) if name in cleaning.REPLACING_STEPS else step
-        changed = [apply(line) for line in lines]
-        counts[f"lines_{name}"] += sum(before != after for before, after in zip(lines, changed))
+        changed = cleaning.apply_step(name, apply, lines)
+        counts[f"lines_{name}"] += sum(map(operator.ne, lines, changed))
         lines = changed
+    lines = iter(lines)
+    return [_sentences(itertools.islice(lines, len(document)), options, counts) for document in documents]
+
+
+def _sentences(lines, options, counts):
+    """The sentences of a document, of which all other steps are done."""
     sentences = []
     for line in lines:
-        # Half of a surrogate pair, which JSON can hold, has no UTF-8 form.
-        line = cleaning.collapse_spaces(line.encode("utf-8", "replace").decode("utf-8"))
+        if not line.isascii():  # half of a surrogate pair, which JSON can hold, has no UTF-8 form
+            line = line.encode("utf-8", "replace").decode("utf-8")
+        line = cleaning.collapse_spaces(line)
         for sentence in split_sentences(line) if options.split_sentences else [line]:
             if sentence and cleaning.has_words(sentence, options.min_words):
                 sentences.append(sentence)
@@ -122,14 +137,13 @@ def clean_batch(documents, options):
 
     Returns: list of (sentences, exact key, MinHash values or None) of those that are not empty, and counts.
     """
-    counts, cleaned = collections.Counter(), []
-    for lines in documents:
-        sentences = clean_document(lines, options, counts)
-        if sentences:
-            values = (duplicates.signature(sentences, options.near_duplicate_min_words)
-                      if options.near_duplicates else None)
-            cleaned.append((sentences, duplicates.exact_key(sentences), values))
-    return cleaned, counts
+    counts = collections.Counter()
+    cleaned = list(filter(None, clean_documents(documents, options, counts)))
+    words = list(map(duplicates.words_of, cleaned))
+    keys = map(duplicates.exact_key, cleaned, words)
+    values = (duplicates.signatures(words, options.near_duplicate_min_words) if options.near_duplicates
+              else [None] * len(cleaned))
+    return list(zip(cleaned, keys, values)), counts
 
 
 def preprocess(input_file, output_file, options, num_workers=1, report=print, memory_gb=4.0, use_mpi=False):

@@ -110,12 +110,12 @@ def write_unit(path, cleaned_batches, counts):
             counts.update(batch_counts)
             rows = np.zeros(len(cleaned), ENTRY_DTYPE)
             rows["key"] = np.frombuffer(b"".join(key for _, key, _ in cleaned), "<u8").reshape(-1, 2)
-            for row, (sentences, _, values) in zip(rows, cleaned):
-                data = "\n".join(sentences).encode("utf-8") + b"\n\n"
-                text.write(data)
-                row["num_bytes"], row["num_sentences"], row["has_signature"] = len(data), len(sentences), values is not None
-                if values is not None:
-                    signatures.write(values.astype("<u2").tobytes())
+            texts = ["\n".join(sentences).encode("utf-8") + b"\n\n" for sentences, _, _ in cleaned]
+            text.write(b"".join(texts))
+            rows["num_bytes"] = list(map(len, texts))
+            rows["num_sentences"] = [len(sentences) for sentences, _, _ in cleaned]
+            rows["has_signature"] = [values is not None for _, _, values in cleaned]
+            signatures.write(b"".join(values.astype("<u2").tobytes() for _, _, values in cleaned if values is not None))
             entries.write(rows.tobytes())
             counts.update(documents_clean=len(rows), signatures=int(rows["has_signature"].sum()))
     save_note(path + ".json", counts)

@@ -16,8 +16,9 @@ OPENING = "\"'“‘(\\[«"
 # Jawi has no capital letters: any Arabic letter or digit may begin a sentence.
 ARABIC = ("\u0620-\u064a\u0660-\u0669\u066e-\u06d3\u06d5\u06ee-\u06ff\u0750-\u077f\u08a0-\u08c9"
           "\ufb50-\ufdff\ufe70-\ufefc")
-# Looked for where stops begin only: a run of them is read once.
-BOUNDARY = re.compile(rf"(?<![.!?…])([.!?…]+[{CLOSING}]*)\s+(?=[{OPENING}]*[A-Z0-9À-ÖØ-Þ])")
+# Looked for where stops begin only: a run of them is read once. What stands before is asked after the first stop, since
+# a pattern that begins with a character is tried where that stands, one that begins with a question everywhere.
+BOUNDARY = re.compile(rf"([.!?…](?<![.!?…]{{2}})[.!?…]*[{CLOSING}]*)\s+(?=[{OPENING}]*[A-Z0-9À-ÖØ-Þ])")
 # For lines with Arabic letters. ؟ and ۔ end a sentence whatever follows.
 JAWI_BOUNDARY = re.compile(rf"(?<![.!?…؟۔])(?:([.!?…]+[{CLOSING}]*)\s+(?=[{OPENING}]*[A-Z0-9À-ÖØ-Þ{ARABIC}])|"
                            rf"([.!?…]*[؟۔][.!?…؟۔]*[{CLOSING}]*)\s+)")

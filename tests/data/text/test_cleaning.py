@@ -1,11 +1,41 @@
 """Cleaning steps one by one, what must survive them, and sentence splitting."""
 
+import re
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from albert_hvd.data.text import cleaning
-from albert_hvd.data.text.sentences import split_sentences
+from albert_hvd.data.text import addresses, cleaning
+from albert_hvd.data.text.sentences import BOUNDARY, split_sentences
+
+
+few_characters = st.text(alphabet="aAiIx.!…,-=_ 1²é☺\ud800", max_size=12)
+
+
+@settings(derandomize=True, max_examples=200, deadline=None)
+@given(st.lists(few_characters, max_size=5))
+def test_steps_leave_out_only_lines_that_they_would_not_change(lines):
+    for name, step in cleaning.STEPS:
+        if name in cleaning.RUNS:
+            assert cleaning.apply_step(name, step, lines) == list(map(step, lines))
+    assert [cleaning.collapse_spaces(line) for line in lines] == [re.sub(r"\s+", " ", line).strip() for line in lines]
+
+
+@settings(derandomize=True, max_examples=200, deadline=None)
+@given(st.text(alphabet="wWcCoOiıİnfmMyY./:- 1h", max_size=16))
+def test_lines_without_a_host_name_are_seen_at_once(line):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(addresses, "HOST_ENDING", re.compile(""))  # in every line
+        expected = cleaning.replace_links(line)
+    assert cleaning.replace_links(line) == expected
+
+
+@settings(derandomize=True, max_examples=200, deadline=None)
+@given(st.text(alphabet=".!…?' \"A1a", max_size=16))
+def test_boundaries_begin_where_stops_do(line):
+    plain = re.compile(r"(?<![.!?…])([.!?…]+[\"'”’)\]»]*)\s+(?=[\"'“‘(\[«]*[A-Z0-9À-ÖØ-Þ])")
+    assert [found.span(1) for found in BOUNDARY.finditer(line)] == [found.span(1) for found in plain.finditer(line)]
 
 
 @pytest.mark.parametrize("step, before, after", [

@@ -3,16 +3,20 @@
 import bz2
 import dataclasses
 import gzip
+import hashlib
 import json
 import lzma
 import random
+import re
+import zlib
 
+import datasketch
 import numpy as np
 import pytest
 from small_corpus import make_documents, write_documents
 
+from albert_hvd.data.text import duplicates, preprocess_units
 from albert_hvd.data.text import preprocess as preprocess_job
-from albert_hvd.data.text import preprocess_units
 from albert_hvd.data.text.cleaning import STEPS
 from albert_hvd.data.text.documents import expand_with_folders, read_documents
 from albert_hvd.data.text.duplicates import (BYTES_OF_A_SIGNATURE, EXACT, KEPT, NEAR, SignatureIndex, exact_key,
@@ -362,6 +366,23 @@ def verdicts_on(documents, tmp_path, memory_bytes=10**9, exact=True):
                         np.array([one for one in part if one is not None], np.uint16).reshape(-1, 64))
                        for part in (values[:cut], values[cut:])), verdicts, len(documents), 0.8, memory_bytes, str(tmp_path))
     return verdicts.tolist()
+
+
+def test_signatures_are_those_of_datasketch(monkeypatch):
+    """Each document's word triples, hashed by the package, whose permutations alone are used."""
+    monkeypatch.setattr(duplicates, "HASHES_AT_ONCE", 7)
+    documents = [*make_documents(5, 2), ["Satu dua"], ["Café, CAFÉ! kopi_o"], ["satu"], ["☺"]]
+    words = list(map(duplicates.words_of, documents))
+    for lines, own, values in zip(documents, words, duplicates.signatures(words, 2), strict=True):
+        plain = re.sub(r"[\W_]+", " ", " ".join(lines).casefold()).split()
+        assert own == [word.encode() for word in plain]
+        assert exact_key(lines) == hashlib.blake2b("".join(plain or lines).encode(), digest_size=16).digest()
+        if len(plain) < 2:
+            assert values is None
+            continue
+        expected = datasketch.MinHash(num_perm=64, seed=1, hashfunc=zlib.crc32)
+        expected.update_batch([" ".join(plain[i:i + 3]).encode() for i in range(max(len(plain) - 2, 1))])
+        assert values.dtype == np.uint16 and (values == expected.hashvalues.astype(np.uint16)).all()
 
 
 @pytest.mark.parametrize("memory_bytes", [10**9, 1])
