@@ -43,10 +43,10 @@ def test_rows_have_length_one_or_are_unknown():
 
 
 def test_pieces_in_like_places_are_alike():
-    # 0 and 1 stand before 4, 2 and 3 before 5.
+    # 0 and 1 stand before 4, 2 and 3 before 5: two factors of equal weight, behind that of the rare 4 and 5 themselves.
     counts = np.ones((6, 6), int)
     counts[[0, 1], 4] = counts[[2, 3], 5] = 500
-    vectors = word_vectors(pairs_of(counts), 4)
+    vectors = word_vectors(pairs_of(counts), 6)
     assert vectors[0] @ vectors[1] > 0.9 > vectors[0] @ vectors[2]
 
 
@@ -59,6 +59,16 @@ def test_they_follow_from_the_seed(random_pairs):
 def test_any_size(random_pairs, size):
     vectors = word_vectors(random_pairs, size)
     assert vectors.shape == (30, size) and vectors.dtype == np.float32 and np.all(np.isfinite(vectors))
+
+
+def test_fewer_factors_than_columns():
+    """A matrix of rank 1: the other factors are zeros, not noise of rounding."""
+    counts = np.zeros((40, 40), int)
+    counts[0, 1] = counts[2, 3] = 30
+    counts[:20, 20:] = 60
+    vectors = word_vectors(pairs_of(counts), 60)
+    np.testing.assert_allclose(np.linalg.norm(vectors[4:20], axis=1), 1, atol=1e-6)
+    np.testing.assert_allclose(vectors[4:20] @ vectors[4:20].T, 1, atol=1e-6)
 
 
 def test_no_pairs():
