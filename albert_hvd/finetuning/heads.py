@@ -71,11 +71,16 @@ class WideScores(tf.Module):
         super().__init__(name=name)
         self.kernel = tf.Variable(tf.zeros([num_features, num_labels]), name="kernel")
 
-    def __call__(self, features):
-        """int32 (B, W, F) -> float32 (B, W, L)."""
+    def __call__(self, features, dropout=None):
+        """int32 (B, W, F) -> float32 (B, W, L).
+
+        Args:
+          dropout: `Dropout` while training; it leaves features out.
+        """
         is_there = tf.cast(features > 0, tf.float32)
         count = tf.maximum(tf.reduce_sum(is_there, axis=2, keepdims=True), 1.0)
-        total = tf.reduce_sum(tf.gather(self.kernel, features) * is_there[..., None], axis=2)
+        weights = dropout(is_there) if dropout else is_there
+        total = tf.reduce_sum(tf.gather(self.kernel, features) * weights[..., None], axis=2)
         return total * (self._LOUDNESS / tf.sqrt(count))
 
 

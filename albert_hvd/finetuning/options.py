@@ -67,6 +67,7 @@ class FineTuningOptions(TrainingOptions):
         "Layer-wise learning rates: x this for the shared layer (all layers are one), x its square for the "
         "embeddings.", most=1.0)
     dropout: float = option(0.1, "Dropout rate of the hidden states and before the head.", most=0.9)
+    features_dropout: float = option(0.5, "Dropout rate of the features of words.", most=0.9)
     class_weights: str = option("none", "balanced: all labels weigh the same in the loss, however rare.",
                                 choices=["none", "balanced"])
     early_stop_epochs: int = option(0,

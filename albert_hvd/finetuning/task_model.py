@@ -45,14 +45,16 @@ class TaskModel(tf.Module):
       seed: int; fixes the first weights.
       compute_dtype: of the encoder; the head computes in float32.
       head_dropout: rate of the dropout before the head while training.
+      features_dropout: that of the wide part's features.
 
     Attributes:
       encoder: `AlbertEncoder`; layers: `WeightedSum` or None; head: one of `heads`; wide: `WideScores` or None.
     """
 
-    def __init__(self, config, task, seed=0, compute_dtype=tf.float32, head_dropout=0.0, name=None):
+    def __init__(self, config, task, seed=0, compute_dtype=tf.float32, head_dropout=0.0, features_dropout=0.0,
+                 name=None):
         super().__init__(name=name)
-        self.config, self._head_dropout = config, head_dropout
+        self.config, self._head_dropout, self._features_dropout = config, head_dropout, features_dropout
         self._uses_pooler = task.uses_pooler and task.pooling == "first"
         self._mean = None if task.pooling == "first" else mean_of_rows if task.uses_pooler else means_of_words
         self.encoder = AlbertEncoder(config, seed, compute_dtype, name="encoder")
@@ -97,9 +99,10 @@ class TaskModel(tf.Module):
         else:
             x = tf.gather(outputs, positions, batch_dims=1)
         # The encoder's own dropout draws from this seed and from the next one.
-        dropout = Dropout(self._head_dropout, None if dropout_seed is None else dropout_seed + 2)
+        dropout, features_dropout = (Dropout(rate, None if dropout_seed is None else dropout_seed + number)
+                                     for rate, number in ((self._head_dropout, 2), (self._features_dropout, 3)))
         logits = self.head(dropout(tf.cast(x, tf.float32)))
-        return logits + self.wide(features) if self.wide else logits
+        return logits + self.wide(features, features_dropout) if self.wide else logits
 
     def logits(self, batch, dropout_seed=None):
         """`__call__` with a dict as `batches.pad` gives it."""

@@ -20,6 +20,7 @@ from albert_hvd.finetuning.job import prepare
 from albert_hvd.finetuning.options import FineTuningOptions
 from albert_hvd.finetuning.tasks import task_class
 from albert_hvd.finetuning.word_features import NUM_BUCKETS, hashed, of_text, of_words
+from albert_hvd.model.encoder import Dropout
 
 
 def test_a_text_has_its_words_and_pairs_of_them_once():
@@ -79,6 +80,17 @@ def test_scores_are_a_sum_over_the_root_of_the_number():
     scores = wide(np.int32([[[3, 5, 8, 0], [0, 0, 0, 0]], [[2, 0, 0, 0], [1, 4, 0, 0]]])).numpy()
     expected = [[10 * kernel[[3, 5, 8]].sum(0) / 3 ** .5, [0, 0]], [10 * kernel[2], 10 * kernel[[1, 4]].sum(0) / 2 ** .5]]
     np.testing.assert_allclose(scores, expected, rtol=1e-5)
+
+
+def test_dropout_leaves_features_out():
+    """Each feature counts twice or not at all, and padding never; another seed leaves out others."""
+    wide, features = WideScores(65, 64), np.arange(65, dtype=np.int32)[None, None]
+    wide.kernel.assign(np.concatenate([np.ones([1, 64]), np.eye(64)]))
+    kept = [wide(features, Dropout(0.5, seed)).numpy()[0, 0] * 8 / 10 for seed in (np.int32([1, 2]), np.int32([1, 3]))]
+    for scores in kept:
+        assert set(scores.tolist()) == {0.0, 2.0} and 16 < (scores > 0).sum() < 48
+    assert (kept[0] != kept[1]).any()
+    np.testing.assert_array_equal(wide(features, Dropout(0.5, None)), wide(features))
 
 
 @pytest.mark.parametrize("name, head", [("classification", "linear"), ("tagging", "crf"), ("regression", "linear")])
