@@ -26,16 +26,17 @@ class Usage(NamedTuple):
     sum_mib: float
 
 
-def run_command(words):
+def run_command(words, input_path=os.devnull):
     """Run a command to its end, its output held back; returns its `Usage`.
 
+    Args: `input_path`, what it reads from its standard input.
     Raises: RunFailed with the last lines of its output when it ends with an error.
     """
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    with tempfile.TemporaryFile() as output:
+    with tempfile.TemporaryFile() as output, open(input_path, "rb") as given:
         began = time.perf_counter()
         # A session of its own, by which its processes are known.
-        process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
+        process = subprocess.Popen(words, stdin=given, stdout=output, stderr=output,
                                    start_new_session=True)
         largest = most = 0
         while process.poll() is None:

@@ -26,7 +26,7 @@ MOST_SMALL_BYTES = 256 << 20  # of tokens in the corpus
 BUCKET_BYTES = {SMALL_FORMAT: 4 << 20, LARGE_FORMAT: 128 << 20}  # of tokens, which stage 2 holds in memory
 FEWEST_BUCKETS = 8  # so that a small corpus, too, is shared out over the processes
 # How stage 1 spills; without effect on the result.
-SEGMENT_BYTES = 128 << 20  # of tokens, which stage 1 holds in memory
+SEGMENT_BYTES = 64 << 20  # of tokens, which stage 1 holds in memory, and once more while it sorts them
 FEWEST_SEGMENTS = 16
 MOST_RUNS = 256  # files that a process of stage 2 keeps open
 
