@@ -117,6 +117,7 @@ def command_lines(inputs):
         "benchmark recipes": ([], {**records, "eval_input_file": rows, "eval_token_input_file": rows, "runs_dir": "out",
                                    "train_minutes": 0.01}),
         "benchmark scaling": ([], {"model": config, "max_seq_length": 16, "measure": False}),
+        "benchmark operations": ([], {"bert_config_file": config, "max_seq_length": 16, "train_batch_size": 2}),
         "benchmark startup": ([], {"bert_config_file": config, "max_seq_length": 16, "repeats": 1}),
         "benchmark train": ([], {**records, "train_batch_size": 2, "rounds": 1, "steps": 1})}
 
