@@ -1,7 +1,8 @@
-r"""Whether a change made training slower: a few ratios, each against the one that was committed.
+r"""Whether a change made something slower: a few ratios, each against the one that was committed.
 
-    bin/benchmark guard             # compare; takes two to three minutes
-    bin/benchmark guard --update    # write the ratios of now into benchmarks/guard.json, to be committed
+    bin/benchmark guard                       # compare; takes three to four minutes
+    bin/benchmark guard --peer=huggingface    # the ratios to Hugging Face too; needs requirements/parity.txt
+    bin/benchmark guard --update              # write the ratios of now into benchmarks/guard.json, to be committed
 
 Absolute times depend on the machine and on what else runs on it; ratios of programs that take turns depend on the code.
 The committed ones name the machine that they were measured on. Nothing fails here: a ratio that has changed by more
@@ -21,6 +22,7 @@ from albert_hvd.errors import InputError
 from albert_hvd.model.config import AlbertConfig
 from albert_hvd.options import option
 from albert_hvd.runtime.files import whole_file
+from benchmarks import guard_commands
 from benchmarks.contest import run_by_turns
 from benchmarks.contestants import Setting, play_own
 from benchmarks.flag_checks import check_least, check_positions
@@ -39,29 +41,33 @@ class Options:
 
     bert_config_file: str = option("albert_config/albert_config_tiny.json", "JSON file of the model's sizes")
     max_seq_length: int = option(128, "positions of a row")
-    train_batch_size: int = option(16, "records of an update, a multiple of 4")
+    train_batch_size: int = option(48, "records of an update, a multiple of 4")
     rounds: int = option(5, "turns of each program")
     steps: int = option(2, "updates of a turn")
+    peer: str = option("none", "none or huggingface: the ratios of what users do with a model, too")
+    peer_python: str = option(None, "the Python that has PyTorch and transformers; default: the one that runs this")
     update: bool = option(False, "make the ratios of now the committed ones")
     tolerance: float = option(0.15, "change of a ratio that is marked")
 
 
 def run(options, command_folder):
     """Measure; returns a `Report`. Raises InputError for bad flags."""
-    del command_folder  # no command is run
     config = AlbertConfig.from_json_file(options.bert_config_file)
     check_positions(options.max_seq_length, config)
     if options.train_batch_size < 1 or options.train_batch_size % _SHARE_OF_REAL_TOKENS:
         raise InputError(f"--train_batch_size={options.train_batch_size}: must be a multiple of "
                          f"{_SHARE_OF_REAL_TOKENS}")
     check_least(options, 1, "rounds", "steps")
+    guard_commands.check(options)
     report = Report("guard", dataclasses.asdict(options))
     with tempfile.TemporaryDirectory(prefix="benchmark-guard-") as folder:
+        peer_ratios = guard_commands.peer_ratios(options, folder) if options.peer != "none" else {}
         outcome = run_by_turns(_contestants(options, config, folder), options.rounds)
-    ratios = ratios_of(outcome, config)
-    if options.update:
-        _write_committed(ratios, report)
+    ratios = {**ratios_of(outcome, config), **guard_commands.records_ratio(command_folder), **peer_ratios}
     committed = _read_committed()
+    if options.update:
+        _write_committed({**committed["ratios"], **ratios}, report)
+        committed = _read_committed()
     report.rows = compare(ratios, committed["ratios"], options.tolerance)
     report.notes.append(f"committed: {committed['machine']}")
     return report
@@ -90,9 +96,11 @@ def _contestants(options, config, folder):
     full = Setting(config, paths["full"], length, num_predictions(length), rows, options.steps,
                    len(os.sched_getaffinity(0)))
     short = full._replace(input_file=paths["short"])
+    small = full._replace(rows=rows // _SHARE_OF_REAL_TOKENS, steps=options.steps * _SHARE_OF_REAL_TOKENS)
     packed = short._replace(rows=rows // _SHARE_OF_REAL_TOKENS)
     return {"full": (play_own, (full,)), "bfloat16": (play_own, (full, "bfloat16")),
             "short": (play_own, (short,)), "packed": (play_own, (packed, "float32", True)),
+            "small": (play_own, (small,)),
             "product": (play_products, ("tensorflow", full, "float32"))}
 
 
@@ -113,7 +121,8 @@ def ratios_of(outcome, config):
     flops = statistics.median(training_flops(config, r.work) / r.seconds for r in outcome["full"][0])
     return {"training, share of the product's GFLOP/s": flops / statistics.median(outcome["product"][0]),
             "bfloat16 : float32, sequences/s": tokens_per_sec("bfloat16") / tokens_per_sec("full"),
-            "packed : unpacked, real tokens/s": tokens_per_sec("packed") / tokens_per_sec("short")}
+            "packed : unpacked, real tokens/s": tokens_per_sec("packed") / tokens_per_sec("short"),
+            "a quarter of the rows : all, real tokens/s": tokens_per_sec("small") / tokens_per_sec("full")}
 
 
 def compare(ratios, committed, tolerance):

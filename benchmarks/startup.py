@@ -27,9 +27,9 @@ from benchmarks.command_usage import run_command
 from benchmarks.flag_checks import check_least, check_positions
 from benchmarks.random_rows import num_predictions, random_rows
 from benchmarks.report import Report
+from benchmarks.shipped_model import MODEL, write_classifier
 
 TEXT = "Kuala Lumpur ialah ibu <mask> Malaysia"
-MODEL = "tiny-bahasa"
 # What a command spends its time in -> (end of the file's name, function) of the profiler's entries whose time, with all
 # that they call, is counted. None is called by another.
 PARTS = {
@@ -109,20 +109,8 @@ def _commands(options, config, folder):
     with open(lines, "w", encoding="utf-8") as file:
         file.write(TEXT + "\n")
     yield _Command("bin/fill_mask", [], "fill_mask", {"model": MODEL}, lines)
-    _write_classifier(os.path.join(folder, "task"))
+    write_classifier(os.path.join(folder, "task"))
     yield _Command("bin/predict", [], "predict", {"model": os.path.join(folder, "task")}, lines)
-
-
-def _write_classifier(folder):
-    """A task model with the sizes and the vocabulary of the shipped model, and random weights."""
-    from albert_hvd.data.text.tokenizer import Tokenizer
-    from albert_hvd.finetuning.task_model import TaskModel, write_task_model
-    from albert_hvd.finetuning.tasks import Classification
-    from albert_hvd.serving.formats.sources import read_model
-
-    source, task = read_model(MODEL, "model"), Classification(["baik", "buruk"])
-    os.mkdir(folder)
-    write_task_model(folder, TaskModel(source.config, task), task, Tokenizer.from_file(source.tokenizer_path))
 
 
 def _run_once(command, command_folder):
