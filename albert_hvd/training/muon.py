@@ -6,6 +6,7 @@ Newton-Schulz iteration; Liu et al., "Muon is Scalable for LLM Training" (2025),
 steps as large as AdamW's, 0.2 sqrt(max(rows, columns)), which let both share one learning rate.
 """
 
+import numpy as np
 import tensorflow as tf
 
 from albert_hvd.runtime import distributed
@@ -46,9 +47,14 @@ class Muon(AdamW):
         return _MOMENTUM * self.slots_of(variable)[0] + gradient
 
     def _directions(self, mixtures):
-        """The mixtures with all singular values near 1, by the ranks in turn."""
+        """The mixtures with all singular values near 1, by the ranks in turn.
+
+        The others' terms are zeros that are computed from the mixtures. As constants they would be there from the start, and
+        a rank without a matrix (more ranks than matrices) would begin the sum of directions before that of the gradients,
+        for which the other ranks wait: none of them would ever end.
+        """
         rank, size = distributed.rank(), distributed.size()
-        own = [orthogonalized(mixture) if number % size == rank else tf.zeros_like(mixture)
+        own = [orthogonalized(mixture) if number % size == rank else _zeros(mixture)
                for number, mixture in enumerate(mixtures)]
         if size == 1 or not own:
             return own
@@ -63,6 +69,11 @@ class Muon(AdamW):
         direction = directions[[matrix.ref() for matrix in self._matrices].index(variable.ref())]
         change = _ADAM_RMS * max(variable.shape) ** 0.5 * direction + self._config["weight_decay"] * variable
         return variable - learning_rate * change, self._momentum(variable, gradient)
+
+
+def _zeros(x):
+    """Zeros that are known when `x` is; not by 0 x, which may be not a number."""
+    return tf.where(x > np.inf, x, 0.0)
 
 
 def _is_shared_matrix(path, variable):

@@ -67,6 +67,19 @@ def test_three_ranks_train_as_one(training_files, one_rank, tmp_path):
 
 @pytest.mark.parallel
 @pytest.mark.tier("ci")
+def test_more_ranks_than_matrices_train_as_one_with_muon(training_files, tmp_path):
+    """The shared layer has six matrices: two of eight ranks have none to make directions of."""
+    few = {"optimizer": "muon", "train_batch_size": 8, "num_train_steps": 3, "num_warmup_steps": 1}
+    for ranks in (0, 8):
+        result = run_command("pretrain", ranks=ranks, **{**flags(training_files, tmp_path / str(ranks)), **few})
+        assert result.returncode == 0, result.stderr
+    ours, theirs = weights(tmp_path / "8", step=3), weights(tmp_path / "0", step=3)
+    for name in theirs:
+        np.testing.assert_allclose(ours[name], theirs[name], atol=1e-5, err_msg=name)
+
+
+@pytest.mark.parallel
+@pytest.mark.tier("ci")
 def test_two_ranks_with_micro_batches_train_as_one(training_files, one_rank, tmp_path):
     result = run_command("pretrain", ranks=2, **flags(training_files, tmp_path, accumulation_steps=3))
     assert result.returncode == 0, result.stderr

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from albert_hvd.runtime import distributed
 from albert_hvd.training.muon import orthogonalized
 from albert_hvd.training.optimizers import OPTIMIZERS
 
@@ -75,3 +76,31 @@ def test_an_update_that_is_not_finite_leaves_the_momentum():
     assert not optimizer.apply_gradients([(tf.constant([[np.nan, 1.0], [1.0, 1.0]]), variable)]).applied
     np.testing.assert_array_equal(optimizer.slots_of(variable)[0], np.zeros((2, 2)))
     np.testing.assert_array_equal(variable, np.ones((2, 2)))
+
+
+@pytest.mark.parametrize("rank", [0, 5])
+def test_a_rank_without_a_matrix_waits_for_the_gradients_too(rank, monkeypatch):
+    """Of six ranks and two matrices, rank 5 has none: its sum of directions must not begin before that of gradients.
+
+    By its values: a control dependency of constants is lost when TensorFlow folds them.
+    """
+    asked = {}
+
+    def sum_over_ranks(tensor, name):
+        asked[name] = tensor
+        return tf.identity(tensor)
+
+    monkeypatch.setattr(distributed, "rank", lambda: rank)
+    monkeypatch.setattr(distributed, "size", lambda: 6)
+    monkeypatch.setattr(distributed, "sum_over_ranks", sum_over_ranks)
+    muon = OPTIMIZERS["muon"](learning_rate=0.1, num_train_steps=10)
+    with tf.Graph().as_default():
+        gradients = [tf.compat.v1.placeholder(tf.float32, [3, 4]) for _ in range(2)]
+        muon._directions(gradients)
+        seen, waiting = set(), [asked["directions"].op]
+        while waiting:
+            op = waiting.pop()
+            if op.name not in seen:
+                seen.add(op.name)
+                waiting += [tensor.op for tensor in op.inputs]
+    assert {gradient.op.name for gradient in gradients} <= seen
