@@ -30,6 +30,7 @@ from benchmarks.matrix_products import play_products
 from benchmarks.model_flops import training_flops
 from benchmarks.random_rows import num_predictions, random_rows
 from benchmarks.report import Report
+from benchmarks.text_contest import check_peer
 
 COMMITTED = os.path.join(os.path.dirname(__file__), "guard.json")
 _SHARE_OF_REAL_TOKENS = 4  # short records fill a quarter of their row
@@ -58,7 +59,7 @@ def run(options, command_folder):
         raise InputError(f"--train_batch_size={options.train_batch_size}: must be a multiple of "
                          f"{_SHARE_OF_REAL_TOKENS}")
     check_least(options, 1, "rounds", "steps")
-    guard_commands.check(options)
+    check_peer(options)
     report = Report("guard", dataclasses.asdict(options))
     with tempfile.TemporaryDirectory(prefix="benchmark-guard-") as folder:
         peer_ratios = guard_commands.peer_ratios(options, folder) if options.peer != "none" else {}

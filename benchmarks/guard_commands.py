@@ -8,7 +8,6 @@ import glob
 import os
 
 from albert_hvd import sample
-from albert_hvd.errors import InputError
 from benchmarks import data, encode, fill_mask, finetune, predict
 from benchmarks.shipped_model import MODEL, vocabulary, write_classifier
 
@@ -51,9 +50,3 @@ def _write_labelled(path):
             with open(text, encoding="utf-8") as lines:
                 label = os.path.basename(text).partition(".")[0]
                 file.writelines(f"{label}\t{line}" for line in lines if line.strip())
-
-
-def check(options):
-    """InputError for a peer that is none."""
-    if options.peer not in ("none", "huggingface"):
-        raise InputError("unknown", "give none or huggingface", name="peer", value=options.peer)

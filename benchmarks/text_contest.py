@@ -80,10 +80,15 @@ def check(options, word, *needed):
     for name in ("model", *needed):
         if not getattr(options, name):
             raise InputError(f"--{name} is missing; see bin/benchmark {word} --help")
-    if options.peer not in PEERS:
-        raise InputError("unknown", f"give {' or '.join(PEERS)}", name="peer", value=options.peer)
+    check_peer(options)
     check_least(options, 1, "rounds")
     check_least(options, 0, "max_texts")
+
+
+def check_peer(options):
+    """InputError for a peer that is unknown, or whose Python is not there."""
+    if options.peer not in PEERS:
+        raise InputError("unknown", f"give {' or '.join(PEERS)}", name="peer", value=options.peer)
     if options.peer_python and not shutil.which(options.peer_python):
         raise InputError("no such program", "give the path of a Python", name="peer_python", value=options.peer_python)
 
