@@ -1,17 +1,16 @@
 """A task model of the shipped model's sizes, for measuring what comes before and after its numbers."""
 
-import glob
 import os
 
 from albert_hvd.serving.formats.shipped import located
+from albert_hvd.serving.formats.sources import read_model, tokenizer_beside
 
 MODEL = "tiny-bahasa"
 
 
 def vocabulary():
     """The path of the shipped model's SentencePiece .model."""
-    path, = glob.glob(os.path.join(located(MODEL), "*.model"))
-    return path
+    return tokenizer_beside(located(MODEL))
 
 
 def write_classifier(folder):
@@ -19,7 +18,6 @@ def write_classifier(folder):
     from albert_hvd.data.text.tokenizer import Tokenizer
     from albert_hvd.finetuning.task_model import TaskModel, write_task_model
     from albert_hvd.finetuning.tasks import Classification
-    from albert_hvd.serving.formats.sources import read_model
 
     task = Classification(["baik", "buruk"])
     os.mkdir(folder)

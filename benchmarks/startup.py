@@ -37,7 +37,7 @@ PARTS = {
     "MPI's start s": [("horovod/common/basics.py", "init")],
     "first weights s": [("training/resume.py", "restore"), ("formats/sources.py", "read_model"),
                         ("finetuning/task_model.py", "read_task_model"), ("run_folder/checkpoints.py", "restore_variables")],
-    "tracing s": [("function_type_utils.py", "trace_function"), ("tracing_compilation.py", "trace_function")],
+    "tracing s": [("tracing_compilation.py", "trace_function")],
     "graphs' first calls s": [("~", "<built-in method tensorflow.python._pywrap_tfe.TFE_Py_Execute>")],
 }
 

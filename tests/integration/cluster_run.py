@@ -13,7 +13,6 @@ curves are apart. What DIR holds already is not made again. Needs root and what 
 
 import argparse
 import json
-import os
 import pathlib
 import re
 import subprocess
@@ -26,6 +25,8 @@ sys.path += [str(ROOT), str(ROOT / "tests"), str(ROOT / "tests" / "integration")
 from albert_hvd.data.text.corpus import plan_blocks, read_block  # noqa: E402
 from albert_hvd.runtime.files import expand_input_files, whole_file  # noqa: E402
 from benchmarks.repeated_text import repeat  # noqa: E402
+from conftest import command_environment  # noqa: E402
+from slurm_runs import CLUSTER_ENV, last_logged_step  # noqa: E402
 from virtual_cluster import VirtualCluster, why_not  # noqa: E402
 
 SHAPE = {"max_seq_length": 128, "max_predictions_per_seq": 20}
@@ -33,7 +34,7 @@ COMPARED = ("loss", "masked_lm_loss", "sentence_loss")
 TOLD = ("launch.sh: ", "stage_data.sh: ", "stopped by", "resuming at", "train_batch_size ", "saved")
 # The user here is root, and all nodes share the cores of one machine.
 SITE = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1", "OMPI_MCA_mpi_yield_when_idle": "1",
-        "HOROVOD_CYCLE_TIME": "5", "LOCAL_SCRATCH": "/dev/shm/records", "TF_CPP_MIN_LOG_LEVEL": "2"}
+        "HOROVOD_CYCLE_TIME": "5", "LOCAL_SCRATCH": "/dev/shm/records"}
 
 
 def make_records(folder, given):
@@ -55,24 +56,21 @@ def make_records(folder, given):
 
 def command(name, launcher=(), **flags):
     words = [*launcher, ROOT / "bin" / name, *(f"--{flag}={value}" for flag, value in flags.items())]
-    environment = {**os.environ, "PATH": f"{os.path.dirname(sys.executable)}:{os.environ['PATH']}",
-                   "VIRTUAL_ENV": sys.prefix, **SITE}
-    subprocess.run(list(map(str, words)), check=True, env=environment, stdout=subprocess.DEVNULL)
+    subprocess.run(list(map(str, words)), check=True, env={**command_environment(), **SITE}, stdout=subprocess.DEVNULL)
 
 
 def train_on_cluster(folder, flags, given):
     """Submit, disturb, and wait; returns (Slurm's words about the job, its output folder)."""
-    environment = {**os.environ, "CLUSTER_ENV": str(folder / "cluster.env"), "OUTPUT_ROOT": str(folder), **SITE,
+    environment = {**command_environment(), "CLUSTER_ENV": str(folder / "cluster.env"), "OUTPUT_ROOT": str(folder), **SITE,
                    "SBATCH_OUTPUT": str(folder / "job.log")}
-    (folder / "cluster.env").write_text("source slurm/cluster.env\n"
-                                        f"activate_environment() {{ source {sys.prefix}/bin/activate; }}\n")
+    (folder / "cluster.env").write_text(CLUSTER_ENV.format(prefix=sys.prefix))
     with VirtualCluster(nodes=3, gpus=1) as cluster:
         job = cluster.submit("--nodes=3", "--ntasks-per-node=2", f"--time={given.time_limit_min}",
                              "--signal=B:USR1@60", "slurm/smoke_2node.sh",
                              *(f"--{name}={value}" for name, value in flags.items()), cwd=ROOT, env=environment)
         output = folder / f"smoke-{job}"
-        cluster.wait_for(lambda: last_step(output) >= given.lose_at_step, f"step {given.lose_at_step}", 1200)
-        print(f"step {last_step(output)}: node3 dies", flush=True)
+        cluster.wait_for(lambda: last_logged_step(output) >= given.lose_at_step, f"step {given.lose_at_step}", 1200)
+        print(f"step {last_logged_step(output)}: node3 dies", flush=True)
         cluster.lose("node3")
         cluster.wait_for(lambda: cluster.job(job)["JobState"] == "PENDING", "the requeue", 120)
         # No node is left to wait for; the user asks for no more than two.
@@ -80,13 +78,6 @@ def train_on_cluster(folder, flags, given):
         assert update.returncode == 0, update.stderr
         cluster.wait(job, timeout=2400)
         return cluster.job(job), output
-
-
-def last_step(output):
-    try:
-        return json.loads((output / "train_log.jsonl").read_text(encoding="utf-8").splitlines()[-1])["step"]
-    except (OSError, IndexError, ValueError):
-        return 0
 
 
 def curve(output):
