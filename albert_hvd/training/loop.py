@@ -77,7 +77,7 @@ class TrainingLoop:
                 training.save_evaluation()
         under_way, stopping = collections.deque(), stopped
         while True:
-            while not stopping and self._may_start(len(under_way)):
+            while not stopping and self._may_start(under_way):
                 self._profiler.before(training.step + len(under_way) + 1)
                 under_way.append(training.start_step(bool(self._stop_request.name), len(under_way)))
             if not under_way:
@@ -96,15 +96,15 @@ class TrainingLoop:
                 stopping = stopping or stopped  # a signal may have interrupted the evaluation
 
     def _may_start(self, under_way):
-        """Whether to start a step while `under_way` others have not been finished: one at most, and none that may
+        """Whether to start a step while those `under_way` have not been finished: one at most, and none that may
         make the last update, or one after which the run evaluates, saves or profiles, for those need its weights."""
         training, options = self._training, self._options
         if not under_way:
             return not training.is_over()
-        if under_way > 1:
+        if len(under_way) > 1:
             return False
         step = training.step + 1  # of the update under way, unless it is skipped
-        return (options.overlap_steps and (training.schedule.by_time or step < options.num_train_steps)
+        return (options.overlap_steps and not training.ends_with(under_way[0])
                 and not self._profiler.is_near(step) and not _is_due(options.eval_every_steps, step)
                 and not _is_due(options.save_checkpoints_steps, step))
 

@@ -146,6 +146,10 @@ class Training:
             self.window.add(result, seconds, started.wait_seconds)
         return result
 
+    def ends_with(self, started):
+        """Whether the run is over after the only step that is under way, unless its update is skipped."""
+        return self.schedule.share(self.step + 1, started.pending.used_sec) >= 1.0
+
     def save(self):
         """Begin to write a checkpoint (rank 0): the state is copied now and written in the background.
 

@@ -45,11 +45,15 @@ class PendingStep:
 
     TensorFlow's copy from a GPU waits for all that the GPU has been given by then. So the copy is asked for at once, by
     a thread of its own: asked for by `result()`, it would wait for the next step too.
+
+    Attributes:
+      used_sec: what of the time that schedules count had passed when it began, summed over ranks.
     """
 
     _readers = concurrent.futures.ThreadPoolExecutor(2, thread_name_prefix="result")  # as many as steps overlap
 
     def __init__(self, values, real_tokens, stop, used_sec):
+        self.used_sec = used_sec
         self._known = real_tokens, stop, used_sec
         asked = threading.Event()
 

@@ -62,3 +62,14 @@ def test_skipped_updates_are_counted_and_retried_alike(training_files, tmp_path)
     assert without_clock(overlapped) == without_clock(plain)
     for name, array in weights(folders[0], 6).items():
         np.testing.assert_array_equal(weights(folders[1], 6)[name], array, err_msg=name)
+
+
+@pytest.mark.parametrize("by", ["time", "cpu_time"])
+def test_a_run_by_the_clock_ends_with_the_update_that_begins_when_the_time_is_over(training_files, tmp_path, by):
+    result = run_command("pretrain", **flags(training_files, tmp_path, overlap_steps=True, lr_schedule=by,
+                                             train_minutes=0.1, log_every_steps=1, eval_every_steps=0))
+    assert result.returncode == 0, result.stderr
+    rates = [line["learning_rate"] for line in train_log(tmp_path)]
+    assert rates[-1] == 0 < min(rates[:-1])  # no update begins after it
+    assert status(tmp_path)["state"] == "finished"
+    assert train_log(tmp_path)[-1]["step"] == status(tmp_path)["step"] == len(rates)
