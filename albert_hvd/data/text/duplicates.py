@@ -3,8 +3,8 @@
 Exact: letters and digits only, case folded. Near: the estimated Jaccard similarity of the documents'
 word triples (MinHash, datasketch; A. Broder, "On the resemblance and containment of documents", 1997). The
 first of several equal documents is kept. Memory: a byte a document, `BYTES_OF_A_KEY` bytes while exact ones are looked
-for, then `BYTES_OF_A_SIGNATURE` for each of the longer ones; beyond the memory allowed the first search takes several
-rounds, and the second has its tables on disk.
+for, then `BYTES_OF_BANDS` while the longer ones are looked for that may be near another one, in several rounds where
+that is more than the memory allowed; then `BYTES_OF_A_SIGNATURE` for each of these, on disk where that is more.
 """
 
 import functools
@@ -20,6 +20,7 @@ KEPT, EXACT, NEAR = range(3)  # verdicts
 BYTES_OF_A_KEY = 64  # 16 of the key, 8 of its place, and as much again and more while they are sorted
 BYTES_OF_A_SIGNATURE = 224  # at most; 320 from 268 million signatures on, whose links have eight bytes
 NUM_PERMUTATIONS = 64
+BYTES_OF_BANDS = 256  # of one signature: 8 of each band's hash, 8 of its place, and as much again while they are sorted
 # 8 bands of 8 hashes: finds 77 % of the pairs at a similarity of 0.8, 99 % at 0.9; the estimate from
 # all 64 hashes then decides.
 NUM_BANDS = 8
@@ -131,7 +132,7 @@ class SignatureIndex:
         return self._count
 
     def similarities(self, values, buckets=None):
-        """The estimated similarity to `values` of every signature that may be near: float64 (n,).
+        """The estimated similarity to `values` of every signature with a band in common: float64 (n,).
 
         Args: `buckets`, where they are known, what `buckets` gives for the values.
         """
@@ -140,7 +141,9 @@ class SignatureIndex:
             while entry > 0:
                 found.add((entry - 1) // NUM_BANDS)
                 entry = int(following[entry])
-        return (self._signatures[sorted(found)] == values).mean(axis=1) if found else np.zeros(0)
+        equal = self._signatures[sorted(found)] == values
+        # What only fell into the same bucket is left out: that would depend on how many buckets there are.
+        return equal[equal.reshape(-1, NUM_BANDS, NUM_PERMUTATIONS // NUM_BANDS).all(axis=2).any(axis=1)].mean(axis=1)
 
     def add(self, values, buckets=None):
         """Remember a signature, uint16 (64,); `buckets` as for `similarities`."""
@@ -153,9 +156,14 @@ class SignatureIndex:
 
     def buckets(self, signatures):
         """The bucket of each band: (..., 64) uint16 -> (..., 8)."""
-        words = np.ascontiguousarray(signatures).view(np.uint64).reshape(*signatures.shape[:-1], NUM_BANDS, 2)
-        # The high bits of the products are the well mixed ones.
-        return (words * MIX).sum(axis=-1, dtype=np.uint64) >> np.uint64(65 - len(self._heads).bit_length())
+        # The high bits are the well mixed ones.
+        return _band_hashes(signatures) >> np.uint64(65 - len(self._heads).bit_length())
+
+
+def _band_hashes(signatures):
+    """A hash of each band, uint64: (..., 64) uint16 -> (..., 8)."""
+    words = np.ascontiguousarray(signatures).view(np.uint64).reshape(*signatures.shape[:-1], NUM_BANDS, 2)
+    return (words * MIX).sum(axis=-1, dtype=np.uint64)
 
 
 def _on_disk(path, shape, dtype):
@@ -192,25 +200,56 @@ def mark_exact(parts, verdicts, memory_bytes):
 def mark_near(parts, verdicts, num_signatures, threshold, memory_bytes, folder):
     """Mark documents that are nearly the same as an earlier one that is kept.
 
+    Most documents have no band in common with any other. They are found first, and need no place in the index.
+
     Args:
       parts: function without arguments that yields (bool (n,), uint16 (m, 64)): which documents have a signature, and
         those, in the order of the documents.
       verdicts: uint8, one for each document; those that are not 0 are left out, others may get `NEAR`.
       num_signatures: of all parts together.
-      memory_bytes: what the index may take; a larger one lies in files in `folder`.
+      memory_bytes: what each of both steps may take; a larger index lies in files in `folder`.
     """
-    index = SignatureIndex(0)
-    if index.num_bytes + num_signatures * BYTES_OF_A_SIGNATURE <= memory_bytes:
+    shared = _with_shared_bands(parts, verdicts, num_signatures, memory_bytes)
+    index, capacity = SignatureIndex(0), int(shared.sum())
+    if index.num_bytes + capacity * BYTES_OF_A_SIGNATURE <= memory_bytes:
         folder = None
-    index, begin = SignatureIndex(num_signatures, folder), 0
-    for has_signature, signatures in parts():
-        places = (begin + np.flatnonzero(has_signature)).tolist()
-        for place, values, buckets in zip(places, signatures, index.buckets(signatures)):
-            if verdicts[place]:
-                continue
+    index = SignatureIndex(capacity, folder)
+    for places, signatures, number in _numbered(parts):
+        chosen = np.flatnonzero(shared[number:number + len(places)])
+        signatures = signatures[chosen]
+        for place, values, buckets in zip(places[chosen].tolist(), signatures, index.buckets(signatures)):
             similar = index.similarities(values, buckets)
             if len(similar) and similar.max() >= threshold:
                 verdicts[place] = NEAR
             else:
                 index.add(values, buckets)
-        begin += len(has_signature)
+
+
+def _with_shared_bands(parts, verdicts, num_signatures, memory_bytes):
+    """Which signatures have a band's hash in common with another one, of documents without a verdict: bool (num_signatures,).
+
+    The hashes are sorted, in rounds that each take another part of them.
+    """
+    shared = np.zeros(num_signatures, bool)
+    rounds = max(-(-num_signatures * BYTES_OF_BANDS // max(memory_bytes, 1)), 1)
+    for round_number in range(rounds):
+        hashes, owners = [np.zeros(0, np.uint64)], [np.zeros(0, np.int64)]
+        for places, signatures, number in _numbered(parts):
+            of_bands = _band_hashes(signatures)
+            chosen = (of_bands % np.uint64(rounds) == round_number) & (verdicts[places] == KEPT)[:, None]
+            hashes.append(of_bands[chosen])
+            owners.append(number + np.nonzero(chosen)[0])
+        hashes, owners = np.concatenate(hashes), np.concatenate(owners)
+        order = np.argsort(hashes)
+        hashes = hashes[order]
+        equal = np.flatnonzero(hashes[1:] == hashes[:-1])
+        shared[owners[order[equal]]] = shared[owners[order[equal + 1]]] = True
+    return shared
+
+
+def _numbered(parts):
+    """Yield the places of each part's documents with a signature, int64 (m,), those, and the number of the first."""
+    begin = number = 0
+    for has_signature, signatures in parts():
+        yield begin + np.flatnonzero(has_signature), signatures, number
+        begin, number = begin + len(has_signature), number + len(signatures)
