@@ -128,8 +128,11 @@ def _check_folder(job):
     except (OSError, ValueError) as error:
         raise InputError(f"{path} cannot be read ({error})", "give a new folder", name="output_dir",
                          value=folder) from None
-    # A setting that the program did not have then was as its default is.
-    before = {**{field.name: field.default for field in dataclasses.fields(job.options)}, **before}
+    # A setting that the program did not have then was as its default is; but no features were dropped.
+    defaults = {field.name: field.default for field in dataclasses.fields(job.options)}
+    if before.get("features", "none") != "none":
+        defaults["features_dropout"] = 0.0
+    before = {**defaults, **before}
     for key, value in settings.items():
         if before[key] != value:
             raise InputError(f"{value} now and {before[key]} in the run that {parameter('output_dir')}={folder} "
