@@ -7,6 +7,12 @@ r"""Held-out loss of pre-training recipes at equal processor time: the default o
 Each run is one bin/pretrain of --train_minutes of processor time, start and compilation included, and bin/validate on
 both held-out files: one with whole words masked, one with single pieces, for the two are not on one scale. Runs stay in
 --runs_dir, and the same command again goes on with what is missing.
+
+    bin/benchmark recipes ... --recipes=default --seeds=1 --lr_schedule=time --ranks=2 --train_minutes=40 --peer=huggingface
+
+With --lr_schedule=time the minutes are those on the clock, of all ranks together, and --peer=huggingface adds Hugging
+Face's model on as many cores: random weights, AdamW, batches padded to their longest record. It needs
+requirements/parity.txt.
 """
 
 import dataclasses
@@ -24,6 +30,7 @@ from albert_hvd.run_folder.logs import read_log
 from albert_hvd.runtime.files import make_folder, read_json_object, whole_file
 from benchmarks.command_usage import run_command
 from benchmarks.report import Report
+from benchmarks.text_contest import PEERS, check_peer
 
 # Flags of bin/pretrain that differ from the default recipe. "passes" may name the config's layers L.
 _OLD = {"initialization": "plain", "optimizer": "adamw", "passes": "0:L", "sentence_loss_weight": "0:1"}
@@ -69,6 +76,12 @@ class Options:
     precision: str = option("float32", "as bin/pretrain", choices=["float32", "bfloat16", "float16"])
     max_eval_steps: int = option(0, "held-out batches of 100 records at most; 0: all")
     runs_dir: str = option(None, "folder of the runs; made when it is not there")
+    lr_schedule: str = option("cpu_time", "which minutes count: of the processors, or on the clock",
+                              choices=["cpu_time", "time"])
+    peer: str = option("none", "huggingface: its model too, with --lr_schedule=time", choices=PEERS)
+    peer_python: str = option(None, "Python that has PyTorch and transformers; unset: this one")
+    peer_batch_size: int = option(32, "the peer's records of an update", least=1)
+    peer_learning_rate: float = option(1e-3, "the peer's peak learning rate")
 
 
 def run(options, command_folder):
@@ -79,6 +92,9 @@ def run(options, command_folder):
     for name in options.recipes.split(","):
         results = [_train(options, command_folder, config, name, seed) for seed in seeds]
         report.rows.append({"recipe": name, "seeds": len(seeds), **_summary(results)})
+    if options.peer == "huggingface":
+        results = [_train_peer(options, command_folder, config, seed) for seed in seeds]
+        report.rows.append({"recipe": options.peer, "seeds": len(seeds), **_summary(results)})
     report.notes.append("Means over the seeds, and the largest distance between two of them in brackets. words: whole "
                         "words masked; tokens: single pieces.")
     return report
@@ -92,6 +108,10 @@ def _check(options):
     for name in options.recipes.split(","):
         if name not in RECIPES:
             raise InputError(f"--recipes={options.recipes}: {name!r} is not one of {', '.join(RECIPES)}")
+    check_peer(options)
+    if options.peer != "none" and options.lr_schedule != "time":
+        raise InputError("the peer's minutes are those on the clock", "set --lr_schedule=time", name="lr_schedule",
+                         value=options.lr_schedule)
     seeds = parse_seeds(options.seeds)
     config = AlbertConfig.from_json_file(options.bert_config_file)
     import tensorflow as tf
@@ -119,10 +139,32 @@ def _train(options, command_folder, config, name, seed):
     launcher = ["horovodrun", "-np", str(options.ranks)] if options.ranks > 1 else []
     run_command([*launcher, *_command(command_folder, "pretrain", {
         **rows, "input_file": options.input_file, "train_batch_size": options.train_batch_size, "pack_sequences": True,
-        "precision": options.precision, "lr_schedule": "cpu_time", "train_minutes": options.train_minutes, "seed": seed,
+        "precision": options.precision, "lr_schedule": options.lr_schedule, "train_minutes": options.train_minutes, "seed": seed,
         "num_train_steps": 100000, "save_checkpoints_steps": 100000, **flags})])
     last = read_log(os.path.join(output_dir, TRAIN_LOG))[-1]
-    figures = {"updates": last["step"], "CPU min": last["cpu_sec"] / 60}
+    figures = {"updates": last["step"], "CPU min": last["cpu_sec"] / 60, "min": last["elapsed_sec"] / 60}
+    return {**figures, **_held_out(options, command_folder, rows)}
+
+
+def _train_peer(options, command_folder, config, seed):
+    """One run of the peer, or what is missing of it; returns its figures."""
+    from benchmarks.recipe_peer import train_peer
+
+    output_dir = os.path.join(options.runs_dir, f"{options.peer}-{seed}")
+
+    def import_model(folder, vocabulary):
+        run_command(_command(command_folder, "import_checkpoint", {
+            "from": "huggingface", "input": folder, "tokenizer": vocabulary, "output_dir": output_dir}))
+
+    figures = train_peer(options, config, seed, output_dir, import_model)
+    rows = {key: getattr(options, key) for key in ("max_seq_length", "max_predictions_per_seq")}
+    rows.update(bert_config_file=os.path.join(output_dir, CONFIG), output_dir=output_dir)
+    return {"updates": figures["updates"], "min": figures["seconds"] / 60, **_held_out(options, command_folder, rows)}
+
+
+def _held_out(options, command_folder, rows):
+    """The figures of a run's last checkpoint under both yardsticks."""
+    figures = {}
     for option_name, yardstick in _YARDSTICKS.items():
         results = _validated(options, command_folder, option_name, rows)
         figures.update({f"{yardstick}: loss": results["masked_lm_loss"],
@@ -147,7 +189,7 @@ def _summary(results):
     for key in results[0]:
         values = [result[key] for result in results]
         mean = statistics.fmean(values)
-        if key in ("updates", "CPU min"):
+        if key in ("updates", "CPU min", "min"):
             row[key] = mean
         else:
             row[key] = f"{mean:.3f} ({max(values) - min(values):.3f})"
