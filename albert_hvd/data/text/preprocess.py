@@ -66,7 +66,7 @@ class CleaningOptions:
 class MemoryOptions:
     """What the search for duplicates may take, without effect on the result."""
 
-    memory_gb: float = option(0.25, "memory of the search for duplicates: 64 bytes a document, then 256 for each of "
+    memory_gb: float = option(0.2, "memory of the search for duplicates: 64 bytes a document, then 256 for each of "
                                     "--near_duplicate_min_words and more; for what is beyond, it reads several times",
                               least=0.001)
 
@@ -146,7 +146,7 @@ def clean_batch(documents, options):
     return list(zip(cleaned, keys, values)), counts
 
 
-def preprocess(input_file, output_file, options, num_workers=1, report=print, memory_gb=0.25, use_mpi=False):
+def preprocess(input_file, output_file, options, num_workers=1, report=print, memory_gb=0.2, use_mpi=False):
     """Clean all documents of `input_file` (files, folders, globs) into `output_file`, one file or `name@16`.
 
     Args:
