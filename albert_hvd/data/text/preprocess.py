@@ -67,7 +67,7 @@ class MemoryOptions:
     """What the search for duplicates may take, without effect on the result."""
 
     memory_gb: float = option(0.2, "memory of the search for duplicates: 64 bytes a document, then 256 for each of "
-                                    "--near_duplicate_min_words and more; for what is beyond, it reads several times",
+                                   "--near_duplicate_min_words and more; for what is beyond, it reads several times",
                               least=0.001)
 
 
