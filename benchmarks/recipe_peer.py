@@ -3,14 +3,13 @@
 import json
 import math
 import os
+import shutil
 import tempfile
 
 import numpy as np
 
 from albert_hvd.data.batches.rows import TrainingBatches
 from albert_hvd.data.records.dataset import open_records
-from albert_hvd.data.records.vocabulary import find_vocabulary
-from albert_hvd.errors import InputError
 from albert_hvd.runtime.files import read_json_object, whole_file
 from albert_hvd.serving.formats.huggingface.names import sizes_to_huggingface
 from benchmarks.contestants import CLIP_NORM, WEIGHT_DECAY, for_huggingface
@@ -26,23 +25,20 @@ def train_peer(options, config, seed, output_dir, import_model):
       options: `recipes.Options`.
       config: `AlbertConfig` of both.
       output_dir: gets the model as a run's folder.
-      import_model: function of the folder of Hugging Face's model and of a vocabulary's path, which makes `output_dir`.
+      import_model: function of the folder of Hugging Face's model, which makes `output_dir`.
 
     Returns:
       dict with "updates", "seconds", "real_tokens", "loss" (of the last updates).
 
     Raises:
-      InputError: the records lack their vocabulary, or the peer's Python a package.
+      InputError: the peer's Python lacks a package.
       RunFailed: the peer failed, with its last words.
     """
     note = output_dir + ".json"
     if os.path.exists(note):
         return read_json_object(note)
+    shutil.rmtree(output_dir, ignore_errors=True)  # of a run that was interrupted
     dataset = open_records(options.input_file, "input_file", options, config.vocab_size)
-    vocabulary = find_vocabulary(dataset.paths)
-    if vocabulary is None:
-        raise InputError("the vocabulary that made the records is not found", "put it beside them", name="input_file",
-                         value=options.input_file)
     with tempfile.TemporaryDirectory(prefix="recipe-peer-", dir=options.runs_dir) as folder:
         batches, model = os.path.join(folder, "batches"), os.path.join(folder, "model")
         os.mkdir(batches)
@@ -53,7 +49,7 @@ def train_peer(options, config, seed, output_dir, import_model):
             "minutes": options.train_minutes, "learning_rate": options.peer_learning_rate, "weight_decay": WEIGHT_DECAY,
             "clip_norm": CLIP_NORM, "batches": batches, "model": model}, options.peer_python, folder)
         figures = peer.ask("round")
-        import_model(model, vocabulary.path)
+        import_model(model)
     with whole_file(note, "runs_dir") as file:
         file.write(json.dumps(figures).encode() + b"\n")
     return figures

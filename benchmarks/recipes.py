@@ -152,9 +152,9 @@ def _train_peer(options, command_folder, config, seed):
 
     output_dir = os.path.join(options.runs_dir, f"{options.peer}-{seed}")
 
-    def import_model(folder, vocabulary):
+    def import_model(folder):
         run_command(_command(command_folder, "import_checkpoint", {
-            "from": "huggingface", "input": folder, "tokenizer": vocabulary, "output_dir": output_dir}))
+            "from": "huggingface", "input": folder, "output_dir": output_dir}))
 
     figures = train_peer(options, config, seed, output_dir, import_model)
     rows = {key: getattr(options, key) for key in ("max_seq_length", "max_predictions_per_seq")}
