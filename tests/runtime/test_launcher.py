@@ -42,14 +42,17 @@ BOTH = pytest.mark.parametrize("number, name", [(signal.SIGINT, "Ctrl-C"), (sign
 
 @contextlib.contextmanager
 def launcher(command, same_press_sec=0.1, first_repeat_sec=1000.0, ending_sec=1000.0, **options):
-    """A started launcher, with pipes."""
+    """A started launcher, with pipes; not after nohup, even where the tests are."""
     times = same_press_sec, first_repeat_sec, ending_sec
-    options = {"stdin": subprocess.PIPE, "start_new_session": True, **options}
+    options = {"stdin": subprocess.PIPE, "start_new_session": True,
+               "preexec_fn": lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL), **options}
     words = [sys.executable, "-S", "-c", PROGRAM.format(root=str(ROOT), command=command, times=times)]
     with subprocess.Popen(words, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options) as process:
-        yield process
-        if process.poll() is None:
-            process.kill()
+        try:
+            yield process
+        finally:
+            if process.poll() is None:
+                process.kill()
 
 
 @pytest.fixture
