@@ -1,11 +1,11 @@
-"""Hugging Face's ALBERT on a GPU, trained as its users train it: a program of its own, started by `peer_process.py`.
+"""Hugging Face's ALBERT, trained as its users train it: a program of its own, started by `peer_process.py`.
 
     PYTHON huggingface_peer.py SETTINGS.json
 
 It imports PyTorch and transformers, and nothing of this project, so that any environment that has them will do. A
 line with a question on standard input gets a line of JSON on standard output: "round" trains on the next batches,
-"finish" gives the peak memory and a trace of the device. It ends when its standard input does. `huggingface_work.py`
-is another such program.
+"finish" gives the peak memory and a trace of the device; with "minutes" in the settings, it trains for so long and saves
+the model. It ends when its standard input does. `huggingface_work.py` is another such program.
 """
 
 import contextlib
@@ -28,6 +28,20 @@ class Peer:
     """
 
     def __init__(self, settings):
+        self._make_model(settings)
+        self._batches = [self._load(path) for path in settings["batches"]]
+        self._next = 0
+        began = time.perf_counter()
+        lengths = {batch["input_ids"].shape[1]: batch for batch in self._batches}
+        for batch in lengths.values():
+            for _ in range(2):  # the first compiles
+                loss = self._update(batch)
+        float(loss)
+        self.setup_sec = time.perf_counter() - began
+        if self._on_gpu:
+            self._torch.cuda.reset_peak_memory_stats()
+
+    def _make_model(self, settings):
         import torch
         from transformers import AlbertConfig, AutoModelForPreTraining
 
@@ -41,17 +55,6 @@ class Peer:
         self._forward = torch.compile(self._model, dynamic=False) if settings["compile"] else self._model
         self._optimizer = torch.optim.AdamW(self._model.parameters(), settings["learning_rate"],
                                             weight_decay=settings["weight_decay"], fused=True)
-        self._batches = [self._load(path) for path in settings["batches"]]
-        self._next = 0
-        began = time.perf_counter()
-        lengths = {batch["input_ids"].shape[1]: batch for batch in self._batches}
-        for batch in lengths.values():
-            for _ in range(2):  # the first compiles
-                loss = self._update(batch)
-        float(loss)
-        self.setup_sec = time.perf_counter() - began
-        if self._on_gpu:
-            torch.cuda.reset_peak_memory_stats()
 
     @property
     def _on_gpu(self):
@@ -116,6 +119,54 @@ class Peer:
             for event in profile.events() if event.device_type == torch.autograd.DeviceType.CUDA]}
 
 
+class LearningPeer(Peer):
+    """`Peer` from random weights, on batches padded to their longest example; the learning rate rises over 6 % of the
+    time and falls to 0.
+
+    Args:
+      settings: dict, those of `Peer` without "steps", and "threads", "minutes"; "batches", a folder of arrays of all
+        batches (`recipe_peer.write_batches`); and "model", the folder to save to.
+    """
+
+    def __init__(self, settings):
+        import numpy
+
+        began = time.perf_counter()
+        self._make_model(settings)
+        self._torch.set_num_threads(settings["threads"])
+        folder = settings["batches"]
+        self._arrays = {name[:-4]: numpy.load(os.path.join(folder, name), mmap_mode="r") for name in os.listdir(folder)}
+        self.setup_sec = time.perf_counter() - began
+
+    def _batch(self, number):
+        batch = {name: array[number % len(array)] for name, array in self._arrays.items()}
+        longest = int(batch["attention_mask"].sum(axis=1).max())
+        return {name: self._torch.from_numpy((array[:, :longest] if array.ndim == 2 else array).astype("int64"))
+                for name, array in batch.items()}
+
+    def round(self):
+        """Returns seconds, updates, real tokens, and the mean loss of the last 100 updates."""
+        began, total = time.monotonic(), 60 * self._settings["minutes"]
+        updates, tokens, losses, used = 0, 0, [], 0.0
+        while used < total:
+            batch = self._batch(updates)
+            share = used / total
+            for group in self._optimizer.param_groups:
+                group["lr"] = self._settings["learning_rate"] * min(share / 0.06, (1 - share) / 0.94)
+            losses.append(float(self._update(batch)))
+            updates, tokens = updates + 1, tokens + int(batch["attention_mask"].sum())
+            used = time.monotonic() - began
+            if updates % 50 == 0:
+                print(f"{used / 60:.1f} minutes, {updates} updates, loss {sum(losses[-50:]) / 50:.3f}", flush=True)
+        last = losses[-100:]
+        return {"seconds": used, "updates": updates, "real_tokens": tokens, "loss": sum(last) / len(last)}
+
+    def finish(self):
+        """Saves the model; returns an empty dict."""
+        self._model.save_pretrained(self._settings["model"])
+        return {}
+
+
 def _questions():
     """A queue of the lines of standard input; this process ends with them, even while it compiles."""
     lines = queue.SimpleQueue()
@@ -167,4 +218,4 @@ def _versions():
 
 if __name__ == "__main__":
     sys.path.pop(0)  # this folder's names are common ones
-    serve(sys.argv[1], Peer)
+    serve(sys.argv[1], lambda settings: (LearningPeer if "minutes" in settings else Peer)(settings))

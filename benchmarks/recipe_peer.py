@@ -1,5 +1,6 @@
 """Hugging Face's ALBERT as one more recipe of `bin/benchmark recipes`: the same records, cores and minutes on the clock."""
 
+import contextlib
 import json
 import math
 import os
@@ -38,17 +39,19 @@ def train_peer(options, config, seed, output_dir, import_model):
     if os.path.exists(note):
         return read_json_object(note)
     shutil.rmtree(output_dir, ignore_errors=True)  # of a run that was interrupted
-    dataset = open_records(options.input_file, "input_file", options, config.vocab_size)
     with tempfile.TemporaryDirectory(prefix="recipe-peer-", dir=options.runs_dir) as folder:
         batches, model = os.path.join(folder, "batches"), os.path.join(folder, "model")
         os.mkdir(batches)
-        write_batches(batches, dataset, options.peer_batch_size, seed,
-                      math.ceil(60 * _UPDATES_A_SECOND * options.train_minutes))
-        peer = PeerProcess("huggingface_learning.py", {
-            "sizes": sizes_to_huggingface(config), "seed": seed, "threads": len(os.sched_getaffinity(0)),
-            "minutes": options.train_minutes, "learning_rate": options.peer_learning_rate, "weight_decay": WEIGHT_DECAY,
-            "clip_norm": CLIP_NORM, "batches": batches, "model": model}, options.peer_python, folder)
+        with contextlib.closing(open_records(options.input_file, "input_file", options, config.vocab_size)) as dataset:
+            write_batches(batches, dataset, options.peer_batch_size, seed,
+                          math.ceil(60 * _UPDATES_A_SECOND * options.train_minutes))
+        peer = PeerProcess("huggingface_peer.py", {
+            "sizes": sizes_to_huggingface(config), "seed": seed, "threads": len(os.sched_getaffinity(0)), "device": "cpu",
+            "precision": "float32", "compile": False, "kernel": None, "minutes": options.train_minutes,
+            "learning_rate": options.peer_learning_rate, "weight_decay": WEIGHT_DECAY, "clip_norm": CLIP_NORM,
+            "batches": batches, "model": model}, options.peer_python, folder)
         figures = peer.ask("round")
+        peer.ask("finish")
         import_model(model)
     with whole_file(note, "runs_dir") as file:
         file.write(json.dumps(figures).encode() + b"\n")

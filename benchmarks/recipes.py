@@ -131,16 +131,14 @@ def _train(options, command_folder, config, name, seed):
     values = {**config.to_dict(), "architecture": flags.pop("architecture", config.architecture)}
     output_dir = os.path.join(options.runs_dir, f"{name}-{seed}")
     make_folder(output_dir, "runs_dir")
-    config_file = os.path.join(output_dir, CONFIG)
-    with whole_file(config_file, "runs_dir") as file:
+    with whole_file(os.path.join(output_dir, CONFIG), "runs_dir") as file:
         file.write(json.dumps(values, indent=2).encode() + b"\n")
-    rows = {key: getattr(options, key) for key in ("max_seq_length", "max_predictions_per_seq")}
-    rows.update(bert_config_file=config_file, output_dir=output_dir)
+    rows = _rows(options, output_dir)
     launcher = ["horovodrun", "-np", str(options.ranks)] if options.ranks > 1 else []
     run_command([*launcher, *_command(command_folder, "pretrain", {
         **rows, "input_file": options.input_file, "train_batch_size": options.train_batch_size, "pack_sequences": True,
-        "precision": options.precision, "lr_schedule": options.lr_schedule, "train_minutes": options.train_minutes, "seed": seed,
-        "num_train_steps": 100000, "save_checkpoints_steps": 100000, **flags})])
+        "precision": options.precision, "lr_schedule": options.lr_schedule, "train_minutes": options.train_minutes,
+        "seed": seed, "num_train_steps": 100000, "save_checkpoints_steps": 100000, **flags})])
     last = read_log(os.path.join(output_dir, TRAIN_LOG))[-1]
     figures = {"updates": last["step"], "CPU min": last["cpu_sec"] / 60, "min": last["elapsed_sec"] / 60}
     return {**figures, **_held_out(options, command_folder, rows)}
@@ -157,9 +155,14 @@ def _train_peer(options, command_folder, config, seed):
             "from": "huggingface", "input": folder, "output_dir": output_dir}))
 
     figures = train_peer(options, config, seed, output_dir, import_model)
-    rows = {key: getattr(options, key) for key in ("max_seq_length", "max_predictions_per_seq")}
-    rows.update(bert_config_file=os.path.join(output_dir, CONFIG), output_dir=output_dir)
-    return {"updates": figures["updates"], "min": figures["seconds"] / 60, **_held_out(options, command_folder, rows)}
+    return {"updates": figures["updates"], "min": figures["seconds"] / 60,
+            **_held_out(options, command_folder, _rows(options, output_dir))}
+
+
+def _rows(options, output_dir):
+    """What training and validation of a run are both given."""
+    return {"max_seq_length": options.max_seq_length, "max_predictions_per_seq": options.max_predictions_per_seq,
+            "bert_config_file": os.path.join(output_dir, CONFIG), "output_dir": output_dir}
 
 
 def _held_out(options, command_folder, rows):

@@ -54,7 +54,7 @@ class PendingStep:
 
     def __init__(self, values, real_tokens, stop, used_sec):
         self.used_sec = used_sec
-        self._known = real_tokens, stop, used_sec
+        self._known = real_tokens, stop
         asked = threading.Event()
 
         def read():
@@ -69,7 +69,7 @@ class PendingStep:
         values = list(map(float, self._values.result()))
         sums = len(LossSums._fields)
         end = sums + _SCALARS
-        return StepResult(*values[:sums], *self._known, *values[sums:end], by_source=values[end:])
+        return StepResult(*values[:sums], *self._known, self.used_sec, *values[sums:end], by_source=values[end:])
 
 
 def _graph_of(function, xla=False):

@@ -183,7 +183,7 @@ def mark_exact(parts, verdicts, memory_bytes):
       verdicts: uint8, one for each document, which gets `EXACT`.
       memory_bytes: what it may take; beyond, the keys are read several times, each time another part of them.
     """
-    rounds = max(-(-len(verdicts) * BYTES_OF_A_KEY // max(memory_bytes, 1)), 1)
+    rounds = _num_rounds(len(verdicts) * BYTES_OF_A_KEY, memory_bytes)
     for number in range(rounds):
         keys, places, begin = [], [], 0
         for part in parts():
@@ -195,6 +195,10 @@ def mark_exact(parts, verdicts, memory_bytes):
         order = np.lexsort((keys[:, 1], keys[:, 0]))  # stable: equal ones stay in the order of the documents
         equal = (keys[order[1:]] == keys[order[:-1]]).all(axis=1)
         verdicts[places[order[1:][equal]]] = EXACT
+
+
+def _num_rounds(num_bytes, memory_bytes):
+    return max(-(-num_bytes // max(memory_bytes, 1)), 1)
 
 
 def mark_near(parts, verdicts, num_signatures, threshold, memory_bytes, folder):
@@ -231,7 +235,7 @@ def _with_shared_bands(parts, verdicts, num_signatures, memory_bytes):
     The hashes are sorted, in rounds that each take another part of them.
     """
     shared = np.zeros(num_signatures, bool)
-    rounds = max(-(-num_signatures * BYTES_OF_BANDS // max(memory_bytes, 1)), 1)
+    rounds = _num_rounds(num_signatures * BYTES_OF_BANDS, memory_bytes)
     for round_number in range(rounds):
         hashes, owners = [np.zeros(0, np.uint64)], [np.zeros(0, np.int64)]
         for places, signatures, number in _numbered(parts):

@@ -146,7 +146,8 @@ def clean_batch(documents, options):
     return list(zip(cleaned, keys, values)), counts
 
 
-def preprocess(input_file, output_file, options, num_workers=1, report=print, memory_gb=0.2, use_mpi=False):
+def preprocess(input_file, output_file, options, num_workers=1, report=print, memory_gb=MemoryOptions.memory_gb,
+               use_mpi=False):
     """Clean all documents of `input_file` (files, folders, globs) into `output_file`, one file or `name@16`.
 
     Args:
