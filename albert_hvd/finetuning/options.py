@@ -4,7 +4,7 @@ import dataclasses
 
 from albert_hvd.errors import InputError
 from albert_hvd.finetuning.columns import HEADERS, Columns
-from albert_hvd.finetuning.word_features import FEATURES
+from albert_hvd.finetuning.word_features import FEATURES, TRAININGS
 from albert_hvd.options import option
 from albert_hvd.training.options import TrainingOptions
 
@@ -52,7 +52,7 @@ class FineTuningOptions(TrainingOptions):
         choices=["last", "sum"])
     features: str = option("none",
         "words: add the scores of a linear layer over words and pairs of them, for tagging over a word's form, endings, "
-        "case and neighbours.", choices=FEATURES)
+        "case and neighbours; phrases: over combinations of neighbours too.", choices=FEATURES)
     max_seq_length: int = option(128, "Pieces of a row at most, <cls> and <sep> included.", least=8)
     long_texts: str = option(None,
         "Longer texts are cut off at the end, or split into several rows; unset: truncate for classification, "
@@ -67,6 +67,8 @@ class FineTuningOptions(TrainingOptions):
         "Layer-wise learning rates: x this for the shared layer (all layers are one), x its square for the "
         "embeddings.", most=1.0)
     dropout: float = option(0.1, "Dropout rate of the hidden states and before the head.", most=0.9)
+    features_training: str = option("ensemble",
+        "ensemble: network and linear layer each learn by themselves; joint: they share one loss.", choices=TRAININGS)
     features_dropout: float = option(0.5, "Dropout rate of the features of words.", most=0.9)
     class_weights: str = option("none", "balanced: all labels weigh the same in the loss, however rare.",
                                 choices=["none", "balanced"])

@@ -70,8 +70,7 @@ class TaskStep:
 
     def _update(self, batch, dropout_seed, stop):
         with tf.GradientTape() as tape:
-            logits = self._model.logits(batch, dropout_seed)
-            loss = self._model.head.loss(logits, batch["labels"], batch["weights"])
+            loss = self._model.loss(batch, dropout_seed)
             scaled = loss / self._unit * self._optimizer.loss_scale.value
         gradients = [tf.convert_to_tensor(gradient) for gradient in tape.gradient(scaled, self._variables)]
         # Rows without a slot only fill up the share of a rank.
@@ -110,7 +109,7 @@ class SeedTraining:
         self.batches_per_epoch = len(epoch_batches(self._lengths, options.train_batch_size, seed, 0))
         config = dataclasses.replace(job.first_weights.config, hidden_dropout_prob=options.dropout)
         self._model = TaskModel(config, job.task, seed, COMPUTE_DTYPES[options.precision], options.dropout,
-                                options.features_dropout)
+                                options.features_dropout, options.features_training)
         self._variables = named_variables(self._model)
         self._optimizer = self._make_optimizer()
         self._checkpoints = CheckpointFolder(os.path.join(folder, "checkpoints"), _KEPT_CHECKPOINTS)

@@ -49,7 +49,7 @@ def export_task(options):
         check_free(options.output_dir)
     folder = find_task_folder(options.model)
     model, task, tokenizer = read_task_model(folder)
-    if options.format == "saved_model" and task.features == "words":
+    if options.format == "saved_model" and task.features != "none":
         raise InputError("a SavedModel is given pieces, and this model reads words as such too",
                          f"give tar, or fine-tune with {setting('features', 'none')}", name="format",
                          value=options.format)
@@ -104,7 +104,7 @@ def check_exact(config, task):
             (f"{TOKENS} has no conditional random field over the tags", task.head == "crf", setting("head", "linear")),
             ("transformers reads the last layer, and this model a sum of all", task.layers == "sum",
              setting("layers", "last")),
-            ("transformers reads pieces, and this model words as such too", task.features == "words",
+            ("transformers reads pieces, and this model words as such too", task.features != "none",
              setting("features", "none")),
             (f"{reads}, and this model the mean over {'its words' if task.is_tagging else 'its'} pieces",
              task.pooling == "mean", setting("pooling", "first"))):

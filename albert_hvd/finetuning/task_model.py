@@ -28,6 +28,7 @@ from albert_hvd.runtime.files import whole_file
 FORMAT = "albert_hvd task 2"
 _SHA256 = "tokenizer_sha256"  # of the vocabulary, in task.json
 _POOLER = "encoder/pooler/"
+_INPUTS = ("input_ids", "input_mask", "segment_ids", "positions")
 # ALBERT's layers share their weights, so that the stack of them has one depth, whatever their number.
 _DEPTHS = {"head": 0, "wide": 0, "layers": 0, "encoder/pooler": 0, "encoder/layer": 1, "encoder/embeddings": 2}
 
@@ -46,15 +47,17 @@ class TaskModel(tf.Module):
       compute_dtype: of the encoder; the head computes in float32.
       head_dropout: rate of the dropout before the head while training.
       features_dropout: that of the wide part's features.
+      features_training: how `loss` trains network and wide part, one of `word_features.TRAININGS`.
 
     Attributes:
       encoder: `AlbertEncoder`; layers: `WeightedSum` or None; head: one of `heads`; wide: `WideScores` or None.
     """
 
     def __init__(self, config, task, seed=0, compute_dtype=tf.float32, head_dropout=0.0, features_dropout=0.0,
-                 name=None):
+                 features_training="joint", name=None):
         super().__init__(name=name)
         self.config, self._head_dropout, self._features_dropout = config, head_dropout, features_dropout
+        self._is_ensemble = features_training == "ensemble"
         self._uses_pooler = task.uses_pooler and task.pooling == "first"
         self._mean = None if task.pooling == "first" else mean_of_rows if task.uses_pooler else means_of_words
         self.encoder = AlbertEncoder(config, seed, compute_dtype, name="encoder")
@@ -62,13 +65,15 @@ class TaskModel(tf.Module):
         self._is_regression = task.is_regression
         head = HEADS["regression" if task.is_regression else task.head]
         self.head = head(config.hidden_size, len(task.labels), self.encoder.initializer, name="head")
-        self.wide = WideScores(NUM_BUCKETS, len(task.labels), name="wide") if task.features == "words" else None
+        self.wide = None
+        if task.features != "none":
+            self.wide = WideScores(NUM_BUCKETS[task.features], len(task.labels), name="wide")
 
     @property
     def batch_signature(self):
         """A batch as `batches.pad` makes it. Any number of rows, positions and slots: one trace serves them all."""
         features = {"features": tf.TensorSpec([None, None, None], tf.int32, name="features")} if self.wide else {}
-        return {**features, **{name: _matrix(name) for name in ("input_ids", "input_mask", "segment_ids", "positions")},
+        return {**features, **{name: _matrix(name) for name in _INPUTS},
                 "labels": _matrix("labels", tf.float32 if self._is_regression else tf.int32),
                 "weights": _matrix("weights", tf.float32)}
 
@@ -78,7 +83,7 @@ class TaskModel(tf.Module):
                 if self._uses_pooler or not path.startswith(_POOLER)}
 
     def __call__(self, input_ids, input_mask, segment_ids, positions, dropout_seed=None, features=None):
-        """The scores of the labels of each slot.
+        """The scores of the labels of each slot: those of the network and, where there is one, of the wide part, added.
 
         Args:
           input_ids, input_mask, segment_ids: int32 (B, S); see `AlbertEncoder`.
@@ -90,6 +95,10 @@ class TaskModel(tf.Module):
         Returns:
           float32 logits (B, W, L); what stands in slots of padding means nothing.
         """
+        return tf.add_n(self._parts(input_ids, input_mask, segment_ids, positions, dropout_seed, features))
+
+    def _parts(self, input_ids, input_mask, segment_ids, positions, dropout_seed, features):
+        """The scores of the network and of the wide part, each as `__call__` gives them; a list of one or two."""
         states = self.encoder.hidden_states(input_ids, input_mask, segment_ids, dropout_seed=dropout_seed)
         outputs = self.layers(states) if self.layers else states[-1]
         if self._uses_pooler:
@@ -102,12 +111,31 @@ class TaskModel(tf.Module):
         dropout, features_dropout = (Dropout(rate, None if dropout_seed is None else dropout_seed + number)
                                      for rate, number in ((self._head_dropout, 2), (self._features_dropout, 3)))
         logits = self.head(dropout(tf.cast(x, tf.float32)))
-        return logits + self.wide(features, features_dropout) if self.wide else logits
+        return [logits, self.wide(features, features_dropout)] if self.wide else [logits]
 
     def logits(self, batch, dropout_seed=None):
         """`__call__` with a dict as `batches.pad` gives it."""
-        return self(batch["input_ids"], batch["input_mask"], batch["segment_ids"], batch["positions"], dropout_seed,
-                    batch.get("features"))
+        return self(*(batch[name] for name in _INPUTS), dropout_seed, batch.get("features"))
+
+    def loss(self, batch, dropout_seed):
+        """What training makes small, a float32 scalar: the loss of the head, summed over the slots.
+
+        In an ensemble each part is trained as if it were the whole, and this is the mean of their losses. A part counts
+        twice in its own loss, so that the sum of both, which is what `__call__` gives, is their mean: of
+        log-probabilities, a logarithmic opinion pool (Smith, Cohn and Osborne, "Logarithmic Opinion Pools for
+        Conditional Random Fields", 2005, equation 1, with equal weights). They share the head's bias, and its transitions.
+
+        Args:
+          batch: as `batches.pad` makes it.
+          dropout_seed: int32 (2,).
+        """
+        parts = self._parts(*(batch[name] for name in _INPUTS), dropout_seed, batch.get("features"))
+        wholes = [tf.add_n(parts)]
+        if self._is_ensemble and self.wide:
+            network, wide = parts
+            wholes = [2 * network - self.head.bias, 2 * wide + self.head.bias]
+        losses = [self.head.loss(logits, batch["labels"], batch["weights"]) for logits in wholes]
+        return tf.add_n(losses) / len(losses)
 
 
 def depth_of(path):

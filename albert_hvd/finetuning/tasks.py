@@ -31,7 +31,7 @@ class Task(abc.ABC):
       pooling: what a slot is read from: "first", <cls> or the word's first piece, or "mean", all pieces; None: the
         task's own default.
       layers: "last", or "sum" of all and of the embeddings, with trained weights.
-      features: "words" for a linear layer over them beside the network, or "none"; see `word_features`.
+      features: "words" or "phrases" for a linear layer over them beside the network, or "none"; see `word_features`.
 
     Raises:
       InputError: fewer than two labels, a label twice, or a head, pooling, choice of layers or of long texts that there
@@ -90,15 +90,15 @@ class Task(abc.ABC):
         rows = self._encode(inputs, tokenizer)
         if self.features == "none":
             return rows
-        return dataclasses.replace(rows, features=[hashed(names) for one in inputs for names in self._features(one)])
+        return dataclasses.replace(rows, features=[
+            hashed(names, self.features) for one in inputs for names in self._features(one)])
 
     @abc.abstractmethod
     def _encode(self, inputs, tokenizer):
         """The rows without features."""
 
-    @staticmethod
     @abc.abstractmethod
-    def _features(inputs):
+    def _features(self, inputs):
         """The features of each slot of one example, lists of str."""
 
     @abc.abstractmethod
@@ -124,10 +124,10 @@ class Classification(Task):
     def _encode(self, inputs, tokenizer):
         return encode_texts(inputs, tokenizer, self.max_seq_length, self.long_texts)
 
-    @staticmethod
-    def _features(inputs):
+    def _features(self, inputs):
         texts = [inputs] if isinstance(inputs, str) else inputs
-        return [[name for mark, text in zip(("", "2:"), texts) for name in word_features.of_text(text, mark)]]
+        return [[name for mark, text in zip(("", "2:"), texts)
+                 for name in word_features.of_text(text, self.features, mark)]]
 
     def record(self, inputs, labels, probabilities, gold=None):
         """{"text", "label", "gold" when known, "probabilities": {label: p}}; a pair is "text_a" and "text_b"."""
@@ -225,7 +225,8 @@ class Tagging(Task):
     def _encode(self, inputs, tokenizer):
         return encode_sentences(inputs, tokenizer, self.max_seq_length, self.long_texts)
 
-    _features = staticmethod(word_features.of_words)
+    def _features(self, inputs):
+        return word_features.of_words(inputs, self.features)
 
     def record(self, inputs, labels, probabilities, gold=None):
         """{"words", "tags", "gold" when known}; probabilities are left out."""
