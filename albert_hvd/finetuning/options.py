@@ -69,6 +69,8 @@ class FineTuningOptions(TrainingOptions):
     dropout: float = option(0.1, "Dropout rate of the hidden states and before the head.", most=0.9)
     features_training: str = option("ensemble",
         "ensemble: network and linear layer each learn by themselves; joint: they share one loss.", choices=TRAININGS)
+    features_share: float = option(0.5,
+        "What the linear layer weighs in the mean of an ensemble; the network has the rest.", least=0.01, most=0.99)
     features_dropout: float = option(0.5, "Dropout rate of the features of words.", most=0.9)
     class_weights: str = option("none", "balanced: all labels weigh the same in the loss, however rare.",
                                 choices=["none", "balanced"])

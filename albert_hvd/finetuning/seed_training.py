@@ -109,7 +109,7 @@ class SeedTraining:
         self.batches_per_epoch = len(epoch_batches(self._lengths, options.train_batch_size, seed, 0))
         config = dataclasses.replace(job.first_weights.config, hidden_dropout_prob=options.dropout)
         self._model = TaskModel(config, job.task, seed, COMPUTE_DTYPES[options.precision], options.dropout,
-                                options.features_dropout, options.features_training)
+                                options.features_dropout, options.features_training, options.features_share)
         self._variables = named_variables(self._model)
         self._optimizer = self._make_optimizer()
         self._checkpoints = CheckpointFolder(os.path.join(folder, "checkpoints"), _KEPT_CHECKPOINTS)

@@ -8,7 +8,7 @@ from albert_hvd.runtime.files import read_json_object
 from albert_hvd.serving.formats.huggingface.model_card import read_data_card
 
 _SETTINGS = ("init_checkpoint", "num_train_epochs", "train_batch_size", "learning_rate", "optimizer", "dropout",
-             "features", "features_training", "features_dropout", "class_weights")
+             "features", "features_training", "features_share", "features_dropout", "class_weights")
 _PIPELINES = {True: "token-classification", False: "text-classification"}
 
 

@@ -48,16 +48,17 @@ class TaskModel(tf.Module):
       head_dropout: rate of the dropout before the head while training.
       features_dropout: that of the wide part's features.
       features_training: how `loss` trains network and wide part, one of `word_features.TRAININGS`.
+      features_share: what the wide part's scores weigh in the mean of an "ensemble", above 0 and below 1.
 
     Attributes:
       encoder: `AlbertEncoder`; layers: `WeightedSum` or None; head: one of `heads`; wide: `WideScores` or None.
     """
 
     def __init__(self, config, task, seed=0, compute_dtype=tf.float32, head_dropout=0.0, features_dropout=0.0,
-                 features_training="joint", name=None):
+                 features_training="joint", features_share=0.5, name=None):
         super().__init__(name=name)
         self.config, self._head_dropout, self._features_dropout = config, head_dropout, features_dropout
-        self._is_ensemble = features_training == "ensemble"
+        self._is_ensemble, self._share = features_training == "ensemble", features_share
         self._uses_pooler = task.uses_pooler and task.pooling == "first"
         self._mean = None if task.pooling == "first" else mean_of_rows if task.uses_pooler else means_of_words
         self.encoder = AlbertEncoder(config, seed, compute_dtype, name="encoder")
@@ -120,10 +121,10 @@ class TaskModel(tf.Module):
     def loss(self, batch, dropout_seed):
         """What training makes small, a float32 scalar: the loss of the head, summed over the slots.
 
-        In an ensemble each part is trained as if it were the whole, and this is the mean of their losses. A part counts
-        twice in its own loss, so that the sum of both, which is what `__call__` gives, is their mean: of
-        log-probabilities, a logarithmic opinion pool (Smith, Cohn and Osborne, "Logarithmic Opinion Pools for
-        Conditional Random Fields", 2005, equation 1, with equal weights). They share the head's bias, and its transitions.
+        In an ensemble each part is trained as if it were the whole, and this is the mean of their losses. A part is divided
+        by its share in its own loss, so that the sum of both, which is what `__call__` gives, is their weighted mean: of
+        log-probabilities, a logarithmic opinion pool (Smith, Cohn and Osborne, "Logarithmic Opinion Pools for Conditional
+        Random Fields", 2005, equation 1). They have the head's bias in common, and its transitions.
 
         Args:
           batch: as `batches.pad` makes it.
@@ -133,7 +134,8 @@ class TaskModel(tf.Module):
         wholes = [tf.add_n(parts)]
         if self._is_ensemble and self.wide:
             network, wide = parts
-            wholes = [2 * network - self.head.bias, 2 * wide + self.head.bias]
+            bias, share = self.head.bias, self._share
+            wholes = [(network - bias) / (1 - share) + bias, wide / share + bias]
         losses = [self.head.loss(logits, batch["labels"], batch["weights"]) for logits in wholes]
         return tf.add_n(losses) / len(losses)
 

@@ -151,11 +151,11 @@ def small_batch(task_name, features):
 @pytest.mark.parametrize("name, head", [("classification", "linear"), ("tagging", "linear"), ("tagging", "crf"),
                                         ("regression", "linear")])
 def test_parts_of_an_ensemble_are_trained_as_if_alone(tiny_config, name, head):
-    """The mean of two losses: of twice the network's scores, and of twice the features'; the head's bias is in both."""
+    """The mean of two losses: of the network's scores by 0.2, and of the features' by 0.8; the head's bias is in both."""
     from albert_hvd.finetuning.task_model import TaskModel
 
     task = task_class(name)(["score"] if name == "regression" else TASK_LABELS, head, max_seq_length=16, features="words")
-    joint, apart = (TaskModel(tiny_config, task, features_training=training) for training in ("joint", "ensemble"))
+    joint, apart = (TaskModel(tiny_config, task, features_training=way, features_share=0.8) for way in ("joint", "ensemble"))
     random = np.random.default_rng(5)
     for variables in zip(joint.trained_variables().values(), apart.trained_variables().values(), strict=True):
         value = random.normal(size=variables[0].shape, scale=0.3)
@@ -169,7 +169,7 @@ def test_parts_of_an_ensemble_are_trained_as_if_alone(tiny_config, name, head):
     np.testing.assert_allclose(joint.loss(batch, seed), loss_of(both), rtol=1e-6)
     wide, bias = apart.wide(features), apart.head.bias
     alone = both - bias - wide
-    expected = (loss_of(2 * alone + bias) + loss_of(2 * wide + bias)) / 2
+    expected = (loss_of(alone / 0.2 + bias) + loss_of(wide / 0.8 + bias)) / 2
     np.testing.assert_allclose(apart.loss(batch, seed), expected, rtol=1e-5)
     assert abs(float(expected) - float(loss_of(both))) > 1e-3
 
