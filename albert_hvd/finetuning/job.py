@@ -128,10 +128,10 @@ def _check_folder(job):
     except (OSError, ValueError) as error:
         raise InputError(f"{path} cannot be read ({error})", "give a new folder", name="output_dir",
                          value=folder) from None
-    # A setting that the program did not have then was as its default is; but features were not dropped, nor trained apart.
+    # A setting that the program did not have then was as its default is; but features were not trained apart.
     defaults = {field.name: field.default for field in dataclasses.fields(job.options)}
     if before.get("features", "none") != "none":
-        defaults.update(features_dropout=0.0, features_training="joint")
+        defaults["features_training"] = "joint"
     before = {**defaults, **before}
     for key, value in settings.items():
         if before[key] != value:

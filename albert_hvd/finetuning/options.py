@@ -71,7 +71,7 @@ class FineTuningOptions(TrainingOptions):
         "ensemble: network and linear layer each learn by themselves; joint: they share one loss.", choices=TRAININGS)
     features_share: float = option(0.5,
         "What the linear layer weighs in the mean of an ensemble; the network has the rest.", least=0.01, most=0.99)
-    features_dropout: float = option(0.5, "Dropout rate of the features of words.", most=0.9)
+    features_dropout: float = option(0.0, "Dropout rate of the features of words.", most=0.9)
     class_weights: str = option("none", "balanced: all labels weigh the same in the loss, however rare.",
                                 choices=["none", "balanced"])
     early_stop_epochs: int = option(0,

@@ -248,20 +248,6 @@ def test_a_folder_from_before_they_came_goes_on(tmp_path):
         prepare(FineTuningOptions(**options, features="words"))
 
 
-def test_a_folder_from_before_features_could_be_dropped_goes_on_without(tmp_path):
-    write_run(tmp_path / "run", make_config())
-    options = dict(task="emotion", train_file=write_tsv(tmp_path / "train.tsv", labelled_texts(30)), features="words",
-                   output_dir=str(tmp_path / "out"), init_checkpoint=str(tmp_path / "run"), max_seq_length=24)
-    prepare(FineTuningOptions(**options))
-    flags = json.loads((tmp_path / "out" / "flags.json").read_text())
-    del flags["features_dropout"], flags["features_training"]
-    (tmp_path / "out" / "flags.json").write_text(json.dumps(flags))
-    options["features_training"] = "joint"
-    with pytest.raises(InputError, match="^features_dropout: 0.5 now and 0.0 in the run"):
-        prepare(FineTuningOptions(**options))
-    prepare(FineTuningOptions(**options, features_dropout=0.0))
-
-
 def test_a_folder_from_before_features_were_trained_apart_goes_on_jointly(tmp_path):
     write_run(tmp_path / "run", make_config())
     options = dict(task="emotion", train_file=write_tsv(tmp_path / "train.tsv", labelled_texts(30)), features="words",
