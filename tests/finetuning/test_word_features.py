@@ -254,8 +254,10 @@ def test_a_folder_from_before_features_were_trained_apart_goes_on_jointly(tmp_pa
                    output_dir=str(tmp_path / "out"), init_checkpoint=str(tmp_path / "run"), max_seq_length=24)
     prepare(FineTuningOptions(**options))
     flags = json.loads((tmp_path / "out" / "flags.json").read_text())
-    del flags["features_training"]
+    del flags["features_training"], flags["features_dropout"]  # nor could they be dropped
     (tmp_path / "out" / "flags.json").write_text(json.dumps(flags))
     with pytest.raises(InputError, match="^features_training: ensemble now and joint in the run"):
         prepare(FineTuningOptions(**options))
+    with pytest.raises(InputError, match="^features_dropout: 0.5 now and 0.0 in the run"):
+        prepare(FineTuningOptions(**options, features_training="joint", features_dropout=0.5))
     prepare(FineTuningOptions(**options, features_training="joint"))
