@@ -3,6 +3,13 @@
 from stages import Failed
 
 
+def _check_once(file, what, times, function):
+    """Raise Failed unless what is to be changed is in the file exactly once: else it is not the file we know."""
+    if times != 1:
+        raise Failed(f"Horovod's {file} {what} {times} times, not once: requirements/horovod.txt and {function.__name__}() "
+                     f"must be brought together")
+
+
 def patched_cmakelists(text, properties):
     """horovod/tensorflow/CMakeLists.txt without the source that does not compile.
 
@@ -17,9 +24,7 @@ def patched_cmakelists(text, properties):
     """
     lines = text.splitlines(keepends=True)
     kept = [line for line in lines if "xla_mpi_ops.cc" not in line]
-    if len(lines) - len(kept) != 1:
-        raise Failed(f"Horovod's CMakeLists.txt names xla_mpi_ops.cc on {len(lines) - len(kept)} lines, not on 1: "
-                     f"requirements/horovod.txt and patched_cmakelists() must be brought together")
+    _check_once("CMakeLists.txt", "names xla_mpi_ops.cc", len(lines) - len(kept), patched_cmakelists)
     return "".join(kept) + f"set_target_properties(${{TF_TARGET_LIB}} PROPERTIES {properties})\n"
 
 
@@ -33,9 +38,8 @@ def patched_launcher_checks(text):
       Failed: the two functions are not there, each once, so this is not the file we know.
     """
     for name in ("mpi_built", "gloo_built"):
-        if text.count(f"\ndef {name}(verbose=False):\n") != 1:
-            raise Failed(f"Horovod's common/util.py does not define {name}(verbose=False) exactly once: "
-                         f"requirements/horovod.txt and patched_launcher_checks() must be brought together")
+        _check_once("common/util.py", f"defines {name}(verbose=False)",
+                    text.count(f"\ndef {name}(verbose=False):\n"), patched_launcher_checks)
     return text.rstrip("\n") + """
 
 
@@ -60,9 +64,7 @@ def patched_start_of_mpirun(text):
     Raises:
       Failed: the line is not there exactly once, so this is not the file we know.
     """
-    if text.count(START_OF_MPIRUN) != 1:
-        raise Failed(f"Horovod's runner/mpi_run.py starts mpirun on {text.count(START_OF_MPIRUN)} lines, not on 1: "
-                     f"requirements/horovod.txt and patched_start_of_mpirun() must be brought together")
+    _check_once("runner/mpi_run.py", "starts mpirun", text.count(START_OF_MPIRUN), patched_start_of_mpirun)
     return text.replace(START_OF_MPIRUN, f"""\
         # Set by albert_hvd's bin/setup: Ctrl-C and SIGTERM let the ranks save.
         try:
@@ -105,7 +107,5 @@ def patched_gpu_stream(text):
     Raises:
       Failed: the part is not there exactly once, so this is not the file we know.
     """
-    if text.count(OLD_STREAM) != 1:
-        raise Failed(f"Horovod's tensorflow/mpi_ops.cc declares AsGpuStreamValue {text.count(OLD_STREAM)} times, not "
-                     f"once: requirements/horovod.txt and patched_gpu_stream() must be brought together")
+    _check_once("tensorflow/mpi_ops.cc", "declares AsGpuStreamValue", text.count(OLD_STREAM), patched_gpu_stream)
     return text.replace(OLD_STREAM, NEW_STREAM)

@@ -16,6 +16,7 @@ from albert_hvd.training.console import TrainLog
 from albert_hvd.training.plateau import PlateauWatch
 from albert_hvd.training.profiling import StepProfiler, parse_profile_steps
 from albert_hvd.training.reporters import open_reporters
+from albert_hvd.training.schedule import is_due
 
 
 class TrainingLoop:
@@ -105,14 +106,14 @@ class TrainingLoop:
             return False
         step = training.step + 1  # of the update under way, unless it is skipped
         return (options.overlap_steps and not training.ends_with(under_way[0])
-                and not self._profiler.is_near(step) and not _is_due(options.eval_every_steps, step)
-                and not _is_due(options.save_checkpoints_steps, step))
+                and not self._profiler.is_near(step) and not is_due(options.eval_every_steps, step)
+                and not is_due(options.save_checkpoints_steps, step))
 
     def _after_update(self, stopped):
         """Log, evaluate and save what is due after an update; returns whether to stop by a signal."""
         training, options = self._training, self._options
         training.read_clock()
-        saving = stopped or training.is_over() or _is_due(options.save_checkpoints_steps, training.step)
+        saving = stopped or training.is_over() or is_due(options.save_checkpoints_steps, training.step)
         evaluating = not stopped and training.evaluation_is_due()
         # A line wherever a checkpoint may be: a resumed run then has the same lines as one that
         # never stopped.
@@ -197,8 +198,3 @@ class TrainingLoop:
         distributed.barrier()
         if stopped:
             raise StoppedBySignal
-
-
-def _is_due(every, step):
-    """Whether something that is done every so many steps (0: never) is due after this one."""
-    return bool(every) and step % every == 0

@@ -122,3 +122,8 @@ def _weight(text):
 
 def _at(pairs, share):
     return next(value for start, value in reversed(pairs) if share >= start)
+
+
+def is_due(every, step):
+    """Whether something that is done every so many updates (0: never) is due after this one."""
+    return every > 0 and step > 0 and step % every == 0

@@ -23,7 +23,7 @@ from albert_hvd.training.evaluation import BestEvaluation, Evaluator
 from albert_hvd.training.metrics import MetricsWindow
 from albert_hvd.training.optimizers import OPTIMIZERS
 from albert_hvd.training.resume import Start
-from albert_hvd.training.schedule import Schedule
+from albert_hvd.training.schedule import Schedule, is_due
 from albert_hvd.training.step import TrainingStep
 from albert_hvd.training.summary import describe_run
 
@@ -207,8 +207,7 @@ class Training:
 
     def evaluation_is_due(self):
         """Whether there is one to make after the last step."""
-        every = self.options.eval_every_steps
-        return self.step > 0 and every > 0 and self.step % every == 0
+        return is_due(self.options.eval_every_steps, self.step)
 
     def evaluation_is_missing(self):
         """Whether the evaluation that was due after the last step has not been made: a signal interrupted it."""
