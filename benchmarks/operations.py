@@ -6,9 +6,10 @@ The program of bin/benchmark train is profiled for some updates on random full r
 "MatMul" and the like are TensorFlow's kernels, "compiled by XLA" are gelu, layer norm and the optimizer. Milliseconds are
 those between an operation's begin and end, in which it may use all cores; two that run at the same time count twice.
 
-With --one_core the same updates run on one core first, and a line says how many times as fast its kind is on all. Two
-yardsticks are measured alike: a product of matrices, which is bound by arithmetic, and a copy of memory, which is bound
-by bandwidth. A kind that gains like the copy waits for memory, or has work for one thread alone.
+With --one_core operations run one after the other, on one core first, and a line says how many times as fast its kind
+is on all. Two yardsticks are measured alike: a product of matrices, which is bound by arithmetic, and a copy of
+memory, which is bound by bandwidth. A kind that gains like the copy waits for memory, or has work for one thread
+alone.
 """
 
 import collections
@@ -120,6 +121,8 @@ def _in_own_process(options, config, cores):
 
 def _profile(options, config, cores):
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:cores])
+    if options.one_core:
+        _run_operations_one_by_one()
     with tempfile.TemporaryDirectory(prefix="benchmark-operations-") as folder:
         records, traces = os.path.join(folder, "records.tfrecord"), os.path.join(folder, "traces")
         with RecordWriter(records) as writer:
@@ -132,6 +135,14 @@ def _profile(options, config, cores):
             return Profile(seconds, spent)
         multiply = play_products("tensorflow", setting, options.precision)
         return Profile(seconds, spent, max(multiply() for _ in range(_COPIES)), _bytes_copied_a_second(cores))
+
+
+def _run_operations_one_by_one():
+    """Before TensorFlow's threads are made: of two operations that share a core each would seem to take twice as long."""
+    from tensorflow import config
+
+    set_threads = config.threading.set_inter_op_parallelism_threads
+    config.threading.set_inter_op_parallelism_threads = lambda _: set_threads(1)
 
 
 def _bytes_copied_a_second(threads):
