@@ -1,5 +1,6 @@
 """Several programs measured by turns, each in a process of its own, so that a disturbance hits all of them alike."""
 
+import concurrent.futures
 import contextlib
 import multiprocessing
 import sys
@@ -137,3 +138,13 @@ def peak_bytes():
     """The largest resident size of this process so far. (getrusage's begins with the parent's.)"""
     with open("/proc/self/status", encoding="ascii") as file:
         return next(int(line.split()[1]) * 1024 for line in file if line.startswith("VmHWM:"))
+
+
+def in_own_process(function, *arguments):
+    """What `function(*arguments)` returns or raises in a new process, with threads and memory of its own.
+
+    It is spawned, not forked: a fork begins with the memory of its parent.
+    """
+    with concurrent.futures.ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), use_spelling,
+                                                (spelling(),)) as process:
+        return process.submit(function, *arguments).result()

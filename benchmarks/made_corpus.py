@@ -4,8 +4,6 @@ The first records of the file at hand are repeated. The indexes are there in ful
 sparse: of their records only those are written that the measurement reads, which the order of the epoch tells.
 """
 
-import concurrent.futures
-import multiprocessing
 import os
 import tempfile
 import time
@@ -17,8 +15,8 @@ from albert_hvd.data.batches.packed_rows import WINDOW, PackedTrainingBatches
 from albert_hvd.data.batches.rows import TrainingBatches
 from albert_hvd.data.records.dataset import RecordDataset
 from albert_hvd.data.records.tfrecord import INDEX_DTYPE, index_path, load_index
-from albert_hvd.errors import InputError, spelling, use_spelling
-from benchmarks.contest import peak_bytes
+from albert_hvd.errors import InputError
+from benchmarks.contest import in_own_process, peak_bytes
 
 TEMPLATE_RECORDS = 4096  # of the file at hand
 SHARDS = 64
@@ -42,10 +40,7 @@ def measure_made(paths, num_records, options, seed):
         with tempfile.TemporaryDirectory() as folder:
             made = make_corpus(paths[0], count, folder, seed)
             for kind in (TrainingBatches, PackedTrainingBatches):
-                # Spawned, not forked: a fork begins with the memory of its parent.
-                with concurrent.futures.ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), use_spelling,
-                                                            (spelling(),)) as process:
-                    rows.append(process.submit(_measure, made, kind, count, options, seed).result())
+                rows.append(in_own_process(_measure, made, kind, count, options, seed))
     for small, large in zip(rows[:2], rows[2:]):
         large["MiB above small"] = large["peak MiB"] - small["peak MiB"]
     return rows

@@ -6,17 +6,15 @@ r"""Memory of a training step with and without --recompute, as the operating sys
 Every setting is measured in a process of its own, for memory that was used once stays with a process.
 """
 
-import concurrent.futures
 import dataclasses
 import itertools
-import multiprocessing
 import time
 
-from albert_hvd.errors import InputError, spelling, use_spelling
+from albert_hvd.errors import InputError
 from albert_hvd.model.config import AlbertConfig
 from albert_hvd.options import option
 from albert_hvd.training.batch_plan import activation_bytes_per_row
-from benchmarks.contest import peak_bytes
+from benchmarks.contest import in_own_process, peak_bytes
 from benchmarks.flag_checks import check_positions
 from benchmarks.random_rows import random_rows
 from benchmarks.report import Report
@@ -52,11 +50,8 @@ def run(options, command_folder):
                          f"{', '.join(_PRECISIONS)}")
     report = Report("memory", dataclasses.asdict(options))
     for precision, recompute in itertools.product(precisions, (False, True)):
-        # Spawned, not forked: a fork begins with the memory of its parent.
-        with concurrent.futures.ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), use_spelling,
-                                                    (spelling(),)) as process:
-            figures = process.submit(_measure, config, options.max_seq_length, options.micro_batch_size, precision,
-                                     recompute, options.xla).result()
+        figures = in_own_process(_measure, config, options.max_seq_length, options.micro_batch_size, precision, recompute,
+                                 options.xla)
         report.rows.append({"precision": precision, "recompute": recompute, **figures})
     report.notes = ["peak MiB: the process, with TensorFlow, weights and moments; MiB a row: what each row after the "
                     "first adds to it; estimate: what --accumulation_steps=0 reckons with"]

@@ -16,7 +16,6 @@ import collections
 import concurrent.futures
 import dataclasses
 import glob
-import multiprocessing
 import os
 import tempfile
 import time
@@ -27,6 +26,7 @@ from albert_hvd.data.records.tfrecord import RecordWriter
 from albert_hvd.errors import InputError
 from albert_hvd.model.config import AlbertConfig
 from albert_hvd.options import option
+from benchmarks.contest import in_own_process
 from benchmarks.contestants import Setting, play_own
 from benchmarks.flag_checks import check_least, check_positions
 from benchmarks.matrix_products import play_products
@@ -73,8 +73,8 @@ def run(options, command_folder):
     check_least(options, 1, "steps", "train_batch_size")
     report = Report("operations", dataclasses.asdict(options))
     cores = len(os.sched_getaffinity(0))
-    alone = _in_own_process(options, config, 1) if options.one_core else None
-    profile = _in_own_process(options, config, cores)
+    alone = in_own_process(_profile, options, config, 1) if options.one_core else None
+    profile = in_own_process(_profile, options, config, cores)
     report.rows = rows_of(options, profile, alone)
     total = sum(ms for ms, _ in profile.spent.values())
     products = sum(ms for kind, (ms, _) in profile.spent.items() if kind.endswith(PRODUCTS))
@@ -113,13 +113,8 @@ def rows_of(options, profile, alone=None):
     return rows
 
 
-def _in_own_process(options, config, cores):
-    """The `Profile` of a new process that may use so many of the cores: TensorFlow's threads are made once in each."""
-    with concurrent.futures.ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
-        return pool.submit(_profile, options, config, cores).result()
-
-
 def _profile(options, config, cores):
+    """The `Profile` on so many of the cores; in a process of its own, for TensorFlow's threads are made once in each."""
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:cores])
     if options.one_core:
         _run_operations_one_by_one()
