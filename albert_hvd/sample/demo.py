@@ -7,7 +7,8 @@ import subprocess
 import time
 
 from albert_hvd.data.text.corpus import plan_blocks, read_block
-from albert_hvd.errors import EXIT_BAD_INPUT, InputError, RunFailed, as_flags, command, parameter
+from albert_hvd.errors import (EXIT_BAD_INPUT, EXIT_STOPPED, InputError, RunFailed, StoppedBySignal, as_flags, command,
+                               parameter)
 from albert_hvd.run_folder.layout import EVAL_RESULTS, TRAIN_LOG
 from albert_hvd.run_folder.logs import read_log
 from albert_hvd.runtime.files import check_readable, make_folder
@@ -38,6 +39,7 @@ class Demo:
 
         Raises:
           InputError: an input file is missing, or a stage refused its input.
+          StoppedBySignal: after SIGTERM or SIGINT while it trained, with a checkpoint saved.
         """
         started = time.monotonic()
         self._check_input()
@@ -101,6 +103,9 @@ class Demo:
         words = [*launcher, program, *as_flags(**flags)]
         print(f"$ {shlex.join(words)}", flush=True)
         code = run_ranks(words) if ranks else subprocess.run(words).returncode
+        if code == EXIT_STOPPED:
+            print("(stopped, with a checkpoint; the same command goes on from there)", flush=True)
+            raise StoppedBySignal
         if code:
             error = InputError if code == EXIT_BAD_INPUT else RunFailed
             raise error(f"{program} ended with exit code {code} (see above); fix that and run bin/demo again")

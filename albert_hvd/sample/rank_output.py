@@ -6,8 +6,10 @@ its progress instead of drawing a bar.
 """
 
 import collections
+import contextlib
 import os
 import re
+import signal
 import subprocess
 import sys
 
@@ -22,18 +24,32 @@ _USUAL_COLUMNS = 80
 def run_ranks(words, output=None, errors=None):
     """Run a horovodrun command and show what its ranks print as it comes; returns its exit code.
 
+    Ctrl-C and SIGTERM are the launcher's, which lets the ranks save; what they say of it is shown as well.
+
     Args:
       words: the command.
       output, errors: text files; default: standard output and standard error.
     """
     with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                          errors="replace") as process:
+                          errors="replace") as process, _passed_on_to(process):
         try:
             show(process.stdout, output or sys.stdout, errors or sys.stderr)
         except BaseException:
-            process.terminate()  # mpirun ends its ranks
+            process.terminate()  # its ranks must not go on unseen
             raise
-    return process.returncode
+        return process.wait()
+
+
+@contextlib.contextmanager
+def _passed_on_to(process):
+    """Signals that end a program go to `process` instead. A terminal sends it Ctrl-C as well, which it takes for one."""
+    before = {number: signal.signal(number, lambda number, _: process.send_signal(number))
+              for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def show(lines, output, errors):

@@ -1,6 +1,7 @@
 """bin/demo shows the output of a horovodrun without the launcher's tags, and progress as one bar on a terminal."""
 
 import io
+import signal
 import sys
 
 import pytest
@@ -52,3 +53,21 @@ def test_a_line_without_an_end_is_shown():
     output, errors = io.StringIO(), io.StringIO()
     show(["[1,0]<stdout>:the last word"], output, errors)
     assert output.getvalue() == "the last word\n"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_is_the_launchers_which_lets_the_ranks_save(number):
+    program = f"""
+import os, signal, sys, time
+def save(*_):
+    print("[1,0]<stdout>:saved", flush=True)
+    sys.exit(75)
+signal.signal({number}, save)
+time.sleep(0.5)
+os.kill(os.getppid(), {number})
+while True:
+    signal.pause()
+"""
+    before, output = signal.getsignal(number), io.StringIO()
+    assert run_ranks([sys.executable, "-c", program], output) == 75
+    assert output.getvalue() == "saved\n" and signal.getsignal(number) is before
