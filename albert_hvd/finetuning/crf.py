@@ -92,7 +92,8 @@ def viterbi(emissions, lengths, scores):
     final = deltas[-1] + scores.end
     tags = tf.scan(lambda tag, origin: tf.gather(origin, tag, batch_dims=1), origins,
                    initializer=tf.argmax(final, axis=1, output_type=tf.int32), reverse=True)
-    tags = tf.transpose(tags)
+    # TensorFlow would say on standard error that oneDNN cannot transpose integers here.
+    tags = tf.cast(tf.transpose(tf.cast(tags, tf.float32)), tf.int32)
     is_word = tf.range(tf.shape(tags)[1]) < lengths[:, None]
     return tf.where(is_word, tags, 0), tf.where(lengths > 0, tf.reduce_max(final, axis=1), 0.0)
 

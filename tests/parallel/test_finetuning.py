@@ -43,6 +43,7 @@ def flags(files, output_dir, kind="tsv", **changes):
 def run(files, folder, ranks=0, kind="tsv", **changes):
     result = run_command("finetune", ranks, **flags(files, folder, kind, **changes))
     assert result.returncode == 0, result.stderr
+    assert "E0000" not in result.stdout + result.stderr  # TensorFlow's own line of an error
     return result
 
 
