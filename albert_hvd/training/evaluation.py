@@ -34,8 +34,10 @@ class Evaluator:
         self._dataset = dataset
         self._eval_batch_size = -(-eval_batch_size // size) * size
         self._max_eval_steps = max_eval_steps or None
+        # XLA compiles the whole for each width; the parts of a model that it compiles on a CPU take a second for all widths.
+        self._width_step = 0 if xla else max(8, dataset.max_seq_length // 8)
         self._sums = tf.function(lambda batch, passes: tf.stack(model(batch, passes=passes)), jit_compile=xla or None,
-                                 autograph=False)
+                                 autograph=False, reduce_retracing=True)
 
     def __call__(self, should_stop=None, passes=None):
         """The results, equal on all ranks: dict with the keys of `eval_results.json` but the step.
@@ -47,7 +49,7 @@ class Evaluator:
         """
         total, last = np.zeros(len(LossSums._fields), np.float64), None
         for batch in evaluation_batches(self._dataset, self._eval_batch_size, distributed.rank(),
-                                        distributed.size(), self._max_eval_steps):
+                                        distributed.size(), self._max_eval_steps, self._width_step):
             if should_stop and should_stop():
                 return None
             # Read one batch late: a GPU goes on with the next one meanwhile.

@@ -4,7 +4,11 @@ import math
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
+from albert_hvd.data.records.dataset import RecordDataset
+from albert_hvd.model.config import AlbertConfig
+from albert_hvd.model.pretraining_model import AlbertPretrainer
 from albert_hvd.training import evaluation, validate
 from albert_hvd.training.evaluation import BestEvaluation, results_of
 from albert_hvd.training.options import ValidationOptions
@@ -30,6 +34,19 @@ def test_sums_are_divided_once():
     assert results_of([6.0, 1.0, 4.0, 3.0, 2.0, 2.0]) == {
         "loss": 3.0, "masked_lm_loss": 1.5, "masked_lm_accuracy": 0.25, "next_sentence_loss": 1.5,
         "next_sentence_accuracy": 1.0}
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_records_by_length_without_padding_give_the_sums_of_all_at_once(training_files, compiled):
+    config = AlbertConfig.from_json_file(training_files / "config.json")
+    dataset = RecordDataset([str(training_files / "eval.tfrecord")], 16, 3, 50)
+    model = AlbertPretrainer(config, seed=1, compiled=compiled)
+    whole = results_of(model({name: tf.constant(array) for name, array in dataset.read(np.arange(13)).items()}))
+    evaluator, widths = evaluation.Evaluator(model, dataset, eval_batch_size=3), []
+    sums = evaluator._sums
+    evaluator._sums = lambda batch, passes: widths.append(batch["input_ids"].shape[1]) or sums(batch, passes)
+    assert evaluator() == pytest.approx(whole, abs=1e-5)
+    assert widths == sorted(widths) and set(widths) == {8, 16}
 
 
 class CountedRecords:

@@ -12,7 +12,10 @@ import numpy as np
 from albert_hvd.data.batches.mixture import MixedOrder
 from albert_hvd.data.batches.order import ORDER_VERSION, RecordOrder
 from albert_hvd.data.batches.prefetch import Prefetched
+from albert_hvd.data.records.example import SEQUENCE_FIELDS
 from albert_hvd.errors import InputError
+
+_SORTED_RECORDS = 2048  # of a rank at once, 15 MB at 512 positions
 
 
 def rows_per_rank(global_batch_size, size, option):
@@ -106,27 +109,45 @@ class TrainingBatches(BatchIterator):
         return batch
 
 
-def evaluation_batches(dataset, eval_batch_size, rank, size, max_batches=None, prefetch=2):
+def evaluation_batches(dataset, eval_batch_size, rank, size, max_batches=None, width_step=0, prefetch=2):
     """Yield this rank's batches of eval_batch_size / size rows; all ranks yield equally many.
 
     Each record is in one row of one rank (of the first `max_batches` global batches, when given); the
     rows that fill up the last batch repeat record 0 with `masked_lm_weights` and `sentence_weights` 0.
+
+    Args:
+      width_step: above 0, records of similar length come together, and a batch has only as many positions as its
+        longest record, rounded up to a multiple of this; 0: `max_seq_length` of them, in the order of the file.
     """
     rows = rows_per_rank(eval_batch_size, size, "eval_batch_size")
     num_batches = -(-dataset.num_records // eval_batch_size)
     num_batches = min(num_batches, max_batches) if max_batches else num_batches
+    at_once = max(1, _SORTED_RECORDS // rows) if width_step else 1
 
-    def read(number):
-        numbers = number * eval_batch_size + rank * rows + np.arange(rows)
+    def read(first):
+        batches = np.arange(first, min(first + at_once, num_batches))
+        numbers = (batches[:, None] * eval_batch_size + rank * rows + np.arange(rows)).ravel()
         real = numbers < dataset.num_records
         batch = dataset.read(np.where(real, numbers, 0))
         for weights in ("masked_lm_weights", "sentence_weights"):
             batch[weights] = batch[weights] * real[:, None].astype(np.float32)
-        return batch
+        return _cut_by_length(batch, len(batches), width_step) if width_step else [batch]
 
-    batches = Prefetched(lambda number: read(number) if number < num_batches else None, prefetch)
+    windows = Prefetched(lambda number: read(number * at_once) if number * at_once < num_batches else None, prefetch)
     try:
-        for _ in range(num_batches):
-            yield batches.next()
+        for _ in range(-(-num_batches // at_once)):
+            yield from windows.next()
     finally:
-        batches.close()
+        windows.close()
+
+
+def _cut_by_length(batch, num_parts, width_step):
+    """The rows in parts of the same number, shortest first, each without the columns that are padding in all its rows."""
+    mask = batch["input_mask"]
+    lengths = ((mask > 0) * np.arange(1, mask.shape[1] + 1)).max(axis=1)
+    parts = []
+    for rows in np.split(np.argsort(lengths, kind="stable"), num_parts):
+        width = max(1, -(-int(lengths[rows[-1]]) // width_step)) * width_step
+        parts.append({name: array[rows, :width] if name in SEQUENCE_FIELDS else array[rows]
+                      for name, array in batch.items()})
+    return parts

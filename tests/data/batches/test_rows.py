@@ -1,6 +1,7 @@
 """Which records are read, by whom and when: for any number of shards, ranks and batches."""
 
 import itertools
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_corpus import make_documents, make_tokenizer, write_documents
 
+from albert_hvd.data.batches import rows as batches_of_rows
 from albert_hvd.data.batches.dynamic_masking import DynamicMasking
 from albert_hvd.data.batches.rows import TrainingBatches, evaluation_batches
 from albert_hvd.data.records.build import ExampleOptions, build
@@ -17,16 +19,19 @@ from albert_hvd.errors import InputError
 
 
 class NumberedRecords:
-    """Stands in for a RecordDataset: record n has input_ids [n] and length 1."""
+    """Stands in for a RecordDataset: record n has input_ids [n, n, ...] and `lengths[n]` tokens, of one without them 1."""
 
     sources = ()
 
-    def __init__(self, num_records):
+    def __init__(self, num_records, lengths=None):
         self.num_records = num_records
+        self._lengths = np.ones(num_records, int) if lengths is None else np.array(lengths)
 
     def read(self, numbers):
-        ones = np.ones((len(numbers), 1), np.float32)
-        return {"input_ids": numbers[:, None], "masked_lm_weights": ones, "sentence_weights": ones}
+        ones, places = np.ones((len(numbers), 1), np.float32), np.arange(self._lengths.max())
+        is_token = places < self._lengths[numbers, None]
+        return {"input_ids": np.where(is_token, numbers[:, None], -1), "input_mask": is_token.astype(np.int32),
+                "masked_lm_weights": ones, "sentence_weights": ones}
 
 
 def take(dataset, batch_size, rank, size, count, **settings):
@@ -115,18 +120,34 @@ def test_ranks_must_divide_the_batch(batch_size, size):
         list(evaluation_batches(NumberedRecords(4), batch_size, 0, size))
 
 
-@settings(derandomize=True, max_examples=40, deadline=None)
-@given(st.integers(1, 40), st.integers(1, 5), st.integers(1, 4))
-def test_evaluation_reads_each_record_once(num_records, rows, size):
-    ranks = [list(evaluation_batches(NumberedRecords(num_records), rows * size, rank, size)) for rank in range(size)]
+@settings(derandomize=True, max_examples=60, deadline=None)
+@given(st.lists(st.integers(1, 24), min_size=1, max_size=40), st.integers(1, 5), st.integers(1, 4),
+       st.sampled_from([0, 1, 8]), st.sampled_from([5, 2048]))
+def test_evaluation_reads_each_record_once_and_whole(lengths, rows, size, width_step, at_once):
+    dataset = NumberedRecords(len(lengths), lengths)
+    with mock.patch.object(batches_of_rows, "_SORTED_RECORDS", at_once):
+        ranks = [list(evaluation_batches(dataset, rows * size, rank, size, width_step=width_step)) for rank in range(size)]
     assert len(set(map(len, ranks))) == 1
     seen = []
     for batch in itertools.chain(*ranks):
-        assert batch["input_ids"].shape == (rows, 1)
+        width = batch["input_ids"].shape[1]
+        assert batch["input_ids"].shape == batch["input_mask"].shape == (rows, width)
         real = batch["sentence_weights"][:, 0] > 0
         assert (batch["masked_lm_weights"][:, 0] == real).all()
+        tokens = batch["input_mask"].sum(axis=1)
+        assert tokens[real].tolist() == [lengths[number] for number in batch["input_ids"][real, 0]]
+        whole = -(-tokens.max() // width_step) * width_step if width_step else max(lengths)
+        assert width == min(whole, max(lengths))
         seen += batch["input_ids"][real, 0].tolist()
-    assert sorted(seen) == list(range(num_records))
+    assert sorted(seen) == list(range(len(lengths)))
+
+
+def test_evaluation_puts_records_of_similar_length_together():
+    batches = list(evaluation_batches(NumberedRecords(6, [9, 1, 5, 2, 9, 3]), 2, 0, 1, width_step=1))
+    assert [batch["input_ids"][:, 0].tolist() for batch in batches] == [[1, 3], [5, 2], [0, 4]]
+    assert [batch["input_ids"].shape[1] for batch in batches] == [2, 5, 9]
+    in_order = list(evaluation_batches(NumberedRecords(6, [9, 1, 5, 2, 9, 3]), 2, 0, 1))
+    assert [batch["input_ids"][:, 0].tolist() for batch in in_order] == [[0, 1], [2, 3], [4, 5]]
 
 
 def test_evaluation_stops_after_max_batches():
