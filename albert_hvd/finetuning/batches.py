@@ -10,8 +10,6 @@ import numpy as np
 _BATCHES_SORTED_TOGETHER = 50
 # Lengths are rounded up to a multiple of this, so that there are few different shapes.
 _LENGTH_MULTIPLE = 8
-# Positions of a batch that one rank scores.
-_MAX_SCORED_POSITIONS = 8192
 
 
 def epoch_batches(lengths, batch_size, seed, epoch):
@@ -30,24 +28,6 @@ def epoch_batches(lengths, batch_size, seed, epoch):
         group = group[np.argsort(lengths[group], kind="stable")]
         batches += [group[i:i + batch_size] for i in range(0, len(group), batch_size)]
     return [batches[number] for number in random.permutation(len(batches))]
-
-
-def scoring_batches(lengths, batch_size, size=1):
-    """All rows, those of similar length together: list of int64 arrays of row numbers.
-
-    Args:
-      lengths: int64 (R,).
-      batch_size: most rows of a batch.
-      size: number of ranks that share a batch; it bounds the positions of a batch, and so the memory.
-    """
-    batches, order = [], np.argsort(lengths, kind="stable")
-    while len(order):
-        count = int(min(batch_size, len(order)))
-        longest = np.arange(1, count + 1) * lengths[order[:count]]  # ascending lengths: the last is the longest
-        count = max(1, int(np.searchsorted(longest, _MAX_SCORED_POSITIONS * size, side="right")))
-        batches.append(order[:count])
-        order = order[count:]
-    return batches
 
 
 def pad(rows, numbers, pad_id, gold=None, slot_weights=None, num_rows=None):

@@ -9,13 +9,16 @@ import json
 import numpy as np
 import tensorflow as tf
 
-from albert_hvd.finetuning.batches import pad, scoring_batches, slot_numbers
+from albert_hvd.finetuning.batches import pad, slot_numbers
 from albert_hvd.finetuning.entities import entity_counts, metrics_of_entities
 from albert_hvd.finetuning.metrics import confusion_of, metrics_of_confusion, metrics_of_values
 from albert_hvd.finetuning.task_model import TaskModel, read_weights
 from albert_hvd.model.encoder import named_variables
 from albert_hvd.runtime import distributed
 from albert_hvd.runtime.files import whole_file
+from albert_hvd.serving.length_batches import batches_by_length
+
+_MAX_POSITIONS = 8192  # of a batch that one rank scores, which bounds the memory
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,7 +78,7 @@ class Scorer:
         windows = np.zeros(num_slots, np.int64)
         sequence_loss = 0.0
         known = np.zeros(num_slots, np.float32) if gold is None and self._is_regression else gold
-        for numbers in scoring_batches(rows.lengths, self._batch_size, size):
+        for numbers in batches_by_length(rows.lengths, self._batch_size, _MAX_POSITIONS * size):
             if should_stop and should_stop():
                 return None
             numbers = numbers[rows.example[numbers] % size == rank]

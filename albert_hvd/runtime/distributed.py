@@ -11,7 +11,7 @@ import numpy as np
 
 from albert_hvd.errors import InputError
 from albert_hvd.runtime.devices import check_not_shared, choose_devices, gpu_identifier, threads_per_rank
-from albert_hvd.runtime.tensorflow_import import without_start_up_lines
+from albert_hvd.runtime.tensorflow_import import placeholder, without_start_up_lines
 
 _hvd = None
 _reduce_on = ""  # the device of sums over ranks; "" is where the tensor is
@@ -38,8 +38,8 @@ def initialize(use_gpu=None, timeline=False, share_gpus=False):
     if timeline:
         os.environ.setdefault("HOROVOD_TIMELINE", _TIMELINE_ON_REQUEST)
     try:
-        with without_start_up_lines():
-            import horovod.tensorflow as hvd
+        with without_start_up_lines(), placeholder("horovod.tensorflow.sync_batch_norm", "SyncBatchNormalization"):
+            import horovod.tensorflow as hvd  # all that it has Keras for is that layer
     except ImportError as error:
         raise InputError(f"Horovod cannot be imported ({error}): run bin/setup") from None
     hvd.init()

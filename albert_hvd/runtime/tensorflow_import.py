@@ -1,8 +1,9 @@
 """Importing TensorFlow without what no command uses, and without the lines that it writes on every start.
 
-TensorFlow imports Keras, and Keras, where they are installed, scikit-learn (with it scipy.stats) for wrappers and
-matplotlib for plots of images. That is nearly half of the processor time until a rank is ready. Both are here, for
-baselines and curves; Keras does without them where they are not.
+TensorFlow imports Keras to enter its optimizers somewhere, and an older Keras of its own, which imports h5py and scipy;
+Keras imports, where they are installed, scikit-learn (with it scipy.stats) for wrappers and matplotlib for plots of images.
+That is more than half of the processor time until a rank is ready, and 100 MiB. Each does without where it cannot import
+the other, and we need none of them. Keras is there when it is asked for. Horovod asks for it at its import, for a layer.
 
 Two of TensorFlow's libraries write "oneDNN custom operations are on" to standard error when they are loaded, whatever
 TF_CPP_MIN_LOG_LEVEL says (2.21), each behind a warning about that warning. Users look for one line with an error there.
@@ -15,8 +16,10 @@ import logging
 import os
 import subprocess
 import sys
+import types
 
-HIDDEN = ("matplotlib", "sklearn")
+# What the import of each must do without.
+HIDDEN = {"tensorflow": ("h5py", "keras.src", "scipy"), "keras": ("matplotlib", "sklearn")}
 
 # Information (I), in the form of C++ logs; warnings and errors (W, E, F) pass.
 _START_UP_LINES = (r"^(I[0-9]{4} [0-9:.]+ |WARNING: All log messages before absl::InitializeLog\(\) is called|"
@@ -24,7 +27,7 @@ _START_UP_LINES = (r"^(I[0-9]{4} [0-9:.]+ |WARNING: All log messages before absl
 
 
 class _FirstImport:
-    """Runs the first import of a module within a context; asked before all other finders.
+    """Runs the first import of a module that succeeds within a context; asked before all other finders.
 
     Args:
       name: the module.
@@ -46,13 +49,17 @@ class _FirstImport:
 
     def _execute(self, exec_module, module):
         sys.meta_path.remove(self)
-        with self._context():
-            exec_module(module)
+        try:
+            with self._context():
+                exec_module(module)
+        except BaseException:
+            sys.meta_path.insert(0, self)
+            raise
 
 
 @contextlib.contextmanager
-def _without_extras():
-    hidden = [name for name in HIDDEN if name not in sys.modules]
+def _without_extras(of):
+    hidden = [name for name in HIDDEN[of] if name not in sys.modules]
     sys.modules.update(dict.fromkeys(hidden))  # None: Python says that there is no such module
     try:
         yield
@@ -91,12 +98,31 @@ def without_start_up_lines():
             reader.wait()
 
 
+@contextlib.contextmanager
+def placeholder(module, name):
+    """A module that has not been imported consists of one `name`, None, as long as this lasts."""
+    if module in sys.modules:
+        yield
+        return
+    sys.modules[module] = types.SimpleNamespace(**{name: None})
+    try:
+        yield
+    finally:
+        del sys.modules[module]
+
+
+@contextlib.contextmanager
+def _lean_and_quiet():
+    with without_start_up_lines(), _without_extras("tensorflow"):
+        yield
+
+
 def install():
-    """From now on, the first import of TensorFlow is quiet, and that of Keras, which is part of it, leaves out `HIDDEN`.
+    """From now on, the first import of TensorFlow is quiet, and those of it and of Keras leave out `HIDDEN`.
 
     What is left out can be imported after it.
     """
     waiting = {finder.name for finder in sys.meta_path if isinstance(finder, _FirstImport)}
-    for name, context in (("tensorflow", without_start_up_lines), ("keras", _without_extras)):
+    for name, context in (("tensorflow", _lean_and_quiet), ("keras", functools.partial(_without_extras, "keras"))):
         if name not in sys.modules and name not in waiting:
             sys.meta_path.insert(0, _FirstImport(name, context))

@@ -9,6 +9,7 @@ from albert_hvd.model.config import AlbertConfig
 from albert_hvd.serving.formats.sources import (read_model, say_what_is_left_out, trained_positions,
                                                 warn_of_other_architecture)
 from albert_hvd.serving.formats.vocabulary import fitting_tokenizer
+from albert_hvd.serving.length_batches import batches_by_length
 from albert_hvd.serving.saved_model import ServingModel
 
 POOLINGS = ("mean", "cls", "pooler")
@@ -75,7 +76,7 @@ class TextModel:
             raise InputError("this model has no pooler", "give pooling=\"mean\" or \"cls\"", value=self._folder)
         bodies = [self._texts.encode(text)[:self._most_pieces] for text in texts]
         vectors = np.zeros([len(bodies), self._config.hidden_size], np.float32)
-        for numbers in _batches([len(body) for body in bodies]):
+        for numbers in _batches(bodies):
             rows = self._rows([bodies[number] for number in numbers])
             outputs = self._model.encode(*rows)
             vectors[numbers] = _pool(outputs, rows[1], pooling)
@@ -126,7 +127,7 @@ class TextModel:
     def _candidates(self, windows, top_k):
         """For each (body, position of the mask): list of (piece, probability)."""
         found = [None] * len(windows)
-        for numbers in _batches([len(body) for body, _ in windows]):
+        for numbers in _batches([body for body, _ in windows]):
             bodies, positions = zip(*(windows[number] for number in numbers), strict=True)
             masked_positions = np.array(positions, np.int32)[:, None] + 1  # behind <cls>
             log_probs = self._model.fill_mask(*self._rows(bodies), masked_positions)["log_probs"][:, 0]
@@ -147,17 +148,8 @@ class TextModel:
         return input_ids, input_mask, np.zeros_like(input_ids)
 
 
-def _batches(lengths):
-    """Numbers of the texts of each batch, those of similar length together: lists of int."""
-    batch = []
-    for number in sorted(range(len(lengths)), key=lengths.__getitem__):
-        positions = (len(batch) + 1) * (lengths[number] + 2)  # ascending: this one is the longest so far
-        if batch and (len(batch) == _MAX_ROWS or positions > _MAX_POSITIONS):
-            yield batch
-            batch = []
-        batch.append(number)
-    if batch:
-        yield batch
+def _batches(bodies):
+    return batches_by_length([len(body) + 2 for body in bodies], _MAX_ROWS, _MAX_POSITIONS)
 
 
 def _pool(outputs, input_mask, pooling):

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from albert_hvd.finetuning.batches import epoch_batches, pad, scoring_batches, slot_numbers
+from albert_hvd.finetuning.batches import epoch_batches, pad, slot_numbers
 from albert_hvd.finetuning.encoding import Rows
 
 LENGTHS = st.lists(st.integers(2, 60), min_size=1, max_size=300).map(np.array)
@@ -32,15 +32,6 @@ def test_rows_of_a_batch_are_of_similar_length():
     lengths = np.random.default_rng(1).integers(2, 100, 3200)
     padded = sum(len(batch) * lengths[batch].max() for batch in epoch_batches(lengths, 32, 1, 0))
     assert padded < 1.1 * lengths.sum()  # in random order: about 1.9
-
-
-@settings(max_examples=40, deadline=None)
-@given(lengths=LENGTHS, batch_size=st.integers(1, 40), size=st.integers(1, 3))
-def test_scoring_takes_every_row_once_and_keeps_its_bounds(lengths, batch_size, size):
-    batches = scoring_batches(lengths * 100, batch_size, size)
-    assert sorted(np.concatenate(batches)) == list(range(len(lengths)))
-    assert all(len(batch) <= batch_size for batch in batches)
-    assert all(len(batch) == 1 or len(batch) * lengths[batch].max() * 100 <= 8192 * size for batch in batches)
 
 
 def make_rows():

@@ -12,20 +12,46 @@ import sys
 from albert_hvd.runtime import tensorflow_import
 tensorflow_import.install()
 tensorflow_import.install()
-import horovod.tensorflow, tensorflow as tf
-print("hidden", sorted(set(tensorflow_import.HIDDEN) & set(sys.modules)), "scipy.stats" in sys.modules)
-print("finders", sum(isinstance(finder, tensorflow_import._FirstImport) for finder in sys.meta_path))
+def say(what):
+    hidden = {name for names in tensorflow_import.HIDDEN.values() for name in names}
+    waiting = [finder.name for finder in sys.meta_path if isinstance(finder, tensorflow_import._FirstImport)]
+    print(what, sorted(hidden & set(sys.modules)), "scipy.stats" in sys.modules, waiting)
+import tensorflow as tf
+say("tensorflow")
 tensorflow_import.install()
-print("again", sum(isinstance(finder, tensorflow_import._FirstImport) for finder in sys.meta_path))
-import matplotlib.pyplot, sklearn.linear_model
 print("keras", float(tf.keras.losses.MeanSquaredError()([1.0], [3.0])))
+say("keras")
+tensorflow_import.install()
+say("again")
+import h5py, matplotlib.pyplot, scipy.stats, sklearn.linear_model
+say("all")
 """
 
 
-def test_tensorflow_without_what_keras_imports_besides():
+def test_tensorflow_without_what_it_and_keras_import_besides():
     outcome = subprocess.run([sys.executable, "-c", PROGRAM], cwd=ROOT, capture_output=True, text=True, timeout=300)
-    assert outcome.stdout.splitlines() == ["hidden [] False", "finders 0", "again 0", "keras 4.0"], outcome.stderr
+    assert outcome.stdout.splitlines() == [
+        "tensorflow [] False ['keras']", "keras 4.0", "keras ['h5py', 'keras.src'] False []",
+        "again ['h5py', 'keras.src'] False []",
+        "all ['h5py', 'keras.src', 'matplotlib', 'scipy', 'sklearn'] True []"], outcome.stderr
     assert outcome.stderr == ""
+
+
+RANK = """
+import sys
+from albert_hvd.runtime import distributed, tensorflow_import
+tensorflow_import.install()
+distributed.initialize(use_gpu=False)
+import albert_hvd.training.setup, albert_hvd.finetuning.seeds, albert_hvd.serving.text_model
+print("horovod.tensorflow" in sys.modules, [name for name in ("keras", "h5py", "scipy", "sklearn") if name in sys.modules])
+import horovod.tensorflow.sync_batch_norm
+print(horovod.tensorflow.sync_batch_norm.SyncBatchNormalization.__name__)
+"""
+
+
+def test_a_rank_does_without_them_too():
+    outcome = subprocess.run([sys.executable, "-c", RANK], cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert outcome.stdout == "True []\nSyncBatchNormalization\n", outcome.stderr
 
 
 def test_without_keras_nothing_changes(tmp_path):
