@@ -6,16 +6,18 @@ the single rank of a world of one; nothing else in the package asks whether ther
 
 import os
 import sys
+import types
 
 import numpy as np
 
 from albert_hvd.errors import InputError
 from albert_hvd.runtime.devices import check_not_shared, choose_devices, gpu_identifier, threads_per_rank
-from albert_hvd.runtime.tensorflow_import import placeholder, without_start_up_lines
+from albert_hvd.runtime.tensorflow_import import stand_ins, without_start_up_lines
 
 _hvd = None
 _reduce_on = ""  # the device of sums over ranks; "" is where the tensor is
 _TIMELINE_ON_REQUEST = "DYNAMIC"
+_NO_KERAS_LAYER = types.SimpleNamespace(SyncBatchNormalization=None)  # all that Horovod imports Keras for
 
 
 def initialize(use_gpu=None, timeline=False, share_gpus=False):
@@ -38,8 +40,8 @@ def initialize(use_gpu=None, timeline=False, share_gpus=False):
     if timeline:
         os.environ.setdefault("HOROVOD_TIMELINE", _TIMELINE_ON_REQUEST)
     try:
-        with without_start_up_lines(), placeholder("horovod.tensorflow.sync_batch_norm", "SyncBatchNormalization"):
-            import horovod.tensorflow as hvd  # all that it has Keras for is that layer
+        with without_start_up_lines(), stand_ins({"horovod.tensorflow.sync_batch_norm": _NO_KERAS_LAYER}):
+            import horovod.tensorflow as hvd
     except ImportError as error:
         raise InputError(f"Horovod cannot be imported ({error}): run bin/setup") from None
     hvd.init()

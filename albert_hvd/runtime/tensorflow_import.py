@@ -16,7 +16,6 @@ import logging
 import os
 import subprocess
 import sys
-import types
 
 # What the import of each must do without.
 HIDDEN = {"tensorflow": ("h5py", "keras.src", "scipy"), "keras": ("matplotlib", "sklearn")}
@@ -58,13 +57,18 @@ class _FirstImport:
 
 
 @contextlib.contextmanager
-def _without_extras(of):
-    hidden = [name for name in HIDDEN[of] if name not in sys.modules]
-    sys.modules.update(dict.fromkeys(hidden))  # None: Python says that there is no such module
+def stand_ins(modules):
+    """Those of the modules that have not been imported are other objects as long as this lasts.
+
+    Args:
+      modules: dict of name to object; None: Python says that there is no such module.
+    """
+    new = {name: stand_in for name, stand_in in modules.items() if name not in sys.modules}
+    sys.modules.update(new)
     try:
         yield
     finally:
-        for name in hidden:
+        for name in new:
             del sys.modules[name]
 
 
@@ -98,17 +102,8 @@ def without_start_up_lines():
             reader.wait()
 
 
-@contextlib.contextmanager
-def placeholder(module, name):
-    """A module that has not been imported consists of one `name`, None, as long as this lasts."""
-    if module in sys.modules:
-        yield
-        return
-    sys.modules[module] = types.SimpleNamespace(**{name: None})
-    try:
-        yield
-    finally:
-        del sys.modules[module]
+def _without_extras(of):
+    return stand_ins(dict.fromkeys(HIDDEN[of]))
 
 
 @contextlib.contextmanager
