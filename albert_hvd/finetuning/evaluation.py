@@ -78,7 +78,7 @@ class Scorer:
         windows = np.zeros(num_slots, np.int64)
         sequence_loss = 0.0
         known = np.zeros(num_slots, np.float32) if gold is None and self._is_regression else gold
-        for numbers in batches_by_length(rows.lengths, self._batch_size, _MAX_POSITIONS * size):
+        for numbers in batches_by_length(rows.lengths, self._batch_size, _MAX_POSITIONS * size, num_ranks=size):
             if should_stop and should_stop():
                 return None
             numbers = numbers[rows.example[numbers] % size == rank]

@@ -8,7 +8,7 @@ import tensorflow as tf
 _BATCH_COSTS = {"CPU": 64, "GPU": 16384}
 
 
-def batches_by_length(lengths, max_rows, max_positions, batch_cost=None):
+def batches_by_length(lengths, max_rows, max_positions, batch_cost=None, num_ranks=1):
     """The cheapest division of rows into batches: padding costs positions, and so does each batch.
 
     A batch of n rows whose longest has S positions costs n * S and `batch_cost`. Of rows sorted by length, the best
@@ -19,12 +19,14 @@ def batches_by_length(lengths, max_rows, max_positions, batch_cost=None):
       max_rows: most rows of a batch.
       max_positions: most positions of a batch of more than one row, padding included.
       batch_cost: in positions; None: as it is on the devices that there are.
+      num_ranks: how many share the rows of each batch; its cost each of them has alone.
 
     Returns:
       list of int64 arrays of row numbers, the shortest rows first; each row is in one of them.
     """
     if batch_cost is None:
         batch_cost = _BATCH_COSTS["GPU" if tf.config.get_visible_devices("GPU") else "CPU"]
+    batch_cost *= num_ranks
     order = np.argsort(lengths, kind="stable")
     lengths = np.asarray(lengths, np.int64)[order]
     costs, starts, counts = np.zeros(len(order) + 1), np.zeros(len(order) + 1, np.int64), np.arange(1, max_rows + 1)

@@ -45,6 +45,11 @@ def test_a_gpu_takes_more_padding_for_fewer_batches(monkeypatch, devices, divisi
     assert [batch.tolist() for batch in batches_by_length([500, 9, 500, 9], 64, 8192)] == division
 
 
+def test_each_of_several_ranks_pays_for_a_batch():
+    assert [batch.tolist() for batch in batches_by_length([5, 9], 4, 100, 3)] == [[0], [1]]
+    assert [batch.tolist() for batch in batches_by_length([5, 9], 4, 100, 3, num_ranks=2)] == [[0, 1]]
+
+
 def test_mixed_texts_are_computed_with_little_padding():
     lengths = np.random.default_rng(1).gamma(2.0, 15.0, 256).astype(int) + 2  # tweets and news
     computed = cost_of(batches_by_length(lengths, 64, 8192), lengths, 0)
