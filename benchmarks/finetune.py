@@ -50,23 +50,22 @@ def run(options, command_folder):
     report = Report("finetune", dataclasses.asdict(options))
     with tempfile.TemporaryDirectory(prefix="benchmark-finetune-") as folder:
         start, exported = os.path.join(folder, "start"), os.path.join(folder, "huggingface")
-        job = prepare(options, options.model, folder)
-        _write_start(job, start)
+        job = prepare(options, os.path.join(folder, "own"))
         if options.peer != "none":
+            _write_start(job, start)
             export_for_peer(start, exported)
-        own = (make_own, (options, start, os.path.join(folder, "own")))
+        own = (make_own, (job,))
         rows = rows_for_peer(job)
-        # This program has the rows from the file.
+        # This program has the rows in the job.
         return text_contest.measure(report, options, own, range(len(rows)),
                                     {**_peer_settings(job, exported), "texts": rows}, folder,
                                     int(job.data.train.rows.lengths.sum()))
 
 
-def prepare(options, init_checkpoint, folder):
+def prepare(options, folder):
     """The `job.Job` that bin/finetune would make of these flags and of a part of the texts.
 
     Args:
-      init_checkpoint: the model to begin with.
       folder: for `output_dir`.
 
     Raises:
@@ -78,7 +77,7 @@ def prepare(options, init_checkpoint, folder):
     from albert_hvd.finetuning.tasks import task_class
 
     flags = FineTuningOptions(
-        task=options.task, train_file=options.train_file, output_dir=folder, init_checkpoint=init_checkpoint,
+        task=options.task, train_file=options.train_file, output_dir=folder, init_checkpoint=options.model,
         pooling="first", max_seq_length=options.max_seq_length, num_train_epochs=options.rounds,
         train_batch_size=options.train_batch_size, learning_rate=options.learning_rate, use_gpu=False)
     kind = task_class(options.task)
@@ -129,32 +128,26 @@ def _peer_settings(job, folder):
             **{name: getattr(flags, name) for name in ("learning_rate", "weight_decay", "clip_norm", "dropout")}}
 
 
-def make_own(options, start, folder):
+def make_own(job):
     """`OwnFineTune` of one rank with Horovod, as bin/finetune is."""
     from albert_hvd.runtime import distributed
 
     distributed.initialize(use_gpu=False)
-    return OwnFineTune(options, start, folder)
+    return OwnFineTune(job)
 
 
 class OwnFineTune:
     """This program's side: the steps of bin/finetune.
 
     Args:
-      options: `Options`.
-      start: the folder of the task model to begin with.
-      folder: for what the training writes.
+      job: the `job.Job`; with it this process is given the texts, as the peer's is.
     """
 
-    def __init__(self, options, start, folder):
-        from albert_hvd.finetuning.evaluation import Scorer
+    def __init__(self, job):
         from albert_hvd.finetuning.seed_training import SeedTraining
-        from albert_hvd.finetuning.task_model import read_task_model
 
-        job = prepare(options, start, folder)
-        model, task, tokenizer = read_task_model(start)
-        self._first_shares = Scorer(model, task, tokenizer.pad_id)(job.data.train.rows).probabilities
-        self._training = SeedTraining(job, _SEED, folder)
+        self._training = SeedTraining(job, _SEED, job.options.output_dir)
+        self._first_shares = self._training.scorer(job.data.train.rows).probabilities
 
     def warm_up(self):
         """Two updates, the first of which compiles, with the batches that the first round begins with."""

@@ -6,10 +6,15 @@ number of batches taken is the whole state of the data.
 
 import numpy as np
 
+from albert_hvd.serving.length_batches import batches_by_length
+
 # Batches among which rows are sorted by length: enough for little padding, few enough for a random order.
 _BATCHES_SORTED_TOGETHER = 50
 # Lengths are rounded up to a multiple of this, so that there are few different shapes.
 _LENGTH_MULTIPLE = 8
+# Positions of a micro-batch at most: a CPU computes so many at full speed, and backward needs little memory for them. One
+# more costs as much as computing so many positions: calls, and gradients of all weights to be added.
+_MICRO_BATCH_POSITIONS, _MICRO_BATCH_COST = 1024, 256
 
 
 def epoch_batches(lengths, batch_size, seed, epoch):
@@ -30,16 +35,28 @@ def epoch_batches(lengths, batch_size, seed, epoch):
     return [batches[number] for number in random.permutation(len(batches))]
 
 
-def pad(rows, numbers, pad_id, gold=None, slot_weights=None, num_rows=None):
+def micro_batches(lengths, numbers):
+    """The rows of a batch that go through the model together on a CPU.
+
+    Args:
+      lengths: int64 (R,), of all rows.
+      numbers: row numbers of a batch, or of a rank's share of it, (n,).
+
+    Returns:
+      list of arrays of row numbers, each of them in one; of one empty array where there are none.
+    """
+    parts = batches_by_length(lengths[numbers], len(numbers), _MICRO_BATCH_POSITIONS, _MICRO_BATCH_COST)
+    return [numbers[part] for part in parts] or [numbers]
+
+
+def pad(rows, numbers, pad_id, gold=None, slot_weights=None):
     """Some rows as arrays of one length.
 
     Args:
       rows: `encoding.Rows`.
-      numbers: row numbers, (n,).
+      numbers: row numbers, (n,). A rank without a row in a batch gets the first of all rows, without slots.
       gold: int32 or float32 (slots,), the label or value of every slot of `rows`; None: 0, int32.
       slot_weights: float (slots,), above 0; None: 1.
-      num_rows: B; rows that are added have no slots and hold the first row of all, for a rank whose share of
-        a batch is smaller than that of others. None: n.
 
     Returns:
       dict of arrays: `input_ids`, `input_mask`, `segment_ids` int32 (B, S); `positions` int32 (B, W); `labels` of
@@ -47,7 +64,6 @@ def pad(rows, numbers, pad_id, gold=None, slot_weights=None, num_rows=None):
       and its <sep> are segment 1. Where the rows have features, also `features` int32 (B, W, F), 0 behind the last.
     """
     ids = [rows.input_ids[number] for number in numbers] or [rows.input_ids[0]]
-    ids += [ids[0]] * ((num_rows or len(numbers)) - len(ids))
     slots = [rows.positions[number] for number in numbers]
     length = min(_rounded(max(map(len, ids))), rows.max_seq_length)
     width = max(map(len, slots), default=1)

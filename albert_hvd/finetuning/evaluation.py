@@ -18,8 +18,6 @@ from albert_hvd.runtime import distributed
 from albert_hvd.runtime.files import whole_file
 from albert_hvd.serving.length_batches import batches_by_length
 
-_MAX_POSITIONS = 8192  # of a batch that one rank scores, which bounds the memory
-
 
 @dataclasses.dataclass(frozen=True)
 class SlotScores:
@@ -78,7 +76,7 @@ class Scorer:
         windows = np.zeros(num_slots, np.int64)
         sequence_loss = 0.0
         known = np.zeros(num_slots, np.float32) if gold is None and self._is_regression else gold
-        for numbers in batches_by_length(rows.lengths, self._batch_size, _MAX_POSITIONS * size, num_ranks=size):
+        for numbers in batches_by_length(rows.lengths, self._batch_size, num_ranks=size):
             if should_stop and should_stop():
                 return None
             numbers = numbers[rows.example[numbers] % size == rank]

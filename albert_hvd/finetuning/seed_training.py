@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from albert_hvd import __version__
 from albert_hvd.errors import RunFailed, parameter, setting
-from albert_hvd.finetuning.batches import epoch_batches, pad
+from albert_hvd.finetuning.batches import epoch_batches, micro_batches, pad
 from albert_hvd.finetuning.evaluation import Scorer, evaluate
 from albert_hvd.finetuning.task_data import slot_weights
 from albert_hvd.finetuning.task_model import TaskModel, depth_of, write_task_model
@@ -51,36 +51,51 @@ class TaskStep:
     def __init__(self, model, optimizer, train_batch_size):
         self._model, self._optimizer, self._unit = model, optimizer, float(train_batch_size)
         self._variables = list(model.trained_variables().values())
-        self._step = tf.function(self._update, autograph=False, input_signature=[
-            model.batch_signature, tf.TensorSpec([2], tf.int32), tf.TensorSpec([], tf.float32)])
+        self._gradients = tf.function(self._gradients_of, autograph=False, input_signature=[
+            model.batch_signature, tf.TensorSpec([2], tf.int32), tf.TensorSpec([], tf.int32)])
+        self._update = tf.function(self._update_by, autograph=False, input_signature=[
+            tf.TensorSpec([None], tf.float32), tf.TensorSpec([4], tf.float32), tf.TensorSpec([], tf.float32)])
 
-    def __call__(self, batch, dropout_seed, stop):
+    def __call__(self, micro_batches, dropout_seed, stop):
         """Train on this rank's share of a global batch.
 
         Args:
-          batch: as `batches.pad` makes it.
+          micro_batches: list of one or more, each as `batches.pad` makes it.
           dropout_seed: pair of ints, another one for every step and rank.
           stop: whether this rank was asked to stop after this step.
 
         Returns:
           `TaskStepResult` of floats.
         """
-        result = self._step(batch, tf.constant(dropout_seed, tf.int32), tf.constant(float(stop)))
+        seed = tf.constant(dropout_seed, tf.int32)
+        flat, sums = self._gradients(micro_batches[0], seed, tf.constant(0))
+        for number, batch in enumerate(micro_batches[1:], 1):
+            more = self._gradients(batch, seed, tf.constant(number))
+            flat, sums = flat + more[0], sums + more[1]
+        result = self._update(flat, sums, tf.constant(float(stop)))
         return TaskStepResult(*(float(value) for value in result.numpy()))
 
-    def _update(self, batch, dropout_seed, stop):
+    def _gradients_of(self, batch, dropout_seed, number):
+        """(the gradients of all variables as one vector; the first four of `TaskStepResult`, (4,)) of a micro-batch.
+
+        Sums over slots and rows, so that those of a batch are the sum of those of its micro-batches.
+        """
+        dropout_seed = tf.random.experimental.stateless_fold_in(dropout_seed, number)
         with tf.GradientTape() as tape:
             loss = self._model.loss(batch, dropout_seed)
             scaled = loss / self._unit * self._optimizer.loss_scale.value
         gradients = [tf.convert_to_tensor(gradient) for gradient in tape.gradient(scaled, self._variables)]
-        # Rows without a slot only fill up the share of a rank.
+        # A row without a slot is that of a rank which has none.
         has_slots = tf.reduce_any(batch["weights"] > 0, axis=1)[:, None]
         real_tokens = tf.reduce_sum(tf.where(has_slots, batch["input_mask"], 0))
         sums = tf.stack([loss, tf.reduce_sum(batch["weights"]), tf.cast(real_tokens, tf.float32),
-                         tf.cast(tf.size(batch["input_ids"]), tf.float32), stop])
-        sums = distributed.sum_over_ranks(sums, name="task_sums")
+                         tf.cast(tf.size(batch["input_ids"]), tf.float32)])
         # They travel as one tensor, so that the order of summation is always the same.
-        flat = tf.concat([tf.reshape(gradient, [-1]) for gradient in gradients], axis=0)
+        return tf.concat([tf.reshape(gradient, [-1]) for gradient in gradients], axis=0), sums
+
+    def _update_by(self, flat, sums, stop):
+        """Update the weights by what `_gradients_of` gives, summed over micro-batches; a `TaskStepResult` as a vector."""
+        sums = distributed.sum_over_ranks(tf.concat([sums, [stop]], axis=0), name="task_sums")
         # An average over ranks comes out as a sum when it is divided by the weight of the mean rank.
         flat = average_over_ranks(self._optimizer, flat) * (self._unit * distributed.size() / tf.maximum(sums[1], 1e-6))
         update = self._optimizer.apply_flat_gradients(flat, tf.math.is_finite(sums[0]))
@@ -98,6 +113,7 @@ class SeedTraining:
       real_tokens, timed_sec: tokens without padding and duration of the steps that were timed.
       evaluations: `BestEvaluation`, whose loss is 1 - the metric that selects.
       origin: where the weights come from, in words.
+      scorer: `Scorer` of the weights as they are.
     """
 
     def __init__(self, job, seed, folder):
@@ -119,8 +135,9 @@ class SeedTraining:
         self.origin = job.first_weights.origin
         self._restore()
         self._step = TaskStep(self._model, self._optimizer, options.train_batch_size)
-        self._scorer = Scorer(self._model, job.task, job.first_weights.tokenizer.pad_id, options.eval_batch_size)
+        self.scorer = Scorer(self._model, job.task, job.first_weights.tokenizer.pad_id, options.eval_batch_size)
         self._epoch, self._batches = None, None
+        self._has_gpu = bool(tf.config.get_visible_devices("GPU"))
 
     def _make_optimizer(self):
         options, num_steps = self._options, self.num_train_steps
@@ -153,9 +170,11 @@ class SeedTraining:
             self._epoch = epoch
         rank, size = distributed.rank(), distributed.size()
         numbers, train = self._batches[number], self._job.data.train
-        batch = pad(train.rows, numbers[rank::size], self._job.first_weights.tokenizer.pad_id, train.gold,
-                    self._weights, num_rows=-(-len(numbers) // size))
-        result = self._step(batch, (self.seed, self.position * size + rank), stop)
+        numbers = numbers[rank::size]
+        parts = [numbers] if self._has_gpu else micro_batches(self._lengths, numbers)  # a GPU waits for calls
+        batches = [pad(train.rows, part, self._job.first_weights.tokenizer.pad_id, train.gold, self._weights)
+                   for part in parts]
+        result = self._step(batches, (self.seed, self.position * size + rank), stop)
         self.position += 1
         if result.bad_steps >= _MAX_BAD_STEPS:
             raise RunFailed(f"training diverged: {int(result.bad_steps)} updates in a row had gradients that are not "
@@ -168,7 +187,7 @@ class SeedTraining:
         Returns:
           (metrics, whether they are the best so far) or None.
         """
-        result = evaluate(self._scorer, self._job.task, self._job.data.valid, should_stop)
+        result = evaluate(self.scorer, self._job.task, self._job.data.valid, should_stop)
         if result is None:
             return None
         metrics, _ = result

@@ -14,8 +14,8 @@ from albert_hvd.serving.saved_model import ServingModel
 
 POOLINGS = ("mean", "cls", "pooler")
 
-# Rows of one call of the model, and positions of all of them together, which bounds the memory.
-_MAX_ROWS, _MAX_POSITIONS = 64, 4096
+# Rows of one call of the model at most.
+_MAX_ROWS = 64
 
 
 def load(path, tokenizer=None, config=None, option="path"):
@@ -149,7 +149,7 @@ class TextModel:
 
 
 def _batches(bodies):
-    return batches_by_length([len(body) + 2 for body in bodies], _MAX_ROWS, _MAX_POSITIONS)
+    return batches_by_length([len(body) + 2 for body in bodies], _MAX_ROWS)
 
 
 def _pool(outputs, input_mask, pooling):

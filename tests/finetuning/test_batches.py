@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from albert_hvd.finetuning.batches import epoch_batches, pad, slot_numbers
+from albert_hvd.finetuning.batches import epoch_batches, micro_batches, pad, slot_numbers
 from albert_hvd.finetuning.encoding import Rows
 
 LENGTHS = st.lists(st.integers(2, 60), min_size=1, max_size=300).map(np.array)
@@ -34,6 +34,25 @@ def test_rows_of_a_batch_are_of_similar_length():
     assert padded < 1.1 * lengths.sum()  # in random order: about 1.9
 
 
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.integers(1, 1500), max_size=40))
+def test_micro_batches_hold_each_row_once_and_few_positions(lengths):
+    numbers = np.arange(len(lengths))[::-1] + 3
+    lengths = np.array([9, 9, 9, *lengths])
+    parts = micro_batches(lengths, numbers)
+    assert sorted(np.concatenate(parts)) == sorted(numbers)
+    assert all(len(part) == 1 or len(part) * lengths[part].max() <= 1024 for part in parts if len(numbers))
+
+
+def test_a_batch_is_cut_only_where_it_pays():
+    lengths = np.array([20] * 32 + [128] * 16 + [10] * 16 + [60] * 16)
+    assert [len(part) for part in micro_batches(lengths, np.arange(32))] == [32]
+    assert [len(part) for part in micro_batches(lengths, np.arange(32, 48))] == [8, 8]
+    assert [list(part) for part in micro_batches(lengths, np.arange(48, 80))] == [
+        list(range(48, 64)), list(range(64, 80))]
+    assert [part.tolist() for part in micro_batches(lengths, np.arange(0))] == [[]]
+
+
 def make_rows():
     ids = [np.arange(n, dtype=np.int32) + 10 for n in (3, 9, 5)]
     positions = [np.array([1], np.int32), np.array([1, 3, 4], np.int32), np.array([2, 3], np.int32)]
@@ -43,16 +62,16 @@ def make_rows():
 def test_padding():
     rows = make_rows()
     gold, weights = np.array([5, 1, 2, 3, 6, 7]), np.array([.5, 1, 2, 3, 4, 5], np.float32)
-    batch = pad(rows, np.array([1, 2]), 99, gold, weights, num_rows=3)
-    assert batch["input_ids"].shape == (3, 12)  # 9 rounded up to 16, but no row is longer than 12
+    batch = pad(rows, np.array([1, 2]), 99, gold, weights)
+    assert batch["input_ids"].shape == (2, 12)  # 9 rounded up to 16, but no row is longer than 12
     assert list(batch["input_ids"][1]) == [10, 11, 12, 13, 14] + [99] * 7
-    assert list(batch["input_mask"].sum(axis=1)) == [9, 5, 9]
-    assert batch["labels"][:, :4].tolist() == [[1, 2, 3, 0], [6, 7, 0, 0], [0, 0, 0, 0]]
-    assert batch["weights"][:, :4].tolist() == [[1, 2, 3, 0], [4, 5, 0, 0], [0, 0, 0, 0]]
-    assert batch["positions"][:, :4].tolist() == [[1, 3, 4, 0], [2, 3, 0, 0], [0, 0, 0, 0]]
+    assert list(batch["input_mask"].sum(axis=1)) == [9, 5]
+    assert batch["labels"][:, :4].tolist() == [[1, 2, 3, 0], [6, 7, 0, 0]]
+    assert batch["weights"][:, :4].tolist() == [[1, 2, 3, 0], [4, 5, 0, 0]]
+    assert batch["positions"][:, :4].tolist() == [[1, 3, 4, 0], [2, 3, 0, 0]]
     assert list(slot_numbers(rows, [1, 2])) == [1, 2, 3, 4, 5]
 
 
 def test_a_rank_without_a_row_gets_padding():
-    batch = pad(make_rows(), np.array([], np.int64), 99, np.arange(6), num_rows=1)
+    batch = pad(make_rows(), np.array([], np.int64), 99, np.arange(6))
     assert batch["input_mask"].sum() == 3 and batch["weights"].sum() == 0 and batch["input_ids"].shape == (1, 8)

@@ -1,5 +1,7 @@
 """One update: divided by the weight of the batch, with rates by depth."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -43,7 +45,7 @@ def test_the_loss_is_divided_by_the_weights(tiny_config):
         loss = tf.reduce_sum(losses * batch["weights"]) / batch["weights"].sum()
     gradients = [tf.convert_to_tensor(gradient) for gradient in
                  tape.gradient(loss, list(model.trained_variables().values()))]
-    result = step(batch, (0, 0), stop=False)
+    result = step([batch], (0, 0), stop=False)
     assert result.loss / result.weight == pytest.approx(float(loss), rel=1e-5)
     assert result.grad_norm == pytest.approx(float(tf.linalg.global_norm(gradients)), rel=1e-4)
     assert result.real_tokens == batch["input_mask"].sum() and result.positions == 32
@@ -58,11 +60,35 @@ def test_rows_of_padding_change_nothing(tiny_config):
                  make_batch().items()}
         if extra:
             batch["input_mask"][-extra:] = 1
-        results.append(step(batch, (0, 0), stop=True)._replace(positions=0))
+        results.append(step([batch], (0, 0), stop=True)._replace(positions=0))
         weights.append(values_of(model))
     assert results[0] == pytest.approx(results[1], rel=1e-5) and results[0].stop == 1
     for path, value in weights[0].items():
         np.testing.assert_allclose(weights[1][path], value, atol=1e-5, err_msg=path)
+
+
+@pytest.mark.parametrize("head", ["linear", "crf"])
+def test_micro_batches_come_to_the_update_of_the_whole(tiny_config, head):
+    batch = make_batch(rows=5, width=3)
+    batch["weights"] = np.ones_like(batch["weights"])
+    parts = [{name: array[start:end] for name, array in batch.items()} for start, end in ((0, 2), (2, 3), (3, 5))]
+    results, weights = [], []
+    for micro_batches in ([batch], parts):
+        model, step = make_step(tiny_config, "tagging", head=head, epsilon=0.01)
+        results.append(step(micro_batches, (0, 0), stop=False))
+        weights.append(values_of(model))
+    assert results[1] == pytest.approx(results[0], rel=1e-5)
+    for path, value in weights[0].items():
+        np.testing.assert_allclose(weights[1][path], value, atol=1e-6, err_msg=path)
+
+
+def test_each_micro_batch_has_a_dropout_of_its_own(tiny_config):
+    config = dataclasses.replace(tiny_config, hidden_dropout_prob=0.5)
+    losses = []
+    for micro_batches in ([make_batch()], [make_batch()] * 2):
+        _, step = make_step(config)
+        losses.append(step(micro_batches, (3, 4), stop=False).loss)
+    assert losses[1] != pytest.approx(2 * losses[0], rel=1e-4)
 
 
 def test_a_batch_is_learned(tiny_config):
@@ -71,16 +97,16 @@ def test_a_batch_is_learned(tiny_config):
         batch = make_batch(width=1 if name == "classification" else 3)
         if head == "crf":
             batch["weights"] = np.ones_like(batch["weights"])
-        losses = [step(batch, (0, 0), stop=False).loss for _ in range(40)]
+        losses = [step([batch], (0, 0), stop=False).loss for _ in range(40)]
         assert losses[-1] < 0.3 * losses[0], (name, head)
-        assert step._step.experimental_get_tracing_count() == 1
+        assert step._gradients.experimental_get_tracing_count() == 1
 
 
 def test_layerwise_rates(tiny_config):
     """Adam's first step has the size of the learning rate, whatever the gradient."""
     model, step = make_step(tiny_config, decay=0.1, layers="sum")
     before = values_of(model)
-    rate = step(make_batch(), (0, 0), stop=False).learning_rate
+    rate = step([make_batch()], (0, 0), stop=False).learning_rate
     for path, value in values_of(model).items():
         moved = np.abs(value - before[path]).max()
         if not path.endswith("key/bias"):  # it adds the same to all scores of a query: no gradient
@@ -98,7 +124,7 @@ def test_a_loss_that_is_not_finite_is_skipped(tiny_config):
     model, step = make_step(tiny_config)
     before = values_of(model)
     batch = {**make_batch(), "weights": np.full([4, 1], np.inf, np.float32)}
-    result = step(batch, (0, 0), stop=False)
+    result = step([batch], (0, 0), stop=False)
     assert (result.skipped, result.bad_steps) == (1, 1)
     for path, value in values_of(model).items():
         np.testing.assert_array_equal(value, before[path])

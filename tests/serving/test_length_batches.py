@@ -45,6 +45,13 @@ def test_a_gpu_takes_more_padding_for_fewer_batches(monkeypatch, devices, divisi
     assert [batch.tolist() for batch in batches_by_length([500, 9, 500, 9], 64, 8192)] == division
 
 
+@pytest.mark.parametrize("devices, num_ranks, division", [([], 1, [8, 8, 1]), ([], 2, [16, 1]), (["a GPU"], 1, [17])])
+def test_a_cpu_takes_less_memory_for_more_batches(monkeypatch, devices, num_ranks, division):
+    monkeypatch.setattr(tf.config, "get_visible_devices", lambda kind: devices)
+    batches = batches_by_length([128] * 17, 64, num_ranks=num_ranks)
+    assert sorted(map(len, batches), reverse=True) == division
+
+
 def test_each_of_several_ranks_pays_for_a_batch():
     assert [batch.tolist() for batch in batches_by_length([5, 9], 4, 100, 3)] == [[0], [1]]
     assert [batch.tolist() for batch in batches_by_length([5, 9], 4, 100, 3, num_ranks=2)] == [[0, 1]]
