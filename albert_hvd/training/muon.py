@@ -63,12 +63,13 @@ class Muon(AdamW):
         parts = tf.split(flat, [part.shape.num_elements() for part in own])
         return [tf.reshape(part, mixture.shape) for part, mixture in zip(parts, mixtures)]
 
-    def _updated(self, variable, gradient, learning_rate, step, directions):
+    def _move(self, variable, gradient, now, directions):
         if not self._is_matrix(variable):
-            return super()._updated(variable, gradient, learning_rate, step, directions)
+            super()._move(variable, gradient, now, directions)
+            return
         direction = directions[[matrix.ref() for matrix in self._matrices].index(variable.ref())]
         change = _ADAM_RMS * max(variable.shape) ** 0.5 * direction + self._config["weight_decay"] * variable
-        return variable - learning_rate * change, self._momentum(variable, gradient)
+        self._assign(variable, now.applied, variable - now.learning_rate * change, self._momentum(variable, gradient))
 
 
 def _zeros(x):

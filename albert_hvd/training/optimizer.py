@@ -9,6 +9,7 @@ Sources: You et al., "Large Batch Optimization for Deep Learning: Training BERT 
 
 import collections
 
+import numpy as np
 import tensorflow as tf
 
 from albert_hvd.runtime import distributed
@@ -19,6 +20,10 @@ from albert_hvd.training.loss_scale import FLOOR, LossScale
 #   learning_rate: float32, the one applied.
 #   applied: bool; False when the update was skipped.
 Update = collections.namedtuple("Update", ["grad_norm", "learning_rate", "applied"])
+
+# An update that is being made, scalar tensors: `applied` and `learning_rate` as in `Update`; `first_sum` and `second_sum`,
+# float32, what the weights of all gradients in the two moments add up to.
+Now = collections.namedtuple("Now", ["applied", "learning_rate", "first_sum", "second_sum"])
 
 
 def learning_rate_at(step, peak, num_train_steps, num_warmup_steps, power=1.0):
@@ -70,6 +75,8 @@ class Optimizer(tf.Module):
             num_warmup_steps=num_warmup_steps, power=power, weight_decay=weight_decay,
             beta_1=beta_1, beta_2=beta_2, epsilon=epsilon, clip_norm=clip_norm,
             initial_loss_scale=initial_loss_scale, loss_scale_growth_steps=loss_scale_growth_steps)
+        # As float32 has them: 1 - 0.999 is another number there, by 1 in 50,000, and a moment's weights must add up.
+        self._betas = float(np.float32(beta_1)), float(np.float32(beta_2))
         self.loss_scale = LossScale(initial_loss_scale, loss_scale_growth_steps)
         self.step = tf.Variable(0, dtype=tf.int64, trainable=False, name="step")
         self.bad_steps_in_a_row = tf.Variable(0, dtype=tf.int64, trainable=False, name="bad_steps")
@@ -182,51 +189,72 @@ class Optimizer(tf.Module):
 
     def _write(self, gradients, factor, update, loss_is_finite, directions):
         """Give variables, slots and counters their new values."""
-        applied, step = update.applied, self.step + 1
-        for variable, gradient in zip(self._variables, self._split(gradients)):
-            # In float32, 1 - 0.999**1 has a relative error of 1e-5 already.
-            new = self._updated(variable, gradient * factor, update.learning_rate, tf.cast(step, tf.float64), directions)
-            for place, value in zip((variable, *self.slots_of(variable)), new):
-                place.assign(tf.where(applied, value, place))
+        applied, step = update.applied, tf.cast(self.step + 1, tf.float64)
+        now = Now(applied, update.learning_rate, *(tf.cast(1 - beta ** step, tf.float32) for beta in self._betas))
+        gradients = self._split(tf.math.multiply_no_nan(gradients, tf.where(applied, factor, 0.0)))
+        for variable, gradient in zip(self._variables, gradients):
+            self._move(variable, gradient, now, directions)
         scale_is_to_blame = self.loss_scale.update(applied, loss_is_finite)
         self.step.assign_add(tf.cast(applied, tf.int64))
         self.bad_steps_in_a_row.assign(tf.where(
             applied, tf.constant(0, tf.int64),
             self.bad_steps_in_a_row + tf.cast(tf.logical_not(scale_is_to_blame), tf.int64)))
 
-    def _updated(self, variable, gradient, learning_rate, step, directions):
-        """(variable, first moment, second moment) after update number `step`."""
-        del directions
-        c = self._config
-        first, second = self.slots_of(variable)
-        m = c["beta_1"] * first + (1 - c["beta_1"]) * gradient
-        v = c["beta_2"] * second + (1 - c["beta_2"]) * tf.square(gradient)
-        m_hat = m / tf.cast(1 - c["beta_1"] ** step, tf.float32)
-        v_hat = v / tf.cast(1 - c["beta_2"] ** step, tf.float32)
-        direction = m_hat / (tf.sqrt(v_hat) + c["epsilon"])
-        if len(variable.shape) > 1:
-            direction += c["weight_decay"] * variable
-        return variable - learning_rate * self._trust_ratio(variable, direction) * direction, m, v
+    def _move(self, variable, gradient, now, directions):
+        """Give a variable and its slots their new values.
 
-    def _trust_ratio(self, variable, direction):
+        Args:
+          gradient: of its shape, clipped; zeros in an update that is skipped.
+          now: `Now`.
+          directions: as `_directions` gives them.
+        """
         raise NotImplementedError
+
+    def _assign(self, variable, applied, *values):
+        """Give a variable and its slots these values, or let them keep theirs."""
+        for place, value in zip((variable, *self.slots_of(variable)), values, strict=True):
+            place.assign(tf.where(applied, value, place))
 
 
 class AdamW(Optimizer):
-    """Adam with bias correction and decoupled weight decay."""
+    """Adam with bias correction and decoupled weight decay; one of TensorFlow's kernels does all for a variable."""
 
-    def _trust_ratio(self, variable, direction):
-        return 1.0
+    def _move(self, variable, gradient, now, directions):
+        del directions
+        c, (first, second) = self._config, self.slots_of(variable)
+        # A skipped update has a rate of 0, and keeps the moments.
+        rate = tf.where(now.applied, now.learning_rate, 0.0)
+        beta_1, beta_2 = (tf.where(now.applied, beta, 1.0) for beta in self._betas)
+        if len(variable.shape) > 1:
+            variable.assign(variable * (1.0 - rate * c["weight_decay"]))
+        # With powers of 0 the kernel corrects no bias, which it would do in float32. Its epsilon is added to the root of the
+        # moment as it is, so that it takes part in the correction.
+        root = tf.sqrt(now.second_sum)
+        tf.raw_ops.ResourceApplyAdam(
+            var=variable.handle, m=first.handle, v=second.handle, beta1_power=0.0, beta2_power=0.0,
+            lr=rate * root / now.first_sum, beta1=beta_1, beta2=beta_2, epsilon=c["epsilon"] * root, grad=gradient)
 
 
 class Lamb(Optimizer):
     """AdamW's direction, with each variable's step scaled to the norm of the variable."""
 
-    def _trust_ratio(self, variable, direction):
-        """|w| / |direction|; 1 where either is 0, as for a bias that has not moved yet."""
-        variable_norm, direction_norm = tf.norm(variable), tf.norm(direction)
-        both = tf.logical_and(variable_norm > 0, direction_norm > 0)
-        return tf.where(both, tf.math.divide_no_nan(variable_norm, direction_norm), 1.0)
+    def _move(self, variable, gradient, now, directions):
+        del directions
+        c, (beta_1, beta_2), (first, second) = self._config, self._betas, self.slots_of(variable)
+        m = beta_1 * first + (1 - beta_1) * gradient
+        v = beta_2 * second + (1 - beta_2) * tf.square(gradient)
+        direction = m / now.first_sum / (tf.sqrt(v / now.second_sum) + c["epsilon"])
+        if len(variable.shape) > 1:
+            direction += c["weight_decay"] * variable
+        rate = now.learning_rate * _trust_ratio(variable, direction)
+        self._assign(variable, now.applied, variable - rate * direction, m, v)
+
+
+def _trust_ratio(variable, direction):
+    """|w| / |direction|; 1 where either is 0, as for a bias that has not moved yet."""
+    variable_norm, direction_norm = tf.norm(variable), tf.norm(direction)
+    both = tf.logical_and(variable_norm > 0, direction_norm > 0)
+    return tf.where(both, tf.math.divide_no_nan(variable_norm, direction_norm), 1.0)
 
 
 def average_over_ranks(optimizer, gradients):

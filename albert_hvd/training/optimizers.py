@@ -20,9 +20,9 @@ def layerwise(optimizer_class, decay, depth_of):
             super().build(named_variables, compiled)
             self._factors = {variable.ref(): decay ** depth_of(path) for path, variable in named_variables.items()}
 
-        def _updated(self, variable, gradient, learning_rate, step, directions):
-            learning_rate *= self._factors[variable.ref()]
-            return super()._updated(variable, gradient, learning_rate, step, directions)
+        def _move(self, variable, gradient, now, directions):
+            rate = now.learning_rate * self._factors[variable.ref()]
+            super()._move(variable, gradient, now._replace(learning_rate=rate), directions)
 
     return Layerwise
 
