@@ -10,8 +10,8 @@ from albert_hvd.serving.length_batches import batches_by_length
 
 # Batches among which rows are sorted by length: enough for little padding, few enough for a random order.
 _BATCHES_SORTED_TOGETHER = 50
-# Lengths are rounded up to a multiple of this, so that there are few different shapes.
-_LENGTH_MULTIPLE = 8
+# Lengths are rounded up to a multiple of this: short texts have little padding, and there are not too many shapes.
+_LENGTH_MULTIPLE = 2
 # Positions of a micro-batch at most: a CPU computes so many at full speed, and backward needs little memory for them. One
 # more costs as much as computing so many positions: calls, and gradients of all weights to be added.
 _MICRO_BATCH_POSITIONS, _MICRO_BATCH_COST = 1024, 256

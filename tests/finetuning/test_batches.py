@@ -1,5 +1,7 @@
 """The order of the rows, their division over ranks, and padding."""
 
+import dataclasses
+
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -63,8 +65,9 @@ def test_padding():
     rows = make_rows()
     gold, weights = np.array([5, 1, 2, 3, 6, 7]), np.array([.5, 1, 2, 3, 4, 5], np.float32)
     batch = pad(rows, np.array([1, 2]), 99, gold, weights)
-    assert batch["input_ids"].shape == (2, 12)  # 9 rounded up to 16, but no row is longer than 12
-    assert list(batch["input_ids"][1]) == [10, 11, 12, 13, 14] + [99] * 7
+    assert batch["input_ids"].shape == (2, 10)
+    assert pad(dataclasses.replace(rows, max_seq_length=9), np.array([1, 2]), 99)["input_ids"].shape == (2, 9)
+    assert list(batch["input_ids"][1]) == [10, 11, 12, 13, 14] + [99] * 5
     assert list(batch["input_mask"].sum(axis=1)) == [9, 5]
     assert batch["labels"][:, :4].tolist() == [[1, 2, 3, 0], [6, 7, 0, 0]]
     assert batch["weights"][:, :4].tolist() == [[1, 2, 3, 0], [4, 5, 0, 0]]
@@ -74,4 +77,4 @@ def test_padding():
 
 def test_a_rank_without_a_row_gets_padding():
     batch = pad(make_rows(), np.array([], np.int64), 99, np.arange(6))
-    assert batch["input_mask"].sum() == 3 and batch["weights"].sum() == 0 and batch["input_ids"].shape == (1, 8)
+    assert batch["input_mask"].sum() == 3 and batch["weights"].sum() == 0 and batch["input_ids"].shape == (1, 4)

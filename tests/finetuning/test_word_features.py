@@ -88,7 +88,7 @@ def test_padding_puts_them_in_their_places():
     features = [np.int32(values) for values in ([7], [1, 2, 3], [4], [], [5, 6])]
     rows = Rows(ids, positions, np.array([0, 1, 3]), np.arange(3), np.array([1, 2, 2]), 12, 0, 0, features=features)
     batch = pad(rows, np.array([2, 1]), 0)
-    expected = np.zeros([2, 8, 8], np.int32)
+    expected = np.zeros([2, 2, 4], np.int32)
     expected[0, 1, :2], expected[1, 0, :3], expected[1, 1, :1] = [5, 6], [1, 2, 3], [4]
     np.testing.assert_array_equal(batch["features"], expected)
     assert "features" not in pad(dataclasses.replace(rows, features=None), np.array([2, 1]), 0)
