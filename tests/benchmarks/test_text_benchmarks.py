@@ -133,7 +133,7 @@ def test_a_tagger_that_transformers_has_no_class_for_is_refused_by_its_model(fil
 
 def test_rows_for_the_peer_have_labels_at_first_pieces(files, run_folder, tmp_path):
     _, options = benchmark_options("finetune", files, run_folder, task="pos", train_file=str(files / "tags.conll"))
-    job = finetune.prepare(options, run_folder, str(tmp_path))
+    job = finetune.prepare(options, str(tmp_path))
     rows = finetune.rows_for_peer(job)
     assert len(rows) == len(job.data.train.rows.input_ids) and job.task.pooling == "first"
     labels = [label for row in rows for label in row["labels"] if label != -100]
@@ -207,7 +207,7 @@ def test_predictions_are_the_peers(torch, tmp_path, name):
 @pytest.mark.parametrize("task, file", [("emotion", "emotions.tsv"), ("pos", "tags.conll")])
 def test_fine_tuning_begins_with_the_same_model_and_both_learn(torch, files, run_folder, tmp_path, task, file):
     _, options = benchmark_options("finetune", files, run_folder, task=task, train_file=str(files / file))
-    job = finetune.prepare(options, run_folder, str(tmp_path))
+    job = finetune.prepare(options, str(tmp_path))
     finetune._write_start(job, str(tmp_path / "start"))
     predict.export_for_peer(str(tmp_path / "start"), str(tmp_path / "hf"))
     settings = {**finetune._peer_settings(job, str(tmp_path / "hf")), "texts": finetune.rows_for_peer(job),
