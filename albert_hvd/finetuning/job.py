@@ -9,7 +9,7 @@ import os
 
 from albert_hvd.data.text.tokenizer import Tokenizer
 from albert_hvd.errors import InputError, parameter, setting
-from albert_hvd.finetuning import baselines
+from albert_hvd.finetuning import baselines, label_agreement
 from albert_hvd.finetuning.options import FineTuningOptions
 from albert_hvd.finetuning.task_data import (TaskData, encode_parts, read_examples, read_labels, report_long_texts,
                                              with_label_names)
@@ -165,6 +165,9 @@ def describe(job, size, device):
     for name, part in job.parts():
         split = " (split off)" if not options.valid_file and name == "valid" else ""
         rows.append((name, f"{len(part.examples)} examples, {len(part.gold)} labels of {part.file}{split}"))
+    if not job.task.is_regression:
+        rows += [("labels", label_agreement.in_words(agreement)) for agreement in
+                 label_agreement.agreements(job.data.train.examples, job.task.is_tagging)]
     long_texts = filter(None, (report_long_texts(name, part, job.task) for name, part in job.parts()))
     return "\n".join([*named(rows), *long_texts])
 
