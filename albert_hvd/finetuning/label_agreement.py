@@ -8,8 +8,8 @@ import collections
 import itertools
 from typing import NamedTuple
 
-# A look at the data must not take long.
-_MOST_LABELS = 1_000_000
+# A look at the data must not take long, nor much memory.
+_MOST_LABELS = 200_000
 # Of fewer the share says little.
 _FEWEST = 100
 _NEIGHBOURS = (1, 2)  # words on each side
@@ -27,20 +27,23 @@ class Agreement(NamedTuple):
 
 
 def agreements(examples, is_tagging):
-    """What recurs in the first million labels and how far it agrees, list of `Agreement`s of at least 100 labels.
+    """What recurs in the first 200,000 labels and how far it agrees, list of `Agreement`s of at least 100 labels.
 
     Args:
       examples: list of `labelled_data.Example` whose labels are no numbers.
       is_tagging: whether the inputs are words of sentences.
     """
     kinds = _NEIGHBOURS if is_tagging else (None,)
-    found = [_agreement(itertools.islice(_occurrences(examples, neighbours), _MOST_LABELS), neighbours)
-             for neighbours in kinds]
+    found = [_agreement(examples, neighbours) for neighbours in kinds]
     return [agreement for agreement in found if agreement.count >= _FEWEST]
 
 
 def _occurrences(examples, neighbours):
-    """(what stands there, label) of each label."""
+    """(what stands there, label) of each of the first labels."""
+    return itertools.islice(_all_occurrences(examples, neighbours), _MOST_LABELS)
+
+
+def _all_occurrences(examples, neighbours):
     for example in examples:
         if neighbours is None:
             yield example.inputs, example.labels[0]
@@ -51,18 +54,18 @@ def _occurrences(examples, neighbours):
             yield words[place:place + 2 * neighbours + 1], label
 
 
-def _agreement(occurrences, neighbours):
-    counts = collections.defaultdict(collections.Counter)
-    for what, label in occurrences:
-        counts[what][label] += 1
+def _agreement(examples, neighbours):
+    times = collections.Counter(what for what, _ in _occurrences(examples, neighbours))
+    counts = collections.defaultdict(collections.Counter)  # of what recurs alone, which is little
+    for what, label in _occurrences(examples, neighbours):
+        if times[what] > 1:
+            counts[what][label] += 1
     count = agreeing = 0
     for labels in counts.values():
-        total = labels.total()
-        if total > 1:
-            count += total
-            # Among the others an occurrence's own label is one less frequent than among all.
-            agreeing += sum(own for label, own in labels.items()
-                            if own - 1 >= max((other for name, other in labels.items() if name != label), default=0))
+        count += labels.total()
+        # Among the others an occurrence's own label is one less frequent than among all.
+        agreeing += sum(own for label, own in labels.items()
+                        if own - 1 >= max((other for name, other in labels.items() if name != label), default=0))
     return Agreement(count, agreeing / count if count else 1.0, neighbours)
 
 

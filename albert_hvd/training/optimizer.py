@@ -225,7 +225,7 @@ class AdamW(Optimizer):
         # A skipped update has a rate of 0, and keeps the moments.
         rate = tf.where(now.applied, now.learning_rate, 0.0)
         beta_1, beta_2 = (tf.where(now.applied, beta, 1.0) for beta in self._betas)
-        if len(variable.shape) > 1:
+        if c["weight_decay"] and len(variable.shape) > 1:
             variable.assign(variable * (1.0 - rate * c["weight_decay"]))
         # With powers of 0 the kernel corrects no bias, which it would do in float32. Its epsilon is added to the root of the
         # moment as it is, so that it takes part in the correction.
