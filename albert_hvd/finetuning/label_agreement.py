@@ -63,9 +63,9 @@ def _agreement(examples, neighbours):
     count = agreeing = 0
     for labels in counts.values():
         count += labels.total()
-        # Among the others an occurrence's own label is one less frequent than among all.
-        agreeing += sum(own for label, own in labels.items()
-                        if own - 1 >= max((other for name, other in labels.items() if name != label), default=0))
+        # Among the others an occurrence's own label is one less frequent than among all: only the single most frequent agrees.
+        most, second = (*sorted(labels.values(), reverse=True), 0)[:2]
+        agreeing += most if most > second else 0
     return Agreement(count, agreeing / count if count else 1.0, neighbours)
 
 
