@@ -144,8 +144,8 @@ class SelfAttention(tf.Module):
         parts = (self.query, self.key, self.value)
         return (tf.concat([part.kernel for part in parts], axis=1), tf.concat([part.bias for part in parts], axis=0))
 
-    def __call__(self, x, fused_projection, hidden, probs_dropout):
-        """x (B, S, H); hidden: `HiddenPositions` -> (B, S, H)."""
+    def __call__(self, x, fused_projection, hidden, probs_dropout, read=None):
+        """x (B, S, H); hidden: `HiddenPositions`; read: see `AlbertEncoder.hidden_states` -> (B, S, H) or (M, H)."""
         kernel, bias = (tf.cast(part, x.dtype) for part in fused_projection)
         batch, length, size = tf.shape(x)[0], tf.shape(x)[1], self._heads * self._head_size
         qkv = tf.nn.bias_add(tf.matmul(tf.reshape(x, [-1, size]), kernel), bias)  # (B*S, 3H)
@@ -153,13 +153,13 @@ class SelfAttention(tf.Module):
             rows, positions = x.shape[:2]  # the kernel is made for one shape
             qkv = tf.reshape(qkv, [rows, positions, 3, self._heads, self._head_size])
             context = fused_attention(*tf.unstack(qkv, axis=2), hidden.scores, hidden.lengths)  # (B, S, N, D)
-            return self.output(tf.reshape(context, [rows, positions, size]))
+            return self.output(at_positions(tf.reshape(context, [rows, positions, size]), read))
         qkv = tf.reshape(qkv, [batch, length, 3, self._heads, self._head_size])
         query, key, value = tf.unstack(tf.transpose(qkv, [2, 0, 3, 1, 4]), num=3)  # (B, N, S, D)
         scores = tf.matmul(query * self._head_size ** -0.5, key, transpose_b=True)  # (B, N, S, S)
         context = tf.matmul(probs_dropout(softmax(scores, hidden.scores)), value)  # (B, N, S, D)
         context = tf.reshape(tf.transpose(context, [0, 2, 1, 3]), [batch, length, size])
-        return self.output(context)
+        return self.output(at_positions(context, read))
 
 
 class SharedLayer(tf.Module):
@@ -179,12 +179,15 @@ class SharedLayer(tf.Module):
         self.output = Dense(config.intermediate_size, config.hidden_size, initializer, name="output")
         self.output_norm = LayerNorm(config.hidden_size, config.layer_norm_epsilon, compiled, name="output_norm")
 
-    def __call__(self, x, attend, dropout):
-        """x (B, S, H) -> (B, S, H); `attend` is `SelfAttention` with its other arguments bound."""
+    def __call__(self, x, attend, dropout, read=None):
+        """x (B, S, H) -> (B, S, H) or (M, H); `attend` is `SelfAttention` with its other arguments bound.
+
+        With `read`, what follows attention is computed at those positions alone: no other reads it there.
+        """
         if self._pre_norm:
-            x += dropout(attend(self.attention_norm(x)))
+            x = at_positions(x, read) + dropout(attend(self.attention_norm(x)))
             return x + dropout(self._feed_forward(self.output_norm(x)))
-        x = self.attention_norm(x + dropout(attend(x)))
+        x = self.attention_norm(at_positions(x, read) + dropout(attend(x)))
         return self.output_norm(x + dropout(self._feed_forward(x)))
 
     def _feed_forward(self, x):
@@ -237,7 +240,7 @@ class AlbertEncoder(tf.Module):
         return tf.tanh(self.pooler(outputs))
 
     def hidden_states(self, input_ids, input_mask, segment_ids, position_ids=None, packed=False, dropout_seed=None,
-                      passes=None):
+                      passes=None, read=None):
         """What goes into the first layer, and what comes out of each.
 
         Args:
@@ -249,9 +252,11 @@ class AlbertEncoder(tf.Module):
           packed: whether rows hold several examples.
           dropout_seed: int32 (2,) while training with dropout; None switches it off.
           passes: how often to apply the shared layer; None: num_hidden_layers times.
+          read: int (M,) into the B * S positions, which alone are read of the last pass: nine twelfths of its products
+            of matrices are left out elsewhere. None: all.
 
         Returns:
-          list of passes + 1 tensors (B, S, H) in compute_dtype.
+          list of passes + 1 tensors (B, S, H) in compute_dtype; with `read` the last is (M, H).
         """
         hidden_dropout = Dropout(self.config.hidden_dropout_prob, dropout_seed)
         states = [self.embeddings(input_ids, segment_ids, position_ids, self.compute_dtype, hidden_dropout)]
@@ -262,12 +267,13 @@ class AlbertEncoder(tf.Module):
         if dropout_seed is not None:
             # recompute_grad wants floats; those of 64 bits hold every int32.
             shared_arguments += (tf.cast(dropout_seed, tf.float64),)
-        for number in range(passes or self.config.num_hidden_layers):
-            layer = functools.partial(self._run_layer, number, hidden)
+        passes = passes or self.config.num_hidden_layers
+        for number in range(passes):
+            layer = functools.partial(self._run_layer, number, hidden, read if number == passes - 1 else None)
             states.append((tf.recompute_grad(layer) if self._recompute else layer)(states[-1], *shared_arguments))
         return states
 
-    def _run_layer(self, number, hidden, x, kernel, bias, dropout_seed=None):
+    def _run_layer(self, number, hidden, read, x, kernel, bias, dropout_seed=None):
         """The `number`-th pass through the shared layer; run again, with the same dropout masks."""
         dropout_seed = None if dropout_seed is None else tf.cast(dropout_seed, tf.int32)
         # One call was made for the embeddings, then two in each layer; one in each for the attention.
@@ -276,9 +282,19 @@ class AlbertEncoder(tf.Module):
                                 None if dropout_seed is None else dropout_seed + 1, calls=number)
 
         def attend(x):
-            return self.layer.attention(x, (kernel, bias), hidden, probs_dropout)
+            return self.layer.attention(x, (kernel, bias), hidden, probs_dropout, read)
 
-        return self.layer(x, attend, hidden_dropout)
+        return self.layer(x, attend, hidden_dropout, read)
+
+
+def at_positions(x, positions):
+    """x (B, S, H) at `positions`, int (M,) into its B * S positions -> (M, H); x itself for None."""
+    return x if positions is None else tf.gather(tf.reshape(x, [-1, x.shape[-1]]), positions)
+
+
+def flat_positions(positions, length):
+    """int32 (B, N), positions in rows of `length` -> int32 (B * N,), the same in all rows one after the other."""
+    return tf.reshape(positions + tf.range(tf.shape(positions)[0])[:, None] * length, [-1])
 
 
 # What attention may not see: `scores`, to be added to the attention scores, broadcast to (B, N, S, S), and for fused

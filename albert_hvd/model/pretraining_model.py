@@ -9,7 +9,7 @@ import collections
 import tensorflow as tf
 
 from albert_hvd.errors import InputError
-from albert_hvd.model.encoder import AlbertEncoder, Dense, LayerNorm, named_variables
+from albert_hvd.model.encoder import AlbertEncoder, Dense, LayerNorm, flat_positions, named_variables
 from albert_hvd.model.ops import ACTIVATIONS
 
 # Each a float32 scalar, summed over the batch.
@@ -19,6 +19,12 @@ LossSums = collections.namedtuple("LossSums", [
 
 # Of each source of a mixture, float32 (S,) each, summed over the batch.
 SourceSums = collections.namedtuple("SourceSums", ["masked_lm_loss", "masked_lm_weight", "sentence_loss", "sentence_weight"])
+
+# What a head has to predict: positions int32 into the B*S of a batch, labels int32 and weights float32, (M,) each.
+Slots = collections.namedtuple("Slots", ["positions", "labels", "weights"])
+
+# How many sizes the number of positions that heads read is rounded up to.
+_READ_SIZES = 8
 
 
 class MaskedLmHead(tf.Module):
@@ -69,13 +75,6 @@ class AlbertPretrainer(tf.Module):
         self.masked_lm_head = MaskedLmHead(config, self.encoder.initializer, name="masked_lm_head")
         self.sentence_head = Dense(config.hidden_size, 2, self.encoder.initializer, name="sentence_head")
 
-    def encode(self, batch, dropout_seed=None, passes=None):
-        """Run the encoder on a batch of records; see `AlbertEncoder.__call__`."""
-        return self.encoder(
-            batch["input_ids"], batch["input_mask"], batch["segment_ids"],
-            position_ids=batch.get("position_ids"), cls_positions=batch.get("cls_positions"),
-            packed="cls_positions" in batch, dropout_seed=dropout_seed, passes=passes)
-
     def __call__(self, batch, dropout_seed=None, passes=None):
         """The summed losses and hits of a batch.
 
@@ -98,45 +97,55 @@ class AlbertPretrainer(tf.Module):
         Returns:
           (`LossSums`, `SourceSums` or an empty tuple).
         """
-        sequence_output, pooled_output = self.encode(batch, dropout_seed, passes)
-        slots = tf.reshape(batch["masked_lm_weights"], [-1])  # (B*P,)
-        positions, labels = self._flat_predictions(batch)
-        if not self._static_shapes:
-            used = tf.where(slots > 0)[:, 0]
-            slots, positions, labels = (tf.gather(x, used) for x in (slots, positions, labels))
-        logits = self.masked_lm_logits(sequence_output, positions)
-        losses, correct = _cross_entropy(logits, labels, slots)
-        sentence_logits = self.sentence_logits(pooled_output)  # (B, C, 2)
-        sentence_weights = tf.reshape(batch["sentence_weights"], [-1])
-        sentence_losses, sentence_correct = _cross_entropy(
-            tf.reshape(sentence_logits, [-1, 2]), tf.reshape(batch["next_sentence_labels"], [-1]),
-            sentence_weights)
-        sums = LossSums(tf.reduce_sum(losses), correct, tf.reduce_sum(slots),
-                        tf.reduce_sum(sentence_losses), sentence_correct, tf.reduce_sum(sentence_weights))
+        masks = self._slots(batch, "masked_lm_positions", "masked_lm_ids", "masked_lm_weights")
+        sentences = self._slots(batch, "cls_positions", "next_sentence_labels", "sentence_weights")
+        at_masks, at_cls = self._outputs(batch, masks.positions, sentences.positions, dropout_seed, passes)
+        losses, correct = _cross_entropy(self.masked_lm_logits(at_masks), masks)
+        sentence_losses, sentence_correct = _cross_entropy(self.sentence_logits(self.encoder.pooled(at_cls)), sentences)
+        sums = LossSums(tf.reduce_sum(losses), correct, tf.reduce_sum(masks.weights),
+                        tf.reduce_sum(sentence_losses), sentence_correct, tf.reduce_sum(sentences.weights))
         if not num_sources:
             return sums, ()
         of_record = tf.reshape(batch["source_numbers"], [-1])
-        of_slot = tf.gather(of_record, _records_at(batch, positions))
+        of_mask, of_sentence = (
+            tf.gather(of_record, _records_at(batch, slots.positions)) for slots in (masks, sentences))
         return sums, SourceSums(*(
             tf.math.unsorted_segment_sum(tf.stop_gradient(values), numbers, num_sources) for values, numbers in (
-                (losses, of_slot), (slots, of_slot), (sentence_losses, of_record), (sentence_weights, of_record))))
+                (losses, of_mask), (masks.weights, of_mask),
+                (sentence_losses, of_sentence), (sentences.weights, of_sentence))))
 
-    def masked_lm_logits(self, sequence_output, flat_positions):
-        """sequence_output (B, S, H), flat_positions int (M,) into B*S -> float32 (M, V)."""
-        flat = tf.reshape(sequence_output, [-1, self.config.hidden_size])
-        return self.masked_lm_head(tf.gather(flat, flat_positions), self.encoder.embeddings)
+    def _slots(self, batch, positions, labels, weights):
+        """The `Slots` of a batch by the names of its tensors, (B, N) each; without static shapes those of weight 0
+        are left out."""
+        shape = tf.shape(batch["input_ids"])
+        # The one record of a row that is not packed begins it.
+        places = batch[positions] if positions in batch else tf.zeros([shape[0], 1], tf.int32)
+        slots = Slots(flat_positions(places, shape[1]), *(tf.reshape(batch[name], [-1]) for name in (labels, weights)))
+        if self._static_shapes:
+            return slots
+        used = tf.where(slots.weights > 0)[:, 0]
+        return Slots(*(tf.gather(x, used) for x in slots))
+
+    def _outputs(self, batch, masked, cls, dropout_seed, passes):
+        """The encoder's outputs at positions `masked` and `cls`, int32 (M,) and (N,) into B*S: (M, H) and (N, H)."""
+        read, (num_masked, num_cls) = tf.concat([masked, cls], axis=0), (tf.shape(x)[0] for x in (masked, cls))
+        if not self._static_shapes:
+            # Their number is rounded up, for what XLA compiles is compiled for each number anew.
+            most = tf.size(batch["masked_lm_weights"]) + tf.size(batch["sentence_weights"])
+            unit = tf.maximum(most // _READ_SIZES, 1)
+            read = tf.pad(read, [[0, -(num_masked + num_cls) % unit]])
+        outputs = self.encoder.hidden_states(
+            batch["input_ids"], batch["input_mask"], batch["segment_ids"], batch.get("position_ids"),
+            "cls_positions" in batch, dropout_seed, passes, read)[-1]
+        return outputs[:num_masked], outputs[num_masked:num_masked + num_cls]
+
+    def masked_lm_logits(self, outputs):
+        """The encoder's outputs (M, H) -> float32 (M, V)."""
+        return self.masked_lm_head(outputs, self.encoder.embeddings)
 
     def sentence_logits(self, pooled_output):
-        """pooled_output (B, C, H) -> float32 (B, C, 2)."""
+        """pooled_output (..., H) -> float32 (..., 2)."""
         return tf.cast(self.sentence_head(pooled_output), tf.float32)
-
-    @staticmethod
-    def _flat_predictions(batch):
-        """Positions (B*P,) into the flattened rows, and their labels (B*P,)."""
-        positions = batch["masked_lm_positions"]  # (B, P)
-        rows, length = tf.shape(positions)[0], tf.shape(batch["input_ids"])[1]
-        flat = positions + tf.range(rows)[:, None] * length
-        return tf.reshape(flat, [-1]), tf.reshape(batch["masked_lm_ids"], [-1])
 
 
 def variable_shapes(config, source="config"):
@@ -169,8 +178,12 @@ def _records_at(batch, flat_positions):
     return tf.gather(tf.reshape(records, [-1]), flat_positions)
 
 
-def _cross_entropy(logits, labels, weights):
-    """Weighted negative log likelihoods, float32 like `weights`, and the weighted sum of the hits, a float32 scalar."""
-    losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits)
-    hits = tf.cast(tf.equal(tf.argmax(logits, axis=-1, output_type=labels.dtype), labels), tf.float32)
-    return losses * weights, tf.reduce_sum(hits * weights)
+def _cross_entropy(logits, slots):
+    """Weighted negative log likelihoods, float32 (M,), and the weighted sum of the hits, a float32 scalar.
+
+    Args:
+      logits: float32 (M, V); slots: `Slots` of as many.
+    """
+    losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=slots.labels, logits=logits)
+    hits = tf.equal(tf.argmax(logits, axis=-1, output_type=slots.labels.dtype), slots.labels)
+    return losses * slots.weights, tf.reduce_sum(tf.cast(hits, tf.float32) * slots.weights)

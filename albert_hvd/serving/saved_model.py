@@ -7,7 +7,7 @@ import os
 
 import tensorflow as tf
 
-from albert_hvd.model.encoder import named_variables
+from albert_hvd.model.encoder import flat_positions, named_variables
 from albert_hvd.model.pretraining_model import AlbertPretrainer
 from albert_hvd.run_folder.layout import write_model_files
 from albert_hvd.serving.formats.parts import MASKED_LM_HEAD, POOLER
@@ -52,12 +52,11 @@ class ServingModel(tf.Module):
     @tf.function(autograph=False, input_signature=[*_ROWS, _rows("masked_positions")])
     def fill_mask(self, input_ids, input_mask, segment_ids, masked_positions):
         """int32 (B, S) thrice and (B, P) -> {`log_probs`: float32 (B, P, V)}."""
-        sequence_output, _ = self.pretrainer.encoder(input_ids, input_mask, segment_ids)
-        rows, length = tf.shape(input_ids)[0], tf.shape(input_ids)[1]
-        flat = tf.reshape(masked_positions + tf.range(rows)[:, None] * length, [-1])
-        log_probs = tf.nn.log_softmax(self.pretrainer.masked_lm_logits(sequence_output, flat))
-        shape = [rows, tf.shape(masked_positions)[1], self.pretrainer.config.vocab_size]
-        return {"log_probs": tf.reshape(log_probs, shape)}
+        read = flat_positions(masked_positions, tf.shape(input_ids)[1])
+        outputs = self.pretrainer.encoder.hidden_states(input_ids, input_mask, segment_ids, read=read)[-1]
+        logits = self.pretrainer.masked_lm_logits(outputs)
+        shape = tf.concat([tf.shape(masked_positions), logits.shape[-1:]], axis=0)
+        return {"log_probs": tf.reshape(tf.nn.log_softmax(logits), shape)}
 
 
 def write_saved_model(source, folder, tokenizer=None):

@@ -213,7 +213,7 @@ def test_fine_tuning_begins_with_the_same_model_and_both_learn(torch, files, run
     settings = {**finetune._peer_settings(job, str(tmp_path / "hf")), "texts": finetune.rows_for_peer(job),
                 "sorted": True}
     answer, theirs = peer_results(settings, tmp_path)
-    own = finetune.OwnFineTune(options, str(tmp_path / "start"), str(tmp_path / "own"))
+    own = finetune.OwnFineTune(job)
     own.warm_up()
     loss = own.run(None)
     different, _ = differing(own.results(loss), theirs)

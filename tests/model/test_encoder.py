@@ -103,3 +103,54 @@ def test_recomputation_runs_every_layer_twice(tiny_config, monkeypatch):
         runs.clear()
         losses_and_gradients(AlbertPretrainer(tiny_config, recompute=recompute), batch)
         assert len(runs) == expected * tiny_config.num_hidden_layers
+
+
+@pytest.mark.parametrize("recompute", [False, True])
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_a_last_layer_read_at_some_positions_gives_what_a_whole_one_has_there(tiny_config, architecture, packed, recompute):
+    config = dataclasses.replace(tiny_config, architecture=architecture)
+    encoder = AlbertPretrainer(config, seed=3, recompute=recompute).encoder
+    batch = random_batch(config, 2, 12, [7, 5])
+    batch = pack_two_rows(batch, [7, 5]) if packed else batch
+    rows = [tf.constant(batch[name]) for name in ("input_ids", "input_mask", "segment_ids")]
+    read = tf.constant([3, 0, 8, 3])  # in any order, and one twice
+    variables = [variable for path, variable in named_variables(encoder).items() if not path.startswith("pooler")]
+    results = []
+    for asked in (None, read):
+        with tf.GradientTape() as tape:
+            *inner, last = encoder.hidden_states(*rows, batch.get("position_ids"), packed, read=asked)
+            outputs = last if asked is not None else tf.gather(tf.reshape(last, [12 * len(rows[0]), -1]), read)
+            loss = tf.reduce_sum(outputs * tf.reshape(tf.cos(tf.range(tf.size(outputs, tf.float32))), outputs.shape))
+        results.append([*inner, outputs, *map(tf.convert_to_tensor, tape.gradient(loss, variables))])
+    assert results[1][config.num_hidden_layers].shape == [4, config.hidden_size]
+    for whole, at_positions in zip(*results, strict=True):
+        np.testing.assert_allclose(at_positions, whole, atol=1e-5)
+
+
+def test_heads_have_the_last_layer_computed_where_they_read_it(tiny_config, monkeypatch):
+    shapes = []
+    original = SharedLayer._feed_forward
+    monkeypatch.setattr(SharedLayer, "_feed_forward",
+                        lambda layer, x: shapes.append(x.shape.as_list()) or original(layer, x))
+    batch = random_batch(tiny_config, 8, 12, [7, 5] * 4)  # 2 masks in 3 slots and <cls>: 24 of 32 slots
+    hidden = tiny_config.num_hidden_layers
+    for static, rows in ((True, 32), (False, 24)):
+        shapes.clear()
+        model = AlbertPretrainer(tiny_config, static_shapes=static)
+        model({name: tf.constant(array) for name, array in batch.items()})
+        assert shapes == [[8, 12, tiny_config.hidden_size]] * (hidden - 1) + [[rows, tiny_config.hidden_size]]
+
+
+def test_positions_that_are_read_come_in_few_numbers(tiny_config, monkeypatch):
+    numbers = set()
+    original = SharedLayer._feed_forward
+    monkeypatch.setattr(SharedLayer, "_feed_forward", lambda layer, x: numbers.add(x.shape[0]) or original(layer, x))
+    batch = random_batch(tiny_config, 16, 12, [7] * 16)  # 48 slots of masks and 16 of <cls>
+    batch["masked_lm_weights"][:] = 0
+    model, loss = AlbertPretrainer(dataclasses.replace(tiny_config, num_hidden_layers=1), seed=3), []
+    for used in range(49):
+        batch["masked_lm_weights"].reshape(-1)[:used] = 1
+        loss.append(model({name: tf.constant(array) for name, array in batch.items()}).masked_lm_loss.numpy())
+    assert numbers == {16, 24, 32, 40, 48, 56, 64}
+    assert loss[0] == 0 and (np.diff(loss) > 0).all()

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from albert_hvd.model.config import AlbertConfig
-from albert_hvd.model.encoder import named_variables
+from albert_hvd.model.encoder import at_positions, flat_positions, named_variables
 from albert_hvd.model.pretraining_model import AlbertPretrainer
 from albert_hvd.serving.formats import tf1
 from model_folders import FOLDERS
@@ -37,11 +37,11 @@ def reference(request, fixtures):
 
 def test_outputs_match(reference):
     model, batch, expected, _ = reference
-    sequence_output, pooled_output = model.encode(batch)
+    sequence_output, pooled_output = model.encoder(*(batch[name] for name in ("input_ids", "input_mask", "segment_ids")))
     np.testing.assert_allclose(sequence_output, expected["sequence_output"], atol=1e-5)
     np.testing.assert_allclose(pooled_output[:, 0], expected["pooled_output"], atol=1e-5)
-    positions, _ = model._flat_predictions(batch)
-    logits = model.masked_lm_logits(sequence_output, positions)
+    positions = flat_positions(batch["masked_lm_positions"], sequence_output.shape[1])
+    logits = model.masked_lm_logits(at_positions(sequence_output, positions))
     np.testing.assert_allclose(tf.nn.log_softmax(logits), expected["masked_lm_log_probs"], atol=1e-5)
     log_probs = tf.nn.log_softmax(model.sentence_logits(pooled_output)[:, 0])
     np.testing.assert_allclose(log_probs, expected["sentence_log_probs"], atol=1e-5)

@@ -88,7 +88,7 @@ def our_logits(source, batch):
     ids, mask, segments = (tf.constant(batch[name].numpy().astype(np.int32))
                            for name in ("input_ids", "attention_mask", "token_type_ids"))
     sequence_output, pooled_output = model.encoder(ids, mask, segments)
-    logits = model.masked_lm_logits(sequence_output, tf.range(tf.size(ids)))
+    logits = model.masked_lm_logits(tf.reshape(sequence_output, [-1, source.config.hidden_size]))
     return tf.reshape(logits, [*ids.shape, -1]).numpy(), model.sentence_logits(pooled_output)[:, 0].numpy()
 
 

@@ -169,7 +169,8 @@ def test_transformers_gives_the_same_outputs_with_each_activation(tmp_path, ours
             variable.assign(source.arrays[path])
         rows = tf.constant(ids, tf.int32)
         sequence_output, pooled_output = model.encoder(rows, tf.ones_like(rows), tf.zeros_like(rows))
-        logits[act] = (tf.reshape(model.masked_lm_logits(sequence_output, tf.range(60)), [3, 20, -1]).numpy(),
+        flat = tf.reshape(sequence_output, [60, source.config.hidden_size])
+        logits[act] = (tf.reshape(model.masked_lm_logits(flat), [3, 20, -1]).numpy(),
                        model.sentence_logits(pooled_output)[:, 0].numpy())
     for got, expected in zip(logits.pop(ours), (outputs.prediction_logits, outputs.sop_logits), strict=True):
         np.testing.assert_allclose(got, expected.numpy(), atol=1e-5)
