@@ -51,3 +51,21 @@ def training_flops(config, work):
     products = (per_token * work.tokens + per_pair * work.squared_lengths + per_prediction * work.predictions +
                 per_example * work.examples)
     return 3.0 * 2.0 * products
+
+
+def unread_flops(config, work):
+    """Those of `training_flops` that no loss depends on, and that this program leaves out.
+
+    Heads read the last layer at masked tokens and at each example's <cls>; elsewhere nothing of it is needed but keys
+    and values. Counted are its output projection and feed-forward network there.
+
+    Args:
+      config: an `AlbertConfig`.
+      work: `Work`.
+
+    Returns:
+      float.
+    """
+    hidden = config.hidden_size
+    per_token = hidden ** 2 + 2 * hidden * config.intermediate_size
+    return 3.0 * 2.0 * per_token * max(work.tokens - work.predictions - work.examples, 0)

@@ -11,7 +11,7 @@ from albert_hvd.model.config import AlbertConfig
 from benchmarks import train
 from benchmarks.contest import run_by_turns
 from benchmarks.contestants import for_huggingface
-from benchmarks.model_flops import NO_WORK, Work, training_flops, work_of
+from benchmarks.model_flops import NO_WORK, Work, training_flops, unread_flops, work_of
 
 SIZES = dict(vocab_size=50, embedding_size=4, hidden_size=8, num_hidden_layers=3, num_attention_heads=2,
              intermediate_size=16, max_position_embeddings=32)
@@ -39,6 +39,12 @@ def test_flops_are_those_of_the_products(architecture, head):
     assert products(squared_lengths=1) == 3 * 2 * 8
     assert products(predictions=1) == head
     assert products(examples=1) == 8 * 8 + 2 * 8
+
+
+@pytest.mark.parametrize("masked, examples, unread", [(5, 2, 13), (0, 1, 19), (20, 2, 0)])
+def test_the_last_layer_is_not_needed_where_no_head_reads_it(masked, examples, unread):
+    work = Work(examples, tokens=20, squared_lengths=400, predictions=masked)
+    assert unread_flops(AlbertConfig(**SIZES), work) == 6 * unread * (8 * 8 + 2 * 8 * 16)
 
 
 def test_batches_for_the_peer_end_with_the_longest_example():

@@ -48,7 +48,7 @@ def plain_outputs(run, ids):
         variable.assign(source.arrays[path])
     row = tf.constant([ids], tf.int32)
     sequence_output, pooled_output = pretrainer.encoder(row, tf.ones_like(row), tf.zeros_like(row))
-    logits = pretrainer.masked_lm_logits(sequence_output, tf.range(len(ids)))
+    logits = pretrainer.masked_lm_logits(sequence_output[0])
     return sequence_output[0].numpy(), pooled_output[0, 0].numpy(), logits.numpy()
 
 
