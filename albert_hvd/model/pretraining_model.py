@@ -24,7 +24,7 @@ SourceSums = collections.namedtuple("SourceSums", ["masked_lm_loss", "masked_lm_
 Slots = collections.namedtuple("Slots", ["positions", "labels", "weights"])
 
 # How many sizes the number of positions that heads read is rounded up to.
-_READ_SIZES = 8
+_READ_SIZES = 4
 
 
 class MaskedLmHead(tf.Module):

@@ -152,5 +152,5 @@ def test_positions_that_are_read_come_in_few_numbers(tiny_config, monkeypatch):
     for used in range(49):
         batch["masked_lm_weights"].reshape(-1)[:used] = 1
         loss.append(model({name: tf.constant(array) for name, array in batch.items()}).masked_lm_loss.numpy())
-    assert numbers == {16, 24, 32, 40, 48, 56, 64}
+    assert numbers == {16, 32, 48, 64}
     assert loss[0] == 0 and (np.diff(loss) > 0).all()
