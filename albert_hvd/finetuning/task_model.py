@@ -20,7 +20,7 @@ from albert_hvd.finetuning.task_folder import TASK, WEIGHTS, is_task_folder
 from albert_hvd.finetuning.tasks import TASK_NAMES, task_class
 from albert_hvd.finetuning.word_features import NUM_BUCKETS
 from albert_hvd.model.config import AlbertConfig
-from albert_hvd.model.encoder import AlbertEncoder, Dropout, flat_positions, named_variables
+from albert_hvd.model.encoder import AlbertEncoder, Dropout, at_positions, flat_positions, named_variables
 from albert_hvd.run_folder.checkpoints import restore_variables
 from albert_hvd.run_folder.layout import CONFIG, VOCABULARY
 from albert_hvd.runtime.files import whole_file
@@ -101,14 +101,13 @@ class TaskModel(tf.Module):
     def _parts(self, input_ids, input_mask, segment_ids, positions, dropout_seed, features):
         """The scores of the network and of the wide part, each as `__call__` gives them; a list of one or two."""
         slots = tf.zeros_like(input_ids[:, :1]) if self._uses_pooler else positions
-        # A mean reads all positions, and a sum of layers wants states of one shape.
-        read = None if self._mean or self.layers else flat_positions(slots, tf.shape(input_ids)[1])
-        states = self.encoder.hidden_states(input_ids, input_mask, segment_ids, dropout_seed=dropout_seed, read=read)
-        outputs = self.layers(states) if self.layers else states[-1]
+        read = None if self._mean else flat_positions(slots, tf.shape(input_ids)[1])
+        # A sum of layers wants them whole.
+        states = self.encoder.hidden_states(input_ids, input_mask, segment_ids, dropout_seed=dropout_seed,
+                                            read=None if self.layers else read)
+        outputs = at_positions(self.layers(states), read) if self.layers else states[-1]
         if self._mean:
             x = self._mean(tf.cast(outputs, tf.float32), positions, input_mask)
-        elif self.layers:
-            x = tf.gather(outputs, slots, batch_dims=1)
         else:
             x = tf.reshape(outputs, tf.concat([tf.shape(slots), outputs.shape[-1:]], axis=0))
         if self._uses_pooler:

@@ -182,7 +182,7 @@ class SharedLayer(tf.Module):
     def __call__(self, x, attend, dropout, read=None):
         """x (B, S, H) -> (B, S, H) or (M, H); `attend` is `SelfAttention` with its other arguments bound.
 
-        With `read`, what follows attention is computed at those positions alone: no other reads it there.
+        With `read`, what follows attention is computed at those positions alone.
         """
         if self._pre_norm:
             x = at_positions(x, read) + dropout(attend(self.attention_norm(x)))
@@ -219,21 +219,14 @@ class AlbertEncoder(tf.Module):
         self.layer = SharedLayer(config, self.initializer, compiled, fused_attention, name="layer")
         self.pooler = Dense(config.hidden_size, config.hidden_size, self.initializer, name="pooler")
 
-    def __call__(self, input_ids, input_mask, segment_ids, position_ids=None, cls_positions=None,
-                 packed=False, dropout_seed=None, passes=None):
-        """Encode a batch of rows.
-
-        Args:
-          cls_positions: int32 (B, C), the positions to pool; None pools the first.
-          The others as for `hidden_states`.
+    def __call__(self, input_ids, input_mask, segment_ids):
+        """Encode rows of one example each, as for `hidden_states`, without dropout.
 
         Returns:
-          sequence_output (B, S, H) and pooled_output (B, C, H), in compute_dtype; C = 1 without
-          cls_positions.
+          sequence_output (B, S, H) and pooled_output (B, 1, H), in compute_dtype.
         """
-        x = self.hidden_states(input_ids, input_mask, segment_ids, position_ids, packed, dropout_seed, passes)[-1]
-        first = x[:, :1] if cls_positions is None else tf.gather(x, cls_positions, batch_dims=1)
-        return x, self.pooled(first)
+        x = self.hidden_states(input_ids, input_mask, segment_ids)[-1]
+        return x, self.pooled(x[:, :1])
 
     def pooled(self, outputs):
         """The pooler's answer to outputs at <cls>, (B, C, H)."""
@@ -252,8 +245,8 @@ class AlbertEncoder(tf.Module):
           packed: whether rows hold several examples.
           dropout_seed: int32 (2,) while training with dropout; None switches it off.
           passes: how often to apply the shared layer; None: num_hidden_layers times.
-          read: int (M,) into the B * S positions, which alone are read of the last pass: nine twelfths of its products
-            of matrices are left out elsewhere. None: all.
+          read: int (M,) into the B * S positions, which alone are read of the last pass: elsewhere its output
+            projection and feed-forward network are left out. None: all.
 
         Returns:
           list of passes + 1 tensors (B, S, H) in compute_dtype; with `read` the last is (M, H).
@@ -306,7 +299,7 @@ def hidden_positions(input_mask, packed, fused_dtype=None):
     """What attention may not see in rows with this mask.
 
     Args:
-      input_mask: int32 (B, S), see `AlbertEncoder.__call__`.
+      input_mask: int32 (B, S), see `AlbertEncoder.hidden_states`.
       packed: whether rows hold several examples.
       fused_dtype: the type of fused attention, which takes the padding of unpacked rows by their lengths (padding must
         follow all real tokens) and the scores of packed rows in that type; None for attention in parts.

@@ -132,7 +132,7 @@ class AlbertPretrainer(tf.Module):
         if not self._static_shapes:
             # Their number is rounded up, for what XLA compiles is compiled for each number anew.
             most = tf.size(batch["masked_lm_weights"]) + tf.size(batch["sentence_weights"])
-            unit = tf.maximum(most // _READ_SIZES, 1)
+            unit = -(-most // _READ_SIZES)
             read = tf.pad(read, [[0, -(num_masked + num_cls) % unit]])
         outputs = self.encoder.hidden_states(
             batch["input_ids"], batch["input_mask"], batch["segment_ids"], batch.get("position_ids"),
@@ -171,11 +171,11 @@ def variable_shapes(config, source="config"):
     return {path: tuple(variable.shape) for path, variable in variables.items()}
 
 
-def _records_at(batch, flat_positions):
+def _records_at(batch, positions):
     """Which record, int32 (M,) into those of all rows, stands at each position, int (M,) into all of the batch."""
     mask = batch["input_mask"]  # (B, S): 1 ... C in a packed row
     records = tf.range(tf.shape(mask)[0])[:, None] * tf.shape(batch["sentence_weights"])[1] + tf.maximum(mask, 1) - 1
-    return tf.gather(tf.reshape(records, [-1]), flat_positions)
+    return tf.gather(tf.reshape(records, [-1]), positions)
 
 
 def _cross_entropy(logits, slots):
