@@ -21,7 +21,7 @@ ROOMS = {
     "data/batches": ["data/records", "data/text"],
     "run_folder": ["runtime"],
     "serving/formats": ["data/records", "data/text", "model", "run_folder", "runtime"],
-    "serving": ["data/text", "model", "run_folder", "runtime", "serving/formats"],
+    "serving": ["data/batches", "data/text", "model", "run_folder", "runtime", "serving/formats"],
     "training": ["data/batches", "data/records", "model", "run_folder", "runtime", "serving/formats"],
     "finetuning": ["data/text", "model", "run_folder", "runtime", "serving", "serving/formats", "training"],
     "reporting": ["run_folder", "runtime", "serving"],

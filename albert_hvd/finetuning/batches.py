@@ -6,7 +6,7 @@ number of batches taken is the whole state of the data.
 
 import numpy as np
 
-from albert_hvd.serving.length_batches import batches_by_length
+from albert_hvd.finetuning.length_batches import batches_by_length
 
 # Batches among which rows are sorted by length: enough for little padding, few enough for a random order.
 _BATCHES_SORTED_TOGETHER = 50

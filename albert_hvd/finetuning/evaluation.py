@@ -16,7 +16,7 @@ from albert_hvd.finetuning.task_model import TaskModel, read_weights
 from albert_hvd.model.encoder import named_variables
 from albert_hvd.runtime import distributed
 from albert_hvd.runtime.files import whole_file
-from albert_hvd.serving.length_batches import batches_by_length
+from albert_hvd.serving.packed_batches import batches_at_a_time, overlapped, packed_batches
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,8 +50,10 @@ class Scorer:
     def __init__(self, model, task, pad_id, batch_size=64):
         self._model, self._num_labels, self._head = model, len(task.labels), task.head
         self._pad_id, self._batch_size = pad_id, batch_size
-        self._is_regression = task.is_regression
-        self._score = tf.function(self._scores_of, autograph=False, input_signature=[model.batch_signature])
+        self._is_regression, self._at_a_time = task.is_regression, batches_at_a_time(model.config.hidden_size)
+        layout = tf.TensorSpec([None, None], tf.int32, name="layout")
+        self._score = tf.function(self._scores_of, autograph=False, input_signature=[
+            {**model.batch_signature, "layout": layout}])
 
     def _scores_of(self, batch):
         logits = self._model.logits(batch)
@@ -76,20 +78,40 @@ class Scorer:
         windows = np.zeros(num_slots, np.int64)
         sequence_loss = 0.0
         known = np.zeros(num_slots, np.float32) if gold is None and self._is_regression else gold
-        for numbers in batches_by_length(rows.lengths, self._batch_size, num_ranks=size):
-            if should_stop and should_stop():
-                return None
-            numbers = numbers[rows.example[numbers] % size == rank]
-            if not len(numbers):
-                continue
-            batch = pad(rows, numbers, self._pad_id, known)
-            is_slot, slots = batch["weights"] > 0, slot_numbers(rows, numbers)
-            shares, labels, loss = (tensor.numpy() for tensor in self._score(batch))
-            np.add.at(probabilities, slots, shares[is_slot])
+        interrupted = []
+
+        def batches_before_a_stop():
+            for batch in self._batches(rows, rank, size):
+                if should_stop and should_stop():
+                    interrupted.append(True)
+                    return
+                if batch is not None:
+                    yield batch
+
+        def compute(batch):
+            padded = pad(rows, batch.numbers, self._pad_id, known)
+            layout = batch.layout(padded["input_ids"].shape[1])
+            shares, labels, loss = (tensor.numpy() for tensor in self._score({**padded, "layout": layout}))
+            is_slot = padded["weights"] > 0
+            return slot_numbers(rows, batch.numbers), shares[is_slot], labels[is_slot], float(loss)
+
+        for slots, shares, labels, loss in overlapped(compute, batches_before_a_stop(), self._at_a_time):
+            np.add.at(probabilities, slots, shares)
             np.add.at(windows, slots, 1)
-            decoded[slots] = labels[is_slot]
-            sequence_loss += float(loss)
+            decoded[slots] = labels
+            sequence_loss += loss
+        if interrupted:
+            return None
         return self._put_together(probabilities, windows, decoded, gold, sequence_loss)
+
+    def _batches(self, rows, rank, size):
+        """This rank's batches, then None for each that another rank has more: all ask `should_stop` equally often."""
+        lengths, most_rows, batches = rows.lengths, -(-self._batch_size // size), []
+        for other in range(size):
+            numbers = np.flatnonzero(rows.example % size == other)
+            packed = packed_batches(lengths[numbers], most_rows, at_a_time=self._at_a_time)
+            batches.append([batch._replace(numbers=numbers[batch.numbers]) for batch in packed])
+        return batches[rank] + [None] * (max(map(len, batches)) - len(batches[rank]))
 
     def _put_together(self, probabilities, windows, decoded, gold, sequence_loss):
         """Divide by the number of windows; a CRF has one for each slot and knows its labels and loss already."""

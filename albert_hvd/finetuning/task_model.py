@@ -21,6 +21,7 @@ from albert_hvd.finetuning.tasks import TASK_NAMES, task_class
 from albert_hvd.finetuning.word_features import NUM_BUCKETS
 from albert_hvd.model.config import AlbertConfig
 from albert_hvd.model.encoder import AlbertEncoder, Dropout, at_positions, flat_positions, named_variables
+from albert_hvd.model.packed_inputs import packed_inputs
 from albert_hvd.run_folder.checkpoints import restore_variables
 from albert_hvd.run_folder.layout import CONFIG, VOCABULARY
 from albert_hvd.runtime.files import whole_file
@@ -83,7 +84,7 @@ class TaskModel(tf.Module):
         return {path: variable for path, variable in named_variables(self).items()
                 if self._uses_pooler or not path.startswith(_POOLER)}
 
-    def __call__(self, input_ids, input_mask, segment_ids, positions, dropout_seed=None, features=None):
+    def __call__(self, input_ids, input_mask, segment_ids, positions, dropout_seed=None, features=None, layout=None):
         """The scores of the labels of each slot: those of the network and, where there is one, of the wide part, added.
 
         Args:
@@ -92,24 +93,22 @@ class TaskModel(tf.Module):
             pooler has one slot, the row itself.
           dropout_seed: int32 (2,) while training; None switches dropout off.
           features: int32 (B, W, F), those of each slot, 0 where there is none; of a model that has a wide part.
+          layout: int32 (R, P), to compute the rows side by side in fewer; see `packed_inputs`.
 
         Returns:
           float32 logits (B, W, L); what stands in slots of padding means nothing.
         """
-        return tf.add_n(self._parts(input_ids, input_mask, segment_ids, positions, dropout_seed, features))
+        return tf.add_n(self._parts(input_ids, input_mask, segment_ids, positions, dropout_seed, features, layout))
 
-    def _parts(self, input_ids, input_mask, segment_ids, positions, dropout_seed, features):
+    def _parts(self, input_ids, input_mask, segment_ids, positions, dropout_seed, features, layout=None):
         """The scores of the network and of the wide part, each as `__call__` gives them; a list of one or two."""
         slots = tf.zeros_like(input_ids[:, :1]) if self._uses_pooler else positions
         read = None if self._mean else flat_positions(slots, tf.shape(input_ids)[1])
-        # A sum of layers wants them whole.
-        states = self.encoder.hidden_states(input_ids, input_mask, segment_ids, dropout_seed=dropout_seed,
-                                            read=None if self.layers else read)
-        outputs = at_positions(self.layers(states), read) if self.layers else states[-1]
+        outputs = self._outputs(input_ids, input_mask, segment_ids, dropout_seed, read, layout)
+        wanted = input_ids if self._mean else slots
+        x = tf.reshape(outputs, tf.concat([tf.shape(wanted), outputs.shape[-1:]], axis=0))
         if self._mean:
-            x = self._mean(tf.cast(outputs, tf.float32), positions, input_mask)
-        else:
-            x = tf.reshape(outputs, tf.concat([tf.shape(slots), outputs.shape[-1:]], axis=0))
+            x = self._mean(tf.cast(x, tf.float32), positions, input_mask)
         if self._uses_pooler:
             x = self.encoder.pooled(tf.cast(x, self.encoder.compute_dtype))
         # The encoder's own dropout draws from this seed and from the next one.
@@ -118,9 +117,23 @@ class TaskModel(tf.Module):
         logits = self.head(dropout(tf.cast(x, tf.float32)))
         return [logits, self.wide(features, features_dropout)] if self.wide else [logits]
 
+    def _outputs(self, input_ids, input_mask, segment_ids, dropout_seed, read, layout):
+        """What the last layer or the sum of all gives at `read`, int (M,) into the B * S positions, or at all of them."""
+        rows, position_ids = (input_ids, input_mask, segment_ids), None
+        if layout is not None:
+            packed = packed_inputs(layout, input_ids, segment_ids)
+            rows, position_ids = (packed.input_ids, packed.input_mask, packed.segment_ids), packed.position_ids
+            read = packed.places if read is None else tf.gather(packed.places, read)
+        # A sum of layers wants them whole, and so does a mean.
+        whole = self.layers or self._mean
+        states = self.encoder.hidden_states(*rows, position_ids, layout is not None, dropout_seed,
+                                            read=None if whole else read)
+        outputs = self.layers(states) if self.layers else states[-1]
+        return at_positions(outputs, read) if whole else outputs
+
     def logits(self, batch, dropout_seed=None):
-        """`__call__` with a dict as `batches.pad` gives it."""
-        return self(*(batch[name] for name in _INPUTS), dropout_seed, batch.get("features"))
+        """`__call__` with a dict as `batches.pad` gives it, and perhaps a `layout`."""
+        return self(*(batch[name] for name in _INPUTS), dropout_seed, batch.get("features"), batch.get("layout"))
 
     def loss(self, batch, dropout_seed):
         """What training makes small, a float32 scalar: the loss of the head, summed over the slots.

@@ -191,7 +191,9 @@ class SharedLayer(tf.Module):
         return self.output_norm(x + dropout(self._feed_forward(x)))
 
     def _feed_forward(self, x):
-        return self.output(self._activation(self.intermediate(x), self._compiled))
+        # Nothing but bias and activation stands between the products, so that TensorFlow may compute them together.
+        flat = tf.reshape(x, [-1, x.shape[-1]])
+        return tf.reshape(self.output(self._activation(self.intermediate(flat), self._compiled)), tf.shape(x))
 
 
 class AlbertEncoder(tf.Module):

@@ -5,12 +5,16 @@ Keras imports, where they are installed, scikit-learn (with it scipy.stats) for 
 That is more than half of the processor time until a rank is ready, and 100 MiB. Each does without where it cannot import
 the other, and we need none of them. Keras is there when it is asked for. Horovod asks for it at its import, for a layer.
 
+TensorFlow's older interface (`tf.compat`), TensorFlow Lite and the profiler are imported when something is asked of them
+for the first time: 30 MiB less for a process that does not.
+
 Two of TensorFlow's libraries write "oneDNN custom operations are on" to standard error when they are loaded, whatever
 TF_CPP_MIN_LOG_LEVEL says (2.21), each behind a warning about that warning. Users look for one line with an error there.
 """
 
 import contextlib
 import functools
+import importlib.machinery
 import importlib.util
 import logging
 import os
@@ -19,6 +23,8 @@ import sys
 
 # What the import of each must do without.
 HIDDEN = {"tensorflow": ("h5py", "keras.src", "scipy"), "keras": ("matplotlib", "sklearn")}
+# What is imported when it is first used.
+LATE = tuple(f"tensorflow._api.v2.{name}" for name in ("compat", "lite", "profiler"))
 
 # Information (I), in the form of C++ logs; warnings and errors (W, E, F) pass.
 _START_UP_LINES = (r"^(I[0-9]{4} [0-9:.]+ |WARNING: All log messages before absl::InitializeLog\(\) is called|"
@@ -54,6 +60,34 @@ class _FirstImport:
         except BaseException:
             sys.meta_path.insert(0, self)
             raise
+
+
+class _LateImport:
+    """A finder of modules that run when something is asked of them, not when they are imported.
+
+    Args:
+      names: the modules.
+    """
+
+    def __init__(self, names):
+        self._names = names
+
+    def find_spec(self, name, path=None, target=None):
+        spec = importlib.machinery.PathFinder.find_spec(name, path) if name in self._names else None
+        if spec is not None:
+            spec.loader = importlib.util.LazyLoader(spec.loader)
+        return spec
+
+
+@contextlib.contextmanager
+def imported_late(names):
+    """Modules that are imported meanwhile run when they are first used."""
+    finder = _LateImport(names)
+    sys.meta_path.insert(0, finder)
+    try:
+        yield
+    finally:
+        sys.meta_path.remove(finder)
 
 
 @contextlib.contextmanager
@@ -108,8 +142,14 @@ def _without_extras(of):
 
 @contextlib.contextmanager
 def _lean_and_quiet():
-    with without_start_up_lines(), _without_extras("tensorflow"):
+    with without_start_up_lines(), _without_extras("tensorflow"), imported_late(LATE):
         yield
+        # TensorFlow Lite's folder has the name of its interface, whose place in `tensorflow` it would take where it is
+        # imported later. So it is imported now, empty as it is, and the interface put back.
+        with contextlib.suppress(AttributeError, ImportError):
+            interface = sys.modules["tensorflow"].lite
+            importlib.import_module("tensorflow.lite")
+            sys.modules["tensorflow"].lite = interface
 
 
 def install():

@@ -1,13 +1,16 @@
-"""A trained model as two compiled functions: encode rows of ids, and score the vocabulary at masked positions.
+"""A trained model as compiled functions: encode rows of ids, and score the vocabulary at masked positions.
 
-`text_model.py` calls them; a TensorFlow SavedModel holds them, which plain TensorFlow runs without this project.
+A TensorFlow SavedModel holds `encode` and `fill_mask`, which plain TensorFlow runs without this project; `text_model.py`
+calls those that compute texts side by side.
 """
 
+import functools
 import os
 
 import tensorflow as tf
 
 from albert_hvd.model.encoder import flat_positions, named_variables
+from albert_hvd.model.packed_inputs import packed_inputs
 from albert_hvd.model.pretraining_model import AlbertPretrainer
 from albert_hvd.run_folder.layout import write_model_files
 from albert_hvd.serving.formats.parts import MASKED_LM_HEAD, POOLER
@@ -22,6 +25,10 @@ def _rows(name):
 
 
 _ROWS = [_rows(name) for name in ("input_ids", "input_mask", "segment_ids")]
+# Of packed texts the layout says where they end.
+_PACKED_ROWS = [_rows(name) for name in ("input_ids", "segment_ids", "layout")]
+
+POOLINGS = ("mean", "cls", "pooler")
 
 
 class ServingModel(tf.Module):
@@ -29,6 +36,8 @@ class ServingModel(tf.Module):
 
     Attributes:
       has_pooler, has_masked_lm: whether the source has the weights of these parts.
+      vectors: for each of `POOLINGS` a function of input_ids and segment_ids, int32 (B, S), and layout, see
+        `packed_inputs`; it gives one vector for each text, float32 (B, H).
     """
 
     def __init__(self, source):
@@ -39,6 +48,8 @@ class ServingModel(tf.Module):
         for path, variable in named_variables(self.pretrainer).items():
             if path not in source.missing:
                 variable.assign(source.arrays[path])
+        self.vectors = {pooling: tf.function(functools.partial(self._vectors, pooling), input_signature=_PACKED_ROWS,
+                                             autograph=False) for pooling in POOLINGS}
 
     @tf.function(autograph=False, input_signature=_ROWS)
     def encode(self, input_ids, input_mask, segment_ids):
@@ -54,9 +65,34 @@ class ServingModel(tf.Module):
         """int32 (B, S) thrice and (B, P) -> {`log_probs`: float32 (B, P, V)}."""
         read = flat_positions(masked_positions, tf.shape(input_ids)[1])
         outputs = self.pretrainer.encoder.hidden_states(input_ids, input_mask, segment_ids, read=read)[-1]
+        return {"log_probs": self._log_probs(outputs, masked_positions)}
+
+    @tf.function(autograph=False, input_signature=[*_PACKED_ROWS, _rows("masked_positions")])
+    def fill_mask_packed(self, input_ids, segment_ids, layout, masked_positions):
+        """`fill_mask` of texts side by side -> float32 (B, P, V); layout: see `packed_inputs`."""
+        packed = packed_inputs(layout, input_ids, segment_ids)
+        read = tf.gather(packed.places, flat_positions(masked_positions, tf.shape(input_ids)[1]))
+        return self._log_probs(self._packed_outputs(packed, read), masked_positions)
+
+    def _log_probs(self, outputs, masked_positions):
+        """Outputs (B * P, H) -> float32 (B, P, V)."""
         logits = self.pretrainer.masked_lm_logits(outputs)
         shape = tf.concat([tf.shape(masked_positions), logits.shape[-1:]], axis=0)
-        return {"log_probs": tf.reshape(tf.nn.log_softmax(logits), shape)}
+        return tf.reshape(tf.nn.log_softmax(logits), shape)
+
+    def _packed_outputs(self, packed, read=None):
+        return self.pretrainer.encoder.hidden_states(
+            packed.input_ids, packed.input_mask, packed.segment_ids, packed.position_ids, packed=True, read=read)[-1]
+
+    def _vectors(self, pooling, input_ids, segment_ids, layout):
+        packed, batch = packed_inputs(layout, input_ids, segment_ids), tf.shape(input_ids)[0]
+        if pooling == "mean":
+            outputs = self._packed_outputs(packed)
+            outputs = tf.reshape(outputs, [-1, outputs.shape[-1]])
+            return tf.math.unsorted_segment_mean(outputs, tf.reshape(packed.input_mask, [-1]), batch + 1)[1:]
+        cls = tf.gather(packed.places, flat_positions(tf.zeros([batch, 1], tf.int32), tf.shape(input_ids)[1]))
+        outputs = self._packed_outputs(packed, cls)
+        return outputs if pooling == "cls" else self.pretrainer.encoder.pooled(outputs)
 
 
 def write_saved_model(source, folder, tokenizer=None):

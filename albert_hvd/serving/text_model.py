@@ -9,13 +9,11 @@ from albert_hvd.model.config import AlbertConfig
 from albert_hvd.serving.formats.sources import (read_model, say_what_is_left_out, trained_positions,
                                                 warn_of_other_architecture)
 from albert_hvd.serving.formats.vocabulary import fitting_tokenizer
-from albert_hvd.serving.length_batches import batches_by_length
-from albert_hvd.serving.saved_model import ServingModel
+from albert_hvd.serving.packed_batches import batches_at_a_time, overlapped, packed_batches
+from albert_hvd.serving.saved_model import POOLINGS, ServingModel
 
-POOLINGS = ("mean", "cls", "pooler")
-
-# Rows of one call of the model at most.
-_MAX_ROWS = 64
+# Texts of one call of the model at most, for each mask has a score for every piece of the vocabulary.
+_MAX_TEXTS = 64
 
 
 def load(path, tokenizer=None, config=None, option="path"):
@@ -55,6 +53,7 @@ class TextModel:
         self._folder, self._config, self._tokenizer = source.folder, source.config, tokenizer
         self._texts = MaskedTextTokenizer(tokenizer)
         self._model = ServingModel(source)
+        self._at_a_time = batches_at_a_time(source.config.hidden_size)
         self.max_seq_length = trained_positions(source.folder, source.config)
 
     def encode(self, texts, pooling="mean"):
@@ -76,10 +75,13 @@ class TextModel:
             raise InputError("this model has no pooler", "give pooling=\"mean\" or \"cls\"", value=self._folder)
         bodies = [self._texts.encode(text)[:self._most_pieces] for text in texts]
         vectors = np.zeros([len(bodies), self._config.hidden_size], np.float32)
-        for numbers in _batches(bodies):
-            rows = self._rows([bodies[number] for number in numbers])
-            outputs = self._model.encode(*rows)
-            vectors[numbers] = _pool(outputs, rows[1], pooling)
+
+        def compute(batch):
+            rows = self._rows([bodies[number] for number in batch.numbers], batch)
+            return batch.numbers, self._model.vectors[pooling](*rows).numpy()
+
+        for numbers, of_batch in self._computed(compute, bodies):
+            vectors[numbers] = of_batch
         return vectors
 
     def fill_mask(self, text, top_k=5):
@@ -127,40 +129,32 @@ class TextModel:
     def _candidates(self, windows, top_k):
         """For each (body, position of the mask): list of (piece, probability)."""
         found = [None] * len(windows)
-        for numbers in _batches([body for body, _ in windows]):
-            bodies, positions = zip(*(windows[number] for number in numbers), strict=True)
+
+        def compute(batch):
+            bodies, positions = zip(*(windows[number] for number in batch.numbers), strict=True)
             masked_positions = np.array(positions, np.int32)[:, None] + 1  # behind <cls>
-            log_probs = self._model.fill_mask(*self._rows(bodies), masked_positions)["log_probs"][:, 0]
+            log_probs = self._model.fill_mask_packed(*self._rows(bodies, batch), masked_positions)[:, 0]
             # Sorting the whole vocabulary would take longer than a small model does.
             best = tf.math.top_k(log_probs, min(top_k, self._config.vocab_size))
-            for number, ids, values in zip(numbers, best.indices.numpy(), best.values.numpy(), strict=True):
+            return batch.numbers, best.indices.numpy(), best.values.numpy()
+
+        for numbers, indices, log_probs in self._computed(compute, [body for body, _ in windows]):
+            for number, ids, values in zip(numbers, indices, log_probs, strict=True):
                 found[number] = [(self._tokenizer.piece(i), float(np.exp(value))) for i, value in zip(ids, values)]
         return found
 
-    def _rows(self, bodies):
-        """<cls> body <sep>, padded to the longest: input_ids, input_mask and segment_ids, int32 (B, S) each."""
+    def _computed(self, compute, bodies):
+        """What `compute` gives for each `PackedBatch` of the bodies."""
+        lengths = [len(body) + 2 for body in bodies]
+        return overlapped(compute, packed_batches(lengths, _MAX_TEXTS, at_a_time=self._at_a_time), self._at_a_time)
+
+    def _rows(self, bodies, batch):
+        """<cls> body <sep>, padded to the longest: input_ids and segment_ids, int32 (B, S) each, and their layout."""
         length = max(len(body) for body in bodies) + 2
         input_ids = np.full([len(bodies), length], self._tokenizer.pad_id, np.int32)
-        input_mask = np.zeros_like(input_ids)
         for row, body in enumerate(bodies):
             input_ids[row, :len(body) + 2] = [self._tokenizer.cls_id, *body, self._tokenizer.sep_id]
-            input_mask[row, :len(body) + 2] = 1
-        return input_ids, input_mask, np.zeros_like(input_ids)
-
-
-def _batches(bodies):
-    return batches_by_length([len(body) + 2 for body in bodies], _MAX_ROWS)
-
-
-def _pool(outputs, input_mask, pooling):
-    """The outputs of `ServingModel.encode` and input_mask (B, S) -> float32 (B, H)."""
-    if pooling == "pooler":
-        return outputs["pooled_output"].numpy()
-    sequence_output = outputs["sequence_output"].numpy()
-    if pooling == "cls":
-        return sequence_output[:, 0]
-    weights = input_mask.astype(np.float32)[:, :, None]
-    return (sequence_output * weights).sum(axis=1) / weights.sum(axis=1)
+        return input_ids, np.zeros_like(input_ids), batch.layout(length)
 
 
 def _window(body, position, size):

@@ -146,7 +146,7 @@ def test_a_saved_model_needs_tensorflow_alone(tmp_path, name, head):
     outputs, scores = np.load(tmp_path / "outputs.npz"), Scorer(model, task, tokenizer.pad_id)(rows)
     is_slot = batch["weights"] > 0
     if task.is_regression:
-        np.testing.assert_allclose(outputs["scores"], scores.probabilities[:, 0], atol=1e-6)
+        np.testing.assert_allclose(outputs["scores"], scores.probabilities[:, 0], rtol=1e-6)
     elif task.is_tagging:
         np.testing.assert_array_equal(outputs["tags"][is_slot], scores.labels)
         np.testing.assert_allclose(outputs["probabilities"][is_slot], scores.probabilities, atol=1e-6)

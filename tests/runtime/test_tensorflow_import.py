@@ -37,6 +37,27 @@ def test_tensorflow_without_what_it_and_keras_import_besides():
     assert outcome.stderr == ""
 
 
+LATE = """
+import sys
+from albert_hvd.runtime import tensorflow_import
+tensorflow_import.install()
+import tensorflow as tf
+tf.function(lambda x: x + 1)(1)
+behind = ("tensorflow._api.v2.compat.v1", "tensorflow.lite.python.lite", "tensorflow.python.profiler.profiler_client")
+print([name in sys.modules for name in (*tensorflow_import.LATE, *behind)])
+print(tf.compat.v1.placeholder.__name__, tf.lite.TFLiteConverter.__name__, tf.profiler.experimental.start.__name__)
+print([name in sys.modules for name in behind])
+import tensorflow.compat.v2
+print(tensorflow.compat.v2.constant is tf.constant)
+"""
+
+
+def test_what_is_imported_late_is_there_when_it_is_asked_for():
+    outcome = subprocess.run([sys.executable, "-c", LATE], cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert outcome.stdout.splitlines() == [
+        str([True] * 3 + [False] * 3), "placeholder TFLiteConverterV2 start", str([True] * 3), "True"], outcome.stderr
+
+
 RANK = """
 import sys
 from albert_hvd.runtime import distributed, tensorflow_import

@@ -96,8 +96,8 @@ def test_the_model_is_traced_once(run):
     for length in range(1, 12):
         model.encode(["saya "] * length + ["makan " * length])
         model.fill_masks(["makan " * length + "<mask>"] * length)
-    assert model._model.encode.experimental_get_tracing_count() == 1
-    assert model._model.fill_mask.experimental_get_tracing_count() == 1
+    assert model._model.vectors["mean"].experimental_get_tracing_count() == 1
+    assert model._model.fill_mask_packed.experimental_get_tracing_count() == 1
 
 
 def test_candidates_are_those_of_the_plain_model(run, model, tokenizer):
@@ -123,7 +123,7 @@ def test_each_mask_has_its_candidates(model):
 def test_equally_likely_pieces_come_in_the_order_of_the_vocabulary(model, tokenizer, monkeypatch):
     log_probs = np.full([1, 1, tokenizer.vocab_size], -5.0, np.float32)
     log_probs[0, 0, [30, 7]] = -1.0
-    monkeypatch.setattr(model._model, "fill_mask", lambda *rows: {"log_probs": tf.constant(log_probs)})
+    monkeypatch.setattr(model._model, "fill_mask_packed", lambda *rows: tf.constant(log_probs))
     (candidates,) = model.fill_mask("<mask>", top_k=1000)  # more than there are
     others = [i for i in range(tokenizer.vocab_size) if i not in (7, 30)]
     assert [piece for piece, _, _ in candidates] == [tokenizer.piece(i) for i in (7, 30, *others)]

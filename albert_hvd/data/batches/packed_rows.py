@@ -9,6 +9,7 @@ of a window are looked up in the index.
 
 import numpy as np
 
+from albert_hvd.data.batches.best_fit import pack, sums_before, token_places
 from albert_hvd.data.batches.order import ORDER_VERSION
 from albert_hvd.data.batches.prefetch import Prefetched
 from albert_hvd.data.batches.rows import BatchIterator, record_order, rows_per_rank, source_numbers
@@ -16,40 +17,6 @@ from albert_hvd.errors import InputError, parameter
 
 WINDOW = 4096
 SAMPLE, _STRETCH = 1 << 16, 256  # records
-
-
-def pack(lengths, predictions, max_length, max_predictions, max_examples):
-    """Distribute examples over rows, best fit, longest first.
-
-    Args: `lengths`, `predictions` int (n,) of each example; the limits hold for each row, and each
-      example alone is within them.
-    Returns: list of rows, each a list of example numbers.
-    """
-    order = np.argsort(-lengths, kind="stable").tolist()
-    lengths, predictions = lengths.tolist(), predictions.tolist()
-    rows, predictions_left = [], []
-    open_rows = [[] for _ in range(max_length + 1)]  # rows by the positions that they have left
-    rooms = 0  # bit r is set when open_rows[r] is not empty
-    for example in order:
-        row = -1
-        while row < 0 and (fitting := rooms >> lengths[example]):
-            room = lengths[example] + (fitting & -fitting).bit_length() - 1  # the smallest that is enough
-            row = open_rows[room].pop()
-            if not open_rows[room]:
-                rooms ^= 1 << room
-            if predictions_left[row] < predictions[example]:
-                row = -1  # as good as full: never looked at again
-        if row < 0:
-            row, room = len(rows), max_length
-            rows.append([])
-            predictions_left.append(max_predictions)
-        rows[row].append(example)
-        predictions_left[row] -= predictions[example]
-        room -= lengths[example]
-        if room and len(rows[row]) < max_examples:
-            open_rows[room].append(row)
-            rooms |= 1 << room
-    return rows
 
 
 def lay_out_rows(batch, rows, num_rows, max_predictions, max_examples):
@@ -67,11 +34,8 @@ def lay_out_rows(batch, rows, num_rows, max_predictions, max_examples):
     """
     seq = batch["input_ids"].shape[1]
     lengths = batch["input_mask"].sum(axis=1)
-    ends = np.cumsum(lengths)
-    number, before = _within(rows, np.ones_like(lengths)), _within(rows, lengths)  # place of each example
-    example = np.repeat(np.arange(len(rows)), lengths)  # of each token
-    place = np.arange(int(lengths.sum())) - np.repeat(ends - lengths, lengths)
-    at = rows[example], before[example] + place
+    number, before = sums_before(rows, np.ones_like(lengths)), sums_before(rows, lengths)  # place of each example
+    example, place, at = token_places(rows, lengths)
     packed = {name: np.zeros((num_rows, seq), np.int32)
               for name in ("input_ids", "segment_ids", "input_mask", "position_ids")}
     for name in ("input_ids", "segment_ids"):
@@ -84,7 +48,7 @@ def lay_out_rows(batch, rows, num_rows, max_predictions, max_examples):
         packed[name][rows, number] = values
     example, slot = np.nonzero(batch["masked_lm_weights"])
     target_rows = rows[example]
-    rank = _within(target_rows, np.ones_like(target_rows))
+    rank = sums_before(target_rows, np.ones_like(target_rows))
     kept = rank < max_predictions  # masks drawn anew may be one more than planned for: those are not predicted
     example, slot, at = example[kept], slot[kept], (target_rows[kept], rank[kept])
     for name in ("masked_lm_positions", "masked_lm_ids", "masked_lm_weights"):
@@ -92,13 +56,6 @@ def lay_out_rows(batch, rows, num_rows, max_predictions, max_examples):
         packed[name][at] = batch[name][example, slot]
     packed["masked_lm_positions"][at] += before[example].astype(np.int32)
     return packed
-
-
-def _within(rows, values):
-    """The sum of the values before each element in its row; `rows` is ascending."""
-    before = np.cumsum(values) - values
-    first = np.searchsorted(rows, rows, side="left")
-    return before - before[first] if len(rows) else before
 
 
 def row_limits(dataset, sampled):
@@ -202,7 +159,7 @@ class PackedTrainingBatches(BatchIterator):
         packed = lay_out_rows(batch, of_row, len(own), self.max_predictions, self.max_examples)
         if self._dataset.sources:
             packed["source_numbers"] = np.zeros((len(own), self.max_examples), np.int32)
-            number = _within(of_row, np.ones_like(of_row))
+            number = sums_before(of_row, np.ones_like(of_row))
             packed["source_numbers"][of_row, number] = source_numbers(self._dataset, record_numbers)
         return self._stage(packed), self._position
 

@@ -66,17 +66,6 @@ def take(dataset, count, *arguments, **settings):
     return taken
 
 
-@settings(derandomize=True, max_examples=60, deadline=None)
-@given(LENGTHS, st.integers(1, 6), st.integers(5, 20))
-def test_rows_hold_each_example_once_within_the_limits(lengths, most_examples, most_predictions):
-    lengths = np.array(lengths)
-    predictions = np.minimum(lengths // 6 + 1, most_predictions)
-    rows = packed_rows.pack(lengths, predictions, SEQ, most_predictions, most_examples)
-    assert sorted(itertools.chain(*rows)) == list(range(len(lengths)))
-    for row in rows:
-        assert lengths[row].sum() <= SEQ and predictions[row].sum() <= most_predictions and len(row) <= most_examples
-
-
 @settings(derandomize=True, max_examples=40, deadline=None)
 @given(LENGTHS, st.integers(1, 3), st.integers(1, 3))
 def test_packed_rows_hold_what_the_records_hold(lengths, rows, size):

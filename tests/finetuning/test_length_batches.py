@@ -3,12 +3,10 @@
 import functools
 
 import numpy as np
-import pytest
-import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from albert_hvd.serving.length_batches import batches_by_length
+from albert_hvd.finetuning.length_batches import batches_by_length
 
 
 def cost_of(batches, lengths, batch_cost):
@@ -39,27 +37,9 @@ def test_shortest_first_and_rows_of_one_length_in_their_order():
     assert [batch.tolist() for batch in batches_by_length([9, 2, 9, 2, 9], 2, 100, 1)] == [[1, 3], [0, 2], [4]]
 
 
-@pytest.mark.parametrize("devices, division", [([], [[1, 3], [0, 2]]), (["a GPU"], [[1, 3, 0, 2]])])
-def test_a_gpu_takes_more_padding_for_fewer_batches(monkeypatch, devices, division):
-    monkeypatch.setattr(tf.config, "get_visible_devices", lambda kind: devices)
-    assert [batch.tolist() for batch in batches_by_length([500, 9, 500, 9], 64, 8192)] == division
-
-
-@pytest.mark.parametrize("devices, num_ranks, division", [([], 1, [8, 8, 1]), ([], 2, [16, 1]), (["a GPU"], 1, [17])])
-def test_a_cpu_takes_less_memory_for_more_batches(monkeypatch, devices, num_ranks, division):
-    monkeypatch.setattr(tf.config, "get_visible_devices", lambda kind: devices)
-    batches = batches_by_length([128] * 17, 64, num_ranks=num_ranks)
-    assert sorted(map(len, batches), reverse=True) == division
-
-
-def test_each_of_several_ranks_pays_for_a_batch():
-    assert [batch.tolist() for batch in batches_by_length([5, 9], 4, 100, 3)] == [[0], [1]]
-    assert [batch.tolist() for batch in batches_by_length([5, 9], 4, 100, 3, num_ranks=2)] == [[0, 1]]
-
-
 def test_mixed_texts_are_computed_with_little_padding():
     lengths = np.random.default_rng(1).gamma(2.0, 15.0, 256).astype(int) + 2  # tweets and news
-    computed = cost_of(batches_by_length(lengths, 64, 8192), lengths, 0)
+    computed = cost_of(batches_by_length(lengths, 64, 8192, 64), lengths, 0)
     assert computed < 1.25 * lengths.sum()
     in_order = cost_of(np.split(np.arange(256), 8), lengths, 0)
     assert in_order > 2.5 * lengths.sum()
