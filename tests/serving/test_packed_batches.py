@@ -1,12 +1,14 @@
 """Texts in batches of packed rows: each whole and once, within bounds, with little padding."""
 
+import threading
+
 import numpy as np
 import pytest
 import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from albert_hvd.serving.packed_batches import packed_batches
+from albert_hvd.serving.packed_batches import batches_at_a_time, overlapped, packed_batches
 
 
 @settings(derandomize=True, max_examples=100, deadline=None)
@@ -58,3 +60,56 @@ def test_mixed_texts_are_computed_with_little_padding():
 
 def test_no_texts():
     assert packed_batches([], 64) == []
+
+
+def test_two_batches_at_a_time_for_a_small_model_on_several_threads(monkeypatch):
+    devices, threads = [], 2
+    monkeypatch.setattr(tf.config, "get_visible_devices", lambda kind: devices)
+    monkeypatch.setattr(tf.config.threading, "get_intra_op_parallelism_threads", lambda: threads)
+    assert (batches_at_a_time(312), batches_at_a_time(768)) == (2, 1)
+    threads = 0  # as many as there are cores
+    assert batches_at_a_time(312) == 2
+    threads = 1
+    assert batches_at_a_time(312) == 1
+    devices, threads = ["a GPU"], 2
+    assert batches_at_a_time(312) == 1
+
+
+def test_batches_of_two_at_a_time_are_even_in_number_and_smaller():
+    assert [batch.layout(128).shape for batch in packed_batches([128] * 13, 64, at_a_time=2)] == [(4, 128)] * 3 + [(1, 128)]
+    assert len(packed_batches([128] * 6, 64, at_a_time=2)) == 1
+
+
+@pytest.mark.parametrize("at_a_time", [1, 2, 3])
+def test_results_come_in_the_order_of_the_batches(at_a_time):
+    events, second_is_done = [], threading.Event()
+
+    def batches():
+        for number in range(7):
+            events.append(number)
+            yield number
+
+    def compute(number):
+        if number == 0 and at_a_time > 1:
+            assert second_is_done.wait(60)  # the second is computed while the first is
+        if number == 1:
+            second_is_done.set()
+        return number, threading.current_thread() is threading.main_thread()
+
+    results = overlapped(compute, batches(), at_a_time)
+    assert events == [] and next(results)[0] == 0
+    assert len(events) == (1 if at_a_time == 1 else at_a_time + 1)  # no more batches than needed are made
+    assert list(results) == [(number, at_a_time == 1) for number in range(1, 7)]
+
+
+def test_an_error_of_another_thread_is_raised_here():
+    def compute(number):
+        if number == 2:
+            raise ValueError("of batch 2")
+        return number
+
+    results, seen = overlapped(compute, range(9), 2), []
+    with pytest.raises(ValueError, match="of batch 2"):
+        for result in results:
+            seen.append(result)
+    assert seen == [0, 1]
