@@ -43,7 +43,7 @@ def run(options, command_folder):
         source, tokenizer = read_and_export(options, exported)
         texts = [with_mask(line, tokenizer.piece(tokenizer.mask_id)) for line in lines]
         pieces, room = MaskedTextTokenizer(tokenizer), trained_positions(source.folder, source.config) - 2
-        texts = text_contest.without_long(texts, lambda text: len(pieces.encode(text)), room, report)
+        texts = text_contest.without_long(texts, lambda text: len(pieces.encode_lines([text])[0]), room, report)
         return text_contest.measure(report, options, (OwnFillMask, (options.model, options.top_k)), texts,
                                     {"work": "fill_mask", "folder": exported,
                                      "batch_size": options.peer_batch_size, "top_k": options.top_k}, folder)

@@ -73,7 +73,7 @@ class TextModel:
             raise InputError(f"pooling={pooling!r} is unknown", f"give one of {', '.join(POOLINGS)}")
         if pooling == "pooler" and not self._model.has_pooler:
             raise InputError("this model has no pooler", "give pooling=\"mean\" or \"cls\"", value=self._folder)
-        bodies = [self._texts.encode(text)[:self._most_pieces] for text in texts]
+        bodies = [body[:self._most_pieces] for body in self._texts.encode_lines(texts)]
         vectors = np.zeros([len(bodies), self._config.hidden_size], np.float32)
 
         def compute(batch):
@@ -109,7 +109,7 @@ class TextModel:
                              "give one that was exported or saved with it", value=self._folder)
         if top_k < 1:
             raise InputError(f"top_k={top_k}: give at least 1")
-        bodies = [self._texts.encode(text) for text in texts]
+        bodies = self._texts.encode_lines(texts)
         positions = [np.flatnonzero(body == self._tokenizer.mask_id) for body in bodies]
         for text, found in zip(texts, positions, strict=True):
             if not found.size:

@@ -135,12 +135,20 @@ def test_equally_likely_pieces_come_in_the_order_of_the_vocabulary(model, tokeni
     ("", []), ("saya", ["saya"])])
 def test_ids_around_a_mask(tokenizer, text, expected):
     wanted = [tokenizer.mask_id if part is None else part for part in expected]
-    assert [tokenizer.cls_id, *MaskedTextTokenizer(tokenizer).encode(text), tokenizer.sep_id] == row_of(
+    assert [tokenizer.cls_id, *MaskedTextTokenizer(tokenizer).encode_lines([text])[0], tokenizer.sep_id] == row_of(
         tokenizer, *wanted)
 
 
+def test_each_of_several_lines_has_its_ids(tokenizer):
+    texts = MaskedTextTokenizer(tokenizer)
+    lines = ["saya <mask> rumah", "", "<mask>an", "di [MASK] <mask>", "saya"]
+    for line, ids in zip(lines, texts.encode_lines(lines), strict=True):
+        assert ids.dtype == np.int32 and ids.tolist() == texts.encode_lines([line])[0].tolist()
+    assert texts.encode_lines([]) == []
+
+
 def test_a_word_end_behind_a_mask_has_no_blank(tokenizer):
-    ids = MaskedTextTokenizer(tokenizer).encode("saya <mask>an di rumah")
+    (ids,) = MaskedTextTokenizer(tokenizer).encode_lines(["saya <mask>an di rumah"])
     start = list(ids).index(tokenizer.mask_id) + 1
     pieces = [tokenizer.piece(i) for i in ids[start:]]
     assert "".join(pieces) == "an▁di▁rumah"
@@ -158,9 +166,9 @@ def test_filling_in(text, piece, filled):
 def test_a_filled_mask_is_one_mask_less(tokenizer, words):
     text, number = " ".join(words), sum(word in ("<mask>", "[MASK]") for word in words)
     texts = MaskedTextTokenizer(tokenizer)
-    assert list(texts.encode(text)).count(tokenizer.mask_id) == number
+    assert list(texts.encode_lines([text])[0]).count(tokenizer.mask_id) == number
     for mask in range(number):
-        assert list(texts.encode(fill(text, mask, "▁di"))).count(tokenizer.mask_id) == number - 1
+        assert list(texts.encode_lines([fill(text, mask, "▁di")])[0]).count(tokenizer.mask_id) == number - 1
 
 
 def test_a_long_text_is_cut_at_the_end(run, model, tokenizer):

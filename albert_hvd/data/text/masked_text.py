@@ -25,16 +25,21 @@ class MaskedTextTokenizer:
     def __init__(self, tokenizer):
         self._tokenizer = tokenizer
 
-    def encode(self, text):
-        """The ids of a text, int32 (n,), without special tokens but with the id of the mask for each mask."""
-        first, *others = _MASK.split(text)
-        parts = [self._tokenizer.encode_lines([first])[0]]
-        for part in others:
-            parts.append([self._tokenizer.mask_id])
+    def encode_lines(self, texts):
+        """The ids of texts, a list of int32 (n,), without special tokens but with the id of the mask for each mask."""
+        parts = [_MASK.split(text) for text in texts]
+        # In one call: a call for each text takes ten times as long.
+        encoded = iter(self._tokenizer.encode_lines([part for of_text in parts for part in of_text]))
+        return [self._joined(of_text, [next(encoded) for _ in of_text]) for of_text in parts]
+
+    def _joined(self, parts, encoded):
+        """The ids of a text by what stands before, between and behind its masks, and the ids of that as words."""
+        joined = [encoded[0]]
+        for part, ids in zip(parts[1:], encoded[1:], strict=True):
             starts_word = part[:1].isspace()
-            parts.append(self._tokenizer.encode_lines([part])[0] if starts_word else
-                         self._without_blank.encode(self._tokenizer.text_form.apply(part)))
-        return np.concatenate(parts).astype(np.int32)
+            joined += [[self._tokenizer.mask_id], ids if starts_word else
+                       self._without_blank.encode(self._tokenizer.text_form.apply(part))]
+        return np.concatenate(joined).astype(np.int32)
 
     @functools.cached_property
     def _without_blank(self):

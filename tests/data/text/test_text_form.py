@@ -74,9 +74,11 @@ def test_a_vocabulary_takes_the_form_from_its_folder(uncased, tmp_path):
 
 def test_masked_text_is_in_the_form_too(uncased):
     texts = MaskedTextTokenizer(uncased.with_text_form(UNCASED))
-    for text in ("Saya <mask> DI", "Saya <mask>KAN", "<mask>KAN Rumah"):
-        assert texts.encode(text).tolist() == texts.encode(text.lower().replace("<MASK>", "<mask>")).tolist()
-        assert uncased.unk_id not in texts.encode(text)
+    written = ["Saya <mask> DI", "Saya <mask>KAN", "<mask>KAN Rumah"]
+    plain = texts.encode_lines([text.lower() for text in written])
+    for ids, expected in zip(texts.encode_lines(written), plain, strict=True):
+        assert ids.tolist() == expected.tolist() and uncased.unk_id not in ids
+
 
 
 def test_the_files_of_a_vocabulary_give_it_again(uncased, tmp_path):
