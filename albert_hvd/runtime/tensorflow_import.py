@@ -6,7 +6,7 @@ That is more than half of the processor time until a rank is ready, and 100 MiB.
 the other, and we need none of them. Keras is there when it is asked for. Horovod asks for it at its import, for a layer.
 
 TensorFlow's older interface (`tf.compat`), TensorFlow Lite and the profiler are imported when something is asked of them
-for the first time: 30 MiB less for a process that does not.
+for the first time: 24 MiB less for a command that does not. Horovod does, at its import.
 
 Two of TensorFlow's libraries write "oneDNN custom operations are on" to standard error when they are loaded, whatever
 TF_CPP_MIN_LOG_LEVEL says (2.21), each behind a warning about that warning. Users look for one line with an error there.

@@ -1,6 +1,7 @@
 """Which texts go through a model together: side by side in longer rows, so that little is computed for padding."""
 
 import collections
+import itertools
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -102,21 +103,17 @@ def _cut(rows, max_rows, max_examples, at_a_time):
 
 
 def overlapped(compute, batches, at_a_time):
-    """Yield what `compute` gives for each batch, in their order, while the next ones are computed.
+    """Yield what `compute` gives for each batch, in their order; `at_a_time` batches are computed at a time.
 
     Args:
-      compute: function of a batch; called in other threads, unless `at_a_time` is 1.
-      batches: an iterable, asked for a batch at a time by the thread that asks for the results.
-      at_a_time: how many are computed at a time.
+      compute: function of a batch. This thread computes too, and others no more than it takes: each has memory of its own.
+      batches: an iterable, asked for so many batches at a time, by this thread.
+      at_a_time: 1 or more.
     """
-    if at_a_time == 1:
-        yield from map(compute, batches)
-        return
-    with ThreadPoolExecutor(at_a_time) as executor:
-        pending = collections.deque()
-        for batch in batches:
-            pending.append(executor.submit(compute, batch))
-            if len(pending) > at_a_time:
-                yield pending.popleft().result()
-        while pending:
-            yield pending.popleft().result()
+    batches = iter(batches)
+    with ThreadPoolExecutor(max(1, at_a_time - 1)) as executor:  # a thread starts with the first batch for it
+        while group := list(itertools.islice(batches, at_a_time)):
+            others = [executor.submit(compute, batch) for batch in group[1:]]
+            yield compute(group[0])
+            for other in others:
+                yield other.result()

@@ -82,11 +82,11 @@ def test_batches_of_two_at_a_time_are_even_in_number_and_smaller():
 
 @pytest.mark.parametrize("at_a_time", [1, 2, 3])
 def test_results_come_in_the_order_of_the_batches(at_a_time):
-    events, second_is_done = [], threading.Event()
+    asked, second_is_done = [], threading.Event()
 
     def batches():
         for number in range(7):
-            events.append(number)
+            asked.append(number)
             yield number
 
     def compute(number):
@@ -97,19 +97,19 @@ def test_results_come_in_the_order_of_the_batches(at_a_time):
         return number, threading.current_thread() is threading.main_thread()
 
     results = overlapped(compute, batches(), at_a_time)
-    assert events == [] and next(results)[0] == 0
-    assert len(events) == (1 if at_a_time == 1 else at_a_time + 1)  # no more batches than needed are made
-    assert list(results) == [(number, at_a_time == 1) for number in range(1, 7)]
+    assert asked == [] and next(results) == (0, True)
+    assert len(asked) == at_a_time  # no more batches than needed are made
+    assert list(results) == [(number, number % at_a_time == 0) for number in range(1, 7)]
 
 
 def test_an_error_of_another_thread_is_raised_here():
     def compute(number):
-        if number == 2:
-            raise ValueError("of batch 2")
+        if number == 3:
+            raise ValueError("of batch 3")
         return number
 
     results, seen = overlapped(compute, range(9), 2), []
-    with pytest.raises(ValueError, match="of batch 2"):
+    with pytest.raises(ValueError, match="of batch 3"):
         for result in results:
             seen.append(result)
-    assert seen == [0, 1]
+    assert seen == [0, 1, 2]
