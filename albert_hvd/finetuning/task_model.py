@@ -119,14 +119,13 @@ class TaskModel(tf.Module):
 
     def _outputs(self, input_ids, input_mask, segment_ids, dropout_seed, read, layout):
         """What the last layer or the sum of all gives at `read`, int (M,) into the B * S positions, or at all of them."""
-        rows, position_ids = (input_ids, input_mask, segment_ids), None
+        rows = input_ids, input_mask, segment_ids
         if layout is not None:
-            packed = packed_inputs(layout, input_ids, segment_ids)
-            rows, position_ids = (packed.input_ids, packed.input_mask, packed.segment_ids), packed.position_ids
-            read = packed.places if read is None else tf.gather(packed.places, read)
+            rows, places = packed_inputs(layout, input_ids, segment_ids)
+            read = places if read is None else tf.gather(places, read)
         # A sum of layers wants them whole, and so does a mean.
         whole = self.layers or self._mean
-        states = self.encoder.hidden_states(*rows, position_ids, layout is not None, dropout_seed,
+        states = self.encoder.hidden_states(*rows, packed=layout is not None, dropout_seed=dropout_seed,
                                             read=None if whole else read)
         outputs = self.layers(states) if self.layers else states[-1]
         return at_positions(outputs, read) if whole else outputs

@@ -3,13 +3,7 @@
 Shapes: B examples of at most S positions, R rows of P positions.
 """
 
-import collections
-
 import tensorflow as tf
-
-# What `AlbertEncoder.hidden_states` is given of packed rows, int32 (R, P) each, and `places`, int32 (B * S,): the number,
-# row by row, of the position in them at which each position of the examples stands; any number for padding.
-PackedInputs = collections.namedtuple("PackedInputs", ["input_ids", "input_mask", "segment_ids", "position_ids", "places"])
 
 
 def packed_inputs(layout, input_ids, segment_ids):
@@ -21,7 +15,10 @@ def packed_inputs(layout, input_ids, segment_ids):
       input_ids, segment_ids: int32 (B, S).
 
     Returns:
-      `PackedInputs`; its `input_mask` has the number of the example within the batch, 1 ... B, and 0 for padding.
+      rows: what `AlbertEncoder.hidden_states` is given of packed rows, int32 (R, P) each: input_ids, input_mask with the
+        number of the example within the batch, 1 ... B, and 0 for padding, segment_ids and position_ids.
+      places: int32 (B * S,): the number, row by row, of the position in them at which each position of the examples
+        stands; any number for padding.
     """
     length = tf.shape(input_ids)[1]
     is_token, source = layout >= 0, tf.maximum(layout, 0)
@@ -29,5 +26,5 @@ def packed_inputs(layout, input_ids, segment_ids):
     # The places that hold no token write behind the last one, which is then cut off.
     target = tf.reshape(tf.where(is_token, layout, tf.size(input_ids)), [-1, 1])
     places = tf.scatter_nd(target, tf.range(tf.size(layout)), [tf.size(input_ids) + 1])[:-1]
-    return PackedInputs(tf.gather(tf.reshape(input_ids, [-1]), source), input_mask,
-                        tf.gather(tf.reshape(segment_ids, [-1]), source), source % length, places)
+    return (tf.gather(tf.reshape(input_ids, [-1]), source), input_mask,
+            tf.gather(tf.reshape(segment_ids, [-1]), source), source % length), places

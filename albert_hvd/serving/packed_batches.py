@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import tensorflow as tf
 
-from albert_hvd.data.batches.best_fit import pack, token_places
+from albert_hvd.data.batches.best_fit import pack, sums_before, token_places
 
 # Positions of a batch at most, padding included. A CPU computes a thousand at full speed; more only take more memory.
 _MOST_POSITIONS = {"CPU": 1024, "GPU": 8192}
@@ -38,9 +38,8 @@ class PackedBatch(collections.namedtuple("PackedBatch", ["numbers", "lengths", "
         Args:
           width: positions of the padded rows, one for each example in the order of `numbers`, that hold the tokens.
         """
-        filled = np.bincount(self.rows, self.lengths).astype(np.int64)
-        layout = np.full([len(filled), filled.max()], -1, np.int32)
-        example, place, at = token_places(self.rows, self.lengths)
+        example, place, at = token_places(self.rows, sums_before(self.rows, self.lengths), self.lengths)
+        layout = np.full([indices.max() + 1 for indices in at], -1, np.int32)
         layout[at] = example * width + place
         return layout
 
@@ -72,14 +71,14 @@ def packed_batches(lengths, max_examples, max_positions=None, at_a_time=1):
     batches = []
     for scale in np.unique(scales):
         numbers = np.flatnonzero(scales == scale)
-        row_length, rows = _fullest_rows(lengths[numbers], _ROW_LENGTHS << scale, max_examples)
+        row_length, rows = _cheapest_rows(lengths[numbers], _ROW_LENGTHS << scale, max_examples)
         for part in _cut(rows, max(1, max_positions // row_length), max_examples, at_a_time):
             own = numbers[np.concatenate(part)]
             batches.append(PackedBatch(own, lengths[own], np.repeat(np.arange(len(part)), [len(row) for row in part])))
     return batches
 
 
-def _fullest_rows(lengths, row_lengths, max_examples):
+def _cheapest_rows(lengths, row_lengths, max_examples):
     """(positions of the fullest row, rows as `pack` gives them), by that of `row_lengths` which costs least."""
     plans = [pack(lengths, np.zeros_like(lengths), int(length), 0, max_examples)
              for length in row_lengths if length >= lengths.max()]

@@ -70,9 +70,10 @@ class ServingModel(tf.Module):
     @tf.function(autograph=False, input_signature=[*_PACKED_ROWS, _rows("masked_positions")])
     def fill_mask_packed(self, input_ids, segment_ids, layout, masked_positions):
         """`fill_mask` of texts side by side -> float32 (B, P, V); layout: see `packed_inputs`."""
-        packed = packed_inputs(layout, input_ids, segment_ids)
-        read = tf.gather(packed.places, flat_positions(masked_positions, tf.shape(input_ids)[1]))
-        return self._log_probs(self._packed_outputs(packed, read), masked_positions)
+        rows, places = packed_inputs(layout, input_ids, segment_ids)
+        read = tf.gather(places, flat_positions(masked_positions, tf.shape(input_ids)[1]))
+        outputs = self.pretrainer.encoder.hidden_states(*rows, packed=True, read=read)[-1]
+        return self._log_probs(outputs, masked_positions)
 
     def _log_probs(self, outputs, masked_positions):
         """Outputs (B * P, H) -> float32 (B, P, V)."""
@@ -80,18 +81,14 @@ class ServingModel(tf.Module):
         shape = tf.concat([tf.shape(masked_positions), logits.shape[-1:]], axis=0)
         return tf.reshape(tf.nn.log_softmax(logits), shape)
 
-    def _packed_outputs(self, packed, read=None):
-        return self.pretrainer.encoder.hidden_states(
-            packed.input_ids, packed.input_mask, packed.segment_ids, packed.position_ids, packed=True, read=read)[-1]
-
     def _vectors(self, pooling, input_ids, segment_ids, layout):
-        packed, batch = packed_inputs(layout, input_ids, segment_ids), tf.shape(input_ids)[0]
+        rows, places = packed_inputs(layout, input_ids, segment_ids)
+        cls = tf.gather(places, tf.range(0, tf.size(input_ids), tf.shape(input_ids)[1]))
+        outputs = self.pretrainer.encoder.hidden_states(*rows, packed=True, read=None if pooling == "mean" else cls)[-1]
         if pooling == "mean":
-            outputs = self._packed_outputs(packed)
+            numbers = tf.reshape(rows[1], [-1])  # of the texts, from 1
             outputs = tf.reshape(outputs, [-1, outputs.shape[-1]])
-            return tf.math.unsorted_segment_mean(outputs, tf.reshape(packed.input_mask, [-1]), batch + 1)[1:]
-        cls = tf.gather(packed.places, flat_positions(tf.zeros([batch, 1], tf.int32), tf.shape(input_ids)[1]))
-        outputs = self._packed_outputs(packed, cls)
+            return tf.math.unsorted_segment_mean(outputs, numbers, tf.shape(input_ids)[0] + 1)[1:]
         return outputs if pooling == "cls" else self.pretrainer.encoder.pooled(outputs)
 
 

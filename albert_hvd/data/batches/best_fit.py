@@ -37,11 +37,12 @@ def pack(lengths, predictions, max_length, max_predictions, max_examples):
     return rows
 
 
-def token_places(rows, lengths):
+def token_places(rows, starts, lengths):
     """Where the tokens of examples stand that lie side by side in rows.
 
     Args:
       rows: int (n,), the row of each example; ascending.
+      starts: int (n,), where in its row each begins: the `sums_before` of the lengths.
       lengths: int (n,).
 
     Returns:
@@ -50,7 +51,7 @@ def token_places(rows, lengths):
     """
     example = np.repeat(np.arange(len(rows)), lengths)
     place = np.arange(int(lengths.sum())) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-    return example, place, (rows[example], sums_before(rows, lengths)[example] + place)
+    return example, place, (rows[example], starts[example] + place)
 
 
 def sums_before(rows, values):

@@ -35,7 +35,7 @@ def lay_out_rows(batch, rows, num_rows, max_predictions, max_examples):
     seq = batch["input_ids"].shape[1]
     lengths = batch["input_mask"].sum(axis=1)
     number, before = sums_before(rows, np.ones_like(lengths)), sums_before(rows, lengths)  # place of each example
-    example, place, at = token_places(rows, lengths)
+    example, place, at = token_places(rows, before, lengths)
     packed = {name: np.zeros((num_rows, seq), np.int32)
               for name in ("input_ids", "segment_ids", "input_mask", "position_ids")}
     for name in ("input_ids", "segment_ids"):

@@ -24,7 +24,7 @@ def test_rows_hold_each_example_once_within_the_limits(lengths, most_examples, m
 
 def test_tokens_stand_one_behind_the_other_in_the_row_of_their_example():
     rows, lengths = np.array([0, 0, 2]), np.array([2, 3, 1])
-    example, place, (row, position) = token_places(rows, lengths)
+    example, place, (row, position) = token_places(rows, sums_before(rows, lengths), lengths)
     assert example.tolist() == [0, 0, 1, 1, 1, 2]
     assert place.tolist() == [0, 1, 0, 1, 2, 0]
     assert row.tolist() == [0, 0, 0, 0, 0, 2]
