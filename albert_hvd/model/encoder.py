@@ -201,7 +201,7 @@ class AlbertEncoder(tf.Module):
 
     Args:
       config: an `AlbertConfig`.
-      seed: int; fixes the initial weights.
+      seed: int; fixes the initial weights; None: zeros, for weights that will be read.
       compute_dtype: tf.float32, tf.bfloat16 or tf.float16.
       recompute: keep only each layer's input for the backward pass, and compute the layer again there
         (Chen et al., "Training Deep Nets with Sublinear Memory Cost", 2016).
@@ -326,7 +326,9 @@ def hidden_positions(input_mask, packed, fused_dtype=None):
 
 
 def truncated_normal(stddev, seed):
-    """An initialiser: the n-th call gives the n-th tensor that follows from `seed`."""
+    """An initialiser: the n-th call gives the n-th tensor that follows from `seed`; of zeros when that is None."""
+    if seed is None:
+        return tf.zeros
     calls = iter(range(1 << 30))
 
     def initializer(shape):

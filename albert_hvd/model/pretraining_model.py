@@ -57,7 +57,7 @@ class AlbertPretrainer(tf.Module):
 
     Args:
       config: an `AlbertConfig`.
-      seed: int; fixes the initial weights.
+      seed: int; fixes the initial weights. None: zeros, for weights that will be read.
       compute_dtype: see `AlbertEncoder`.
       recompute, compiled: see `AlbertEncoder`.
       static_shapes: score every prediction slot, used or not, so that all shapes are known when

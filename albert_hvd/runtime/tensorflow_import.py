@@ -5,8 +5,9 @@ Keras imports, where they are installed, scikit-learn (with it scipy.stats) for 
 That is more than half of the processor time until a rank is ready, and 100 MiB. Each does without where it cannot import
 the other, and we need none of them. Keras is there when it is asked for. Horovod asks for it at its import, for a layer.
 
-TensorFlow's older interface (`tf.compat`), TensorFlow Lite and the profiler are imported when something is asked of them
-for the first time: 24 MiB less for a command that does not. Horovod does, at its import.
+The parts of TensorFlow's interface that no command or few commands use, above all its older one (`tf.compat`), are imported
+when something is asked of them for the first time: 28 MiB less for a command that does not. Horovod asks for `tf.compat` at
+its import.
 
 Two of TensorFlow's libraries write "oneDNN custom operations are on" to standard error when they are loaded, whatever
 TF_CPP_MIN_LOG_LEVEL says (2.21), each behind a warning about that warning. Users look for one line with an error there.
@@ -23,8 +24,14 @@ import sys
 
 # What the import of each must do without.
 HIDDEN = {"tensorflow": ("h5py", "keras.src", "scipy"), "keras": ("matplotlib", "sklearn")}
-# What is imported when it is first used.
-LATE = tuple(f"tensorflow._api.v2.{name}" for name in ("compat", "lite", "profiler"))
+# Where the parts of TensorFlow's interface are, and those that are imported with it: what several threads may use first, for
+# `importlib.util.LazyLoader` is not safe for threads before Python 3.12.3; and `tf.distribute`, which needs its own place in
+# `tensorflow` while it is imported.
+INTERFACE = "tensorflow._api.v2"
+AT_ONCE = frozenset(["__internal__", "__operators__", "audio", "autodiff", "autograph", "bitwise", "config", "data",
+                     "distribute", "dtypes", "errors", "linalg", "math", "nn", "random", "raw_ops"])
+# Puts other functions in the place of some, for the parts that are imported after it. `tf.compat` is the first that needs it.
+_WRAPPERS = "tensorflow.python.ops.weak_tensor_ops"
 
 # Information (I), in the form of C++ logs; warnings and errors (W, E, F) pass.
 _START_UP_LINES = (r"^(I[0-9]{4} [0-9:.]+ |WARNING: All log messages before absl::InitializeLog\(\) is called|"
@@ -66,23 +73,30 @@ class _LateImport:
     """A finder of modules that run when something is asked of them, not when they are imported.
 
     Args:
-      names: the modules.
+      package: whose modules.
+      at_once: names within it, of those that run as always.
+      needed: a module, if there is such a one, that is imported where the first of them would have imported it.
     """
 
-    def __init__(self, names):
-        self._names = names
+    def __init__(self, package, at_once, needed):
+        self._package, self._at_once, self._needed = package, at_once, needed
 
     def find_spec(self, name, path=None, target=None):
-        spec = importlib.machinery.PathFinder.find_spec(name, path) if name in self._names else None
+        package, _, own_name = name.rpartition(".")
+        if package != self._package or own_name in self._at_once:
+            return None
+        with contextlib.suppress(ImportError):
+            importlib.import_module(self._needed)
+        spec = importlib.machinery.PathFinder.find_spec(name, path)
         if spec is not None:
             spec.loader = importlib.util.LazyLoader(spec.loader)
         return spec
 
 
 @contextlib.contextmanager
-def imported_late(names):
-    """Modules that are imported meanwhile run when they are first used."""
-    finder = _LateImport(names)
+def imported_late(package, at_once, needed):
+    """Modules of a package that are imported meanwhile run when they are first used; arguments as of `_LateImport`."""
+    finder = _LateImport(package, at_once, needed)
     sys.meta_path.insert(0, finder)
     try:
         yield
@@ -142,7 +156,7 @@ def _without_extras(of):
 
 @contextlib.contextmanager
 def _lean_and_quiet():
-    with without_start_up_lines(), _without_extras("tensorflow"), imported_late(LATE):
+    with without_start_up_lines(), _without_extras("tensorflow"), imported_late(INTERFACE, AT_ONCE, _WRAPPERS):
         yield
         # TensorFlow Lite's folder has the name of its interface, whose place in `tensorflow` it would take where it is
         # imported later. So it is imported now, empty as it is, and the interface put back.

@@ -11,8 +11,8 @@ from albert_hvd.data.batches.best_fit import pack, sums_before, token_places
 
 # Positions of a batch at most, padding included. A CPU computes a thousand at full speed; more only take more memory.
 _MOST_POSITIONS = {"CPU": 1024, "GPU": 8192}
-# Where two batches are computed at a time, less is enough, and together they take no more memory than one of 1,024.
-_MOST_POSITIONS_OF_TWO = 768
+# Where two batches are computed at a time, half of it is enough for each.
+_MOST_POSITIONS_OF_TWO = 512
 # Lengths of rows that are tried: long enough for several texts, and short, for each position attends to its whole row,
 # other texts masked out. Longer texts have rows of twice these lengths, four times, and so on.
 _ROW_LENGTHS = np.array([64, 80, 96, 112, 128])
