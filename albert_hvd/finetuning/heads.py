@@ -9,7 +9,7 @@ Shapes: B rows, S positions, W slots, H hidden, L labels. All in float32.
 import tensorflow as tf
 
 from albert_hvd.finetuning import crf
-from albert_hvd.model.encoder import Dense
+from albert_hvd.model.layers import Dense
 
 
 class WeightedSum(tf.Module):

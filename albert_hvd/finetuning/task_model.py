@@ -20,7 +20,8 @@ from albert_hvd.finetuning.task_folder import TASK, WEIGHTS, is_task_folder
 from albert_hvd.finetuning.tasks import TASK_NAMES, task_class
 from albert_hvd.finetuning.word_features import NUM_BUCKETS
 from albert_hvd.model.config import AlbertConfig
-from albert_hvd.model.encoder import AlbertEncoder, Dropout, at_positions, flat_positions, named_variables
+from albert_hvd.model.encoder import AlbertEncoder, at_positions, flat_positions, named_variables
+from albert_hvd.model.layers import Dropout
 from albert_hvd.model.packed_inputs import packed_inputs
 from albert_hvd.run_folder.checkpoints import restore_variables
 from albert_hvd.run_folder.layout import CONFIG, VOCABULARY

@@ -9,7 +9,8 @@ import collections
 import tensorflow as tf
 
 from albert_hvd.errors import InputError
-from albert_hvd.model.encoder import AlbertEncoder, Dense, LayerNorm, flat_positions, named_variables
+from albert_hvd.model.encoder import AlbertEncoder, flat_positions, named_variables
+from albert_hvd.model.layers import Dense, LayerNorm
 from albert_hvd.model.ops import ACTIVATIONS
 
 # Each a float32 scalar, summed over the batch.

@@ -34,9 +34,6 @@ POOLINGS = ("mean", "cls", "pooler")
 class ServingModel(tf.Module):
     """The model of a `sources.ModelSource`, in float32 and without dropout.
 
-    Args:
-      source: its arrays are taken out of it one by one, so that no weights are in memory twice.
-
     Attributes:
       has_pooler, has_masked_lm: whether the source has the weights of these parts.
       vectors: for each of `POOLINGS` a function of input_ids and segment_ids, int32 (B, S), and layout, see
@@ -50,7 +47,7 @@ class ServingModel(tf.Module):
         self.pretrainer = AlbertPretrainer(source.config, seed=None)
         for path, variable in named_variables(self.pretrainer).items():
             if path not in source.missing:
-                variable.assign(source.arrays.pop(path))
+                variable.assign(source.arrays[path])
         self.vectors = {pooling: tf.function(functools.partial(self._vectors, pooling), input_signature=_PACKED_ROWS,
                                              autograph=False) for pooling in POOLINGS}
 

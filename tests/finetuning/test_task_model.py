@@ -16,7 +16,8 @@ from albert_hvd.finetuning.batches import pad
 from albert_hvd.finetuning.task_model import (TaskModel, copy_task_model, is_task_folder, read_task_model,
                                               task_of_values, task_values, write_task_model)
 from albert_hvd.finetuning.tasks import task_class
-from albert_hvd.model.encoder import Dropout, named_variables
+from albert_hvd.model.encoder import named_variables
+from albert_hvd.model.layers import Dropout
 
 PAD = 0
 

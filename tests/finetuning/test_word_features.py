@@ -20,7 +20,7 @@ from albert_hvd.finetuning.job import prepare
 from albert_hvd.finetuning.options import FineTuningOptions
 from albert_hvd.finetuning.tasks import task_class
 from albert_hvd.finetuning.word_features import NUM_BUCKETS, hashed, of_text, of_words
-from albert_hvd.model.encoder import Dropout
+from albert_hvd.model.layers import Dropout
 
 
 def test_a_text_has_its_words_and_pairs_of_them_once():

@@ -7,7 +7,8 @@ import pytest
 import tensorflow as tf
 
 from albert_hvd.model.config import ARCHITECTURES
-from albert_hvd.model.encoder import Dropout, SharedLayer, named_variables
+from albert_hvd.model.encoder import SharedLayer, named_variables
+from albert_hvd.model.layers import Dropout
 from albert_hvd.model.pretraining_model import AlbertPretrainer
 from small_batches import pack_two_rows, random_batch
 
@@ -50,6 +51,11 @@ def test_the_seed_fixes_the_weights(tiny_config):
     np.testing.assert_array_equal(first[kernel], same[kernel])
     assert np.abs(first[kernel] - other[kernel]).max() > 0.01
     assert np.abs(first[kernel] - first["encoder/layer/attention/key/kernel"]).max() > 0.01
+
+
+def test_without_a_seed_weights_begin_at_zero(tiny_config):
+    for path, variable in named_variables(AlbertPretrainer(tiny_config, seed=None)).items():
+        assert (variable.numpy() == path.endswith("/gamma")).all(), path
 
 
 def test_layers_share_their_weights(tiny_config):
