@@ -29,6 +29,7 @@ from albert_hvd.run_folder.layout import CONFIG, EVAL_RESULTS, TRAIN_LOG
 from albert_hvd.run_folder.logs import read_log
 from albert_hvd.runtime.files import make_folder, read_json_object, whole_file
 from benchmarks.command_usage import run_command
+from benchmarks.launcher import launch_words
 from benchmarks.report import Report
 from benchmarks.text_contest import PEERS, check_peer
 
@@ -134,7 +135,7 @@ def _train(options, command_folder, config, name, seed):
     with whole_file(os.path.join(output_dir, CONFIG), "runs_dir") as file:
         file.write(json.dumps(values, indent=2).encode() + b"\n")
     rows = _rows(options, output_dir)
-    launcher = ["horovodrun", "-np", str(options.ranks)] if options.ranks > 1 else []
+    launcher = launch_words(options.ranks) if options.ranks > 1 else []
     run_command([*launcher, *_command(command_folder, "pretrain", {
         **rows, "input_file": options.input_file, "train_batch_size": options.train_batch_size, "pack_sequences": True,
         "precision": options.precision, "lr_schedule": options.lr_schedule, "train_minutes": options.train_minutes,

@@ -25,6 +25,7 @@ from albert_hvd.options import option
 from albert_hvd.run_folder.layout import TRAIN_LOG
 from benchmarks.command_usage import run_command
 from benchmarks.flag_checks import check_least, check_positions
+from benchmarks.launcher import launch_words
 from benchmarks.random_rows import num_predictions, random_rows
 from benchmarks.report import Report
 from benchmarks.shipped_model import MODEL, write_classifier
@@ -97,12 +98,11 @@ def _commands(options, config, folder):
     with RecordWriter(records) as writer:
         writer.write_batch(random_rows(config, options.train_batch_size, options.max_seq_length))
     shape = {"max_seq_length": options.max_seq_length, "max_predictions_per_seq": num_predictions(options.max_seq_length)}
-    for launcher in ([], ["horovodrun", "-np", "1"]):
+    for name, launcher in (("bin/pretrain", []), ("horovodrun -np 1 bin/pretrain", launch_words(1))):
         output_dir = os.path.join(folder, f"run{len(launcher)}")
         flags = {**{name: getattr(options, name) for name in ("bert_config_file", "train_batch_size", "xla")}, **shape,
                  "input_file": records, "output_dir": output_dir, "num_train_steps": 1, "num_warmup_steps": 0}
-        yield _Command(" ".join([*launcher, "bin/pretrain"]), launcher, "pretrain", flags,
-                       log=os.path.join(output_dir, TRAIN_LOG))
+        yield _Command(name, launcher, "pretrain", flags, log=os.path.join(output_dir, TRAIN_LOG))
     yield _Command("bin/validate", [], "validate", {"output_dir": output_dir, "input_file": records,
                                                   "bert_config_file": options.bert_config_file, **shape})
     lines = os.path.join(folder, "lines.txt")

@@ -1,6 +1,7 @@
 """bin/benchmark recipes trains each recipe and tells its held-out loss, under both yardsticks."""
 
 import math
+import os
 
 import numpy as np
 import pytest
@@ -36,6 +37,13 @@ def test_a_line_for_each_recipe_and_no_run_twice(training_files, tmp_path):
     again = run(options, str(ROOT / "bin"))
     assert again.rows == report.rows
     assert {path: path.stat().st_mtime_ns for path in logs} == logs
+
+
+@pytest.mark.tier("all")
+def test_ranks_need_no_environment_that_is_activated(training_files, tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", os.defpath)
+    report = run(options_for(training_files, tmp_path / "runs", seeds="1", ranks=2), str(ROOT / "bin"))
+    assert report.rows[0]["updates"] >= 1
 
 
 def test_every_recipe_is_made_of_flags_of_pretrain():
