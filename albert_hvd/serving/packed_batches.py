@@ -58,7 +58,8 @@ def packed_batches(lengths, max_examples, max_positions=None, at_a_time=1):
       max_examples: most examples of a batch.
       max_positions: most positions of a batch of more than one row, padding included; None: as it suits the devices
         that there are.
-      at_a_time: how many batches will be computed at a time; more than one batch become a multiple of it.
+      at_a_time: how many batches will be computed at a time; more than one batch become a multiple of it where rows of
+        about the same number can be divided so.
 
     Returns:
       list of `PackedBatch`; each example is in one of them, with those that have rows of its length.

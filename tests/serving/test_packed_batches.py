@@ -77,7 +77,7 @@ def test_two_batches_at_a_time_for_a_small_model_on_several_threads(monkeypatch)
 
 def test_batches_of_two_at_a_time_are_even_in_number_and_smaller():
     assert [batch.layout(128).shape for batch in packed_batches([128] * 13, 64, at_a_time=2)] == [(4, 128)] * 3 + [(1, 128)]
-    assert len(packed_batches([128] * 6, 64, at_a_time=2)) == 1
+    assert [len(packed_batches([128] * rows, 64, at_a_time=2)) for rows in (4, 5)] == [1, 2]
 
 
 @pytest.mark.parametrize("at_a_time", [1, 2, 3])
