@@ -98,11 +98,11 @@ def _commands(options, config, folder):
     with RecordWriter(records) as writer:
         writer.write_batch(random_rows(config, options.train_batch_size, options.max_seq_length))
     shape = {"max_seq_length": options.max_seq_length, "max_predictions_per_seq": num_predictions(options.max_seq_length)}
-    for name, launcher in (("bin/pretrain", []), ("horovodrun -np 1 bin/pretrain", launch_words(1))):
+    for what, launcher in (("bin/pretrain", []), ("horovodrun -np 1 bin/pretrain", launch_words(1))):
         output_dir = os.path.join(folder, f"run{len(launcher)}")
         flags = {**{name: getattr(options, name) for name in ("bert_config_file", "train_batch_size", "xla")}, **shape,
                  "input_file": records, "output_dir": output_dir, "num_train_steps": 1, "num_warmup_steps": 0}
-        yield _Command(name, launcher, "pretrain", flags, log=os.path.join(output_dir, TRAIN_LOG))
+        yield _Command(what, launcher, "pretrain", flags, log=os.path.join(output_dir, TRAIN_LOG))
     yield _Command("bin/validate", [], "validate", {"output_dir": output_dir, "input_file": records,
                                                   "bert_config_file": options.bert_config_file, **shape})
     lines = os.path.join(folder, "lines.txt")

@@ -208,7 +208,7 @@ class FinalLook:
 
     def __init__(self, job):
         self._job = job
-        self._model = TaskModel(job.first_weights.config, job.task)
+        self._model = TaskModel(job.first_weights.config, job.task, seed=None)
         self._scorer = Scorer(self._model, job.task, job.first_weights.tokenizer.pad_id, job.options.eval_batch_size)
 
     @property

@@ -45,7 +45,7 @@ class TaskModel(tf.Module):
     Args:
       config: an `AlbertConfig`.
       task: a `tasks.Task`.
-      seed: int; fixes the first weights.
+      seed: int; fixes the first weights. None: zeros, for weights that will be read.
       compute_dtype: of the encoder; the head computes in float32.
       head_dropout: rate of the dropout before the head while training.
       features_dropout: that of the wide part's features.
@@ -207,7 +207,7 @@ def read_task_model(folder, option="model"):
     if values.get(_SHA256, tokenizer.sha256) != tokenizer.sha256:
         raise InputError(f"its {VOCABULARY} is not the vocabulary that the model was trained with",
                          "copy the folder again", value=source)
-    model = TaskModel(config, task)
+    model = TaskModel(config, task, seed=None)
     read_weights(folder, model, option)
     return model, task, tokenizer
 

@@ -25,8 +25,8 @@ import sys
 # What the import of each must do without.
 HIDDEN = {"tensorflow": ("h5py", "keras.src", "scipy"), "keras": ("matplotlib", "sklearn")}
 # Where the parts of TensorFlow's interface are, and those that are imported with it: what several threads may use first, for
-# `importlib.util.LazyLoader` is not safe for threads before Python 3.12.3; and `tf.distribute`, which needs its own place in
-# `tensorflow` while it is imported.
+# `importlib.util.LazyLoader` is not safe for threads before Python 3.12.3; `tf.distribute`, which needs its own place in
+# `tensorflow` while it is imported; and four small parts that come before `_WRAPPERS`.
 INTERFACE = "tensorflow._api.v2"
 AT_ONCE = frozenset(["__internal__", "__operators__", "audio", "autodiff", "autograph", "bitwise", "config", "data",
                      "distribute", "dtypes", "errors", "linalg", "math", "nn", "random", "raw_ops"])
@@ -70,23 +70,14 @@ class _FirstImport:
 
 
 class _LateImport:
-    """A finder of modules that run when something is asked of them, not when they are imported.
-
-    Args:
-      package: whose modules.
-      at_once: names within it, of those that run as always.
-      needed: a module, if there is such a one, that is imported where the first of them would have imported it.
-    """
-
-    def __init__(self, package, at_once, needed):
-        self._package, self._at_once, self._needed = package, at_once, needed
+    """A finder of the parts of TensorFlow's interface that run when something is asked of them, not when they are imported."""
 
     def find_spec(self, name, path=None, target=None):
-        package, _, own_name = name.rpartition(".")
-        if package != self._package or own_name in self._at_once:
+        package, _, part = name.rpartition(".")
+        if package != INTERFACE or part in AT_ONCE:
             return None
-        with contextlib.suppress(ImportError):
-            importlib.import_module(self._needed)
+        with contextlib.suppress(ImportError):  # another release may have none
+            importlib.import_module(_WRAPPERS)
         spec = importlib.machinery.PathFinder.find_spec(name, path)
         if spec is not None:
             spec.loader = importlib.util.LazyLoader(spec.loader)
@@ -94,9 +85,9 @@ class _LateImport:
 
 
 @contextlib.contextmanager
-def imported_late(package, at_once, needed):
-    """Modules of a package that are imported meanwhile run when they are first used; arguments as of `_LateImport`."""
-    finder = _LateImport(package, at_once, needed)
+def imported_late():
+    """What `_LateImport` finds meanwhile runs when it is first used."""
+    finder = _LateImport()
     sys.meta_path.insert(0, finder)
     try:
         yield
@@ -156,7 +147,7 @@ def _without_extras(of):
 
 @contextlib.contextmanager
 def _lean_and_quiet():
-    with without_start_up_lines(), _without_extras("tensorflow"), imported_late(INTERFACE, AT_ONCE, _WRAPPERS):
+    with without_start_up_lines(), _without_extras("tensorflow"), imported_late():
         yield
         # TensorFlow Lite's folder has the name of its interface, whose place in `tensorflow` it would take where it is
         # imported later. So it is imported now, empty as it is, and the interface put back.

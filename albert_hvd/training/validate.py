@@ -37,7 +37,7 @@ def validate(options):
     from albert_hvd.model.pretraining_model import AlbertPretrainer
     from albert_hvd.training.evaluation import FREQUENCY_RECORDS, Evaluator, unigram_loss
 
-    model = AlbertPretrainer(config, options.seed)
+    model = AlbertPretrainer(config, None if checkpoint else options.seed)
     variables = named_variables(model)
     if checkpoint:
         distributed.on_rank_0(lambda: restore_variables(variables, checkpoint, WEIGHTS, checkpoint), "restore")
